@@ -1,0 +1,33 @@
+"""Errors that neurohw raises; the command line shows each as one line, exit status 2."""
+
+
+class NeurohwError(Exception):
+    """Base of every error of this package; its text is one complete line."""
+
+
+class ConfigurationError(NeurohwError, ValueError):
+    """A configuration, chip or device file, or an option, that cannot be used."""
+
+
+class InvalidValueError(NeurohwError, ValueError):
+    """A value outside the range or of another unit than its quantity has."""
+
+
+class DataError(NeurohwError, ValueError):
+    """A data set that cannot be read or does not fit the network."""
+
+
+class RunFileError(NeurohwError, ValueError):
+    """A run file that cannot be read, written or continued."""
+
+
+class ConvergenceError(NeurohwError, RuntimeError):
+    """A relaxation that did not reach its tolerance."""
+
+
+class NumericalError(NeurohwError, RuntimeError):
+    """NaN or infinity in a state."""
+
+
+class UnsupportedError(NeurohwError, NotImplementedError):
+    """A combination that an engine, a device or a rule declares it cannot do."""
