@@ -1,0 +1,297 @@
+"""The file that holds one run, finished or to be resumed: HDF5, schema 1, replaced atomically."""
+
+import hashlib
+import os
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from neurohw.errors import NeurohwError, RunFileError
+from neurohw.experiments.configuration import Experiment, from_json, to_json
+
+Array = NDArray[Any]
+
+SCHEMA_VERSION = 1
+FORMAT = "neurohw run"
+
+UNITS = {
+    "conductance": "S",
+    "g_min": "S",
+    "g_max": "S",
+    "current": "A",
+    "voltage": "V",
+    "voltage_p90": "V",
+    "difference": "V",
+    "power": "W",
+    "seconds_per_epoch": "s",
+}
+PER_CELL = "unit, input"
+
+
+@dataclass(kw_only=True, eq=False)
+class Run:
+    """Everything that a run file holds, as plain data in SI units.
+
+    Parameters
+    ----------
+    experiment : Experiment
+        The resolved configuration.
+    dataset : dict of str
+        `name` and `checksum` of the data.
+    arrays : list of dict of arrays
+        One a crossbar, from input to output. Each holds `conductance` (units, inputs) [S] and
+        may hold `pulses` and per-cell device parameters of that shape.
+    biases : list of dict of arrays
+        One a layer of units.
+    state : dict of arrays
+        What a resume needs to continue bit for bit.
+    counters : dict of int
+        `epoch` (finished epochs) and other counts.
+    history : dict of (epochs,) arrays
+        `epoch`, `train_error`, `test_error` (fractions), `learning_rate`, `cost`.
+    physical : dict of arrays
+        One value a layer or array: `voltage`, `voltage_p90`, `difference` [V], `bits`,
+        `power` [W], and the shares `above_write_threshold`, `saturated_low`, `saturated_high`.
+    times : dict of arrays or floats
+        `seconds_per_epoch` [s] and others; no part of the checksum.
+    versions : dict of str
+        Versions of the software; no part of the checksum.
+    """
+
+    experiment: Experiment
+    dataset: dict[str, str]
+    arrays: list[dict[str, Array]]
+    biases: list[dict[str, Array]]
+    state: dict[str, Array]
+    counters: dict[str, int]
+    history: dict[str, Array]
+    physical: dict[str, Array]
+    times: dict[str, Array | float]
+    versions: dict[str, str]
+
+
+def check_writable(path: Path | str) -> None:
+    """Make the folder of a run file to be, and find out whether the file can be written there.
+
+    Raises
+    ------
+    RunFileError
+        The folder or the file cannot be written.
+    """
+    path = Path(path)
+    try:
+        if path.exists() and not path.is_file():
+            raise RunFileError(f"{path}: cannot be written: it is not a file")
+        if path.exists() and not os.access(path, os.W_OK):
+            raise RunFileError(f"{path}: cannot be written: the file is read-only")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _temporary(path).touch()
+        _temporary(path).unlink()
+    except OSError as error:
+        raise RunFileError(f"{path}: cannot be written: {_reason(error)}") from error
+
+
+def save(path: Path | str, run: Run) -> None:
+    """Write a run file so that whoever opens `path` finds the old run or the new one, whole.
+
+    Raises
+    ------
+    RunFileError
+        The file cannot be written, or a value is of a type that a run file cannot hold.
+    """
+    path = Path(path)
+    check_writable(path)
+    temporary = _temporary(path)
+    try:
+        with h5py.File(temporary, "w", libver="v110", locking="best-effort") as file:
+            _write(file, run)
+        _synchronise(temporary)
+        os.replace(temporary, path.resolve())
+        _synchronise(path.resolve().parent)
+    except (OSError, RuntimeError) as error:
+        raise RunFileError(f"{path}: cannot be written: {_reason(error)}") from error
+    except RunFileError as error:
+        raise RunFileError(f"{path}: {error}") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def load(path: Path | str) -> Run:
+    """Read a run file and verify its checksum.
+
+    Raises
+    ------
+    RunFileError
+        The file is missing, truncated, corrupt, incomplete, no run file or of a newer schema.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise RunFileError(f"{path}: no such file")
+    try:
+        with h5py.File(path, "r", locking=False) as file:
+            run, stored = _read(file, path)
+    except NeurohwError as error:
+        raise RunFileError(str(error)) from error
+    except (OSError, RuntimeError, LookupError, ValueError, TypeError, MemoryError) as error:
+        raise RunFileError(f"{path}: not a readable run file: {_reason(error)}") from error
+    actual = checksum(run)
+    if stored != actual:
+        raise RunFileError(f"{path}: checksum: {stored} is stored, the content has {actual}")
+    return run
+
+
+def checksum(run: Run) -> str:
+    """SHA-256 over what the run computed: everything but times and versions; 64 hex digits."""
+    digest = hashlib.sha256(f"{FORMAT} {SCHEMA_VERSION}\n{to_json(run.experiment)}\n".encode())
+    for name, texts in sorted(run.dataset.items()):
+        digest.update(f"dataset/{name}: {texts}\n".encode())
+    for name, count in sorted(run.counters.items()):
+        digest.update(f"counters/{name}: {int(count)}\n".encode())
+    for group, values in _groups(run):
+        digest.update(f"{group}: {len(values)}\n".encode())
+        for name, value in sorted(values.items()):
+            array = np.asarray(value, order="C")
+            array = array.astype(array.dtype.newbyteorder("<"), copy=False)
+            digest.update(f"{name}: {array.dtype.str} {array.shape}\n".encode())
+            digest.update(array.reshape(-1).view(np.uint8).data)
+    return digest.hexdigest()
+
+
+def _groups(run: Run) -> Iterator[tuple[str, Mapping[str, Array]]]:
+    """Each group of arrays that counts for the checksum, with its path in the file."""
+    for name, members in (("arrays", run.arrays), ("biases", run.biases)):
+        for index, values in enumerate(members):
+            yield f"{name}/{index}", values
+    yield "state", run.state
+    yield "history", run.history
+    yield "physical", run.physical
+
+
+def _write(file: h5py.File, run: Run) -> None:
+    file.attrs["format"] = FORMAT
+    file.attrs["schema_version"] = SCHEMA_VERSION
+    file["experiment"] = to_json(run.experiment)
+    for name in ("arrays", "biases"):
+        file.create_group(name)
+    for name, texts in (("dataset", run.dataset), ("versions", run.versions)):
+        group = file.create_group(name)
+        for key, text in texts.items():
+            group.attrs[key] = text
+    group = file.create_group("counters")
+    for key, count in run.counters.items():
+        group.attrs[key] = np.int64(count)
+    for name, values in (*_groups(run), ("times", run.times)):
+        group = file.create_group(name)
+        for key, value in values.items():
+            _write_array(group, key, np.asarray(value))
+    file.attrs["checksum"] = checksum(run)
+
+
+def _write_array(group: h5py.Group, key: str, array: Array) -> None:
+    where = f"{group.name[1:]}/{key}"
+    if array.dtype.kind not in "biufc" or array.dtype.char in "gG":
+        raise RunFileError(f"{where}: a run file cannot hold values of type {array.dtype}")
+    if "/" in key or key in ("", "."):
+        raise RunFileError(f"{where}: {key!r} cannot be a name in a run file")
+    dataset = group.create_dataset(key, data=array)
+    if key in UNITS:
+        dataset.attrs["unit"] = UNITS[key]
+    if group.name.startswith("/arrays/") and array.ndim == 2:
+        dataset.attrs["axes"] = PER_CELL
+
+
+def _read(file: h5py.File, path: Path) -> tuple[Run, str]:
+    if _attribute(file, "format", path) != FORMAT:
+        raise RunFileError(f"{path}: format: {file.attrs['format']!r} is not {FORMAT!r}")
+    version = int(_attribute(file, "schema_version", path))
+    if version > SCHEMA_VERSION:
+        raise RunFileError(
+            f"{path}: schema_version: {version} is newer than {SCHEMA_VERSION}, "
+            "the newest that this neurohw reads; update neurohw"
+        )
+    text = _member(file, "experiment", h5py.Dataset, path).asstr()[()]
+    run = Run(
+        experiment=from_json(text, f"{path}: experiment"),
+        dataset=_read_texts(file, "dataset", path),
+        arrays=_read_list(file, "arrays", path),
+        biases=_read_list(file, "biases", path),
+        state=_read_arrays(file, "state", path),
+        counters={
+            key: int(count)
+            for key, count in _member(file, "counters", h5py.Group, path).attrs.items()
+        },
+        history=_read_arrays(file, "history", path),
+        physical=_read_arrays(file, "physical", path),
+        times={
+            key: array if array.ndim else float(array)
+            for key, array in _read_arrays(file, "times", path).items()
+        },
+        versions=_read_texts(file, "versions", path),
+    )
+    required: list[tuple[str, Collection[str], str]] = [
+        ("dataset", run.dataset, "name"),
+        ("dataset", run.dataset, "checksum"),
+        ("counters", run.counters, "epoch"),
+        ("history", run.history, "test_error"),
+        *((f"arrays/{index}", array, "conductance") for index, array in enumerate(run.arrays)),
+    ]
+    for group, keys, key in required:
+        if key not in keys:
+            raise RunFileError(f"{path}: {group}/{key}: missing")
+    return run, str(_attribute(file, "checksum", path))
+
+
+def _member(group: h5py.Group, key: str, kind: type, path: Path) -> Any:
+    where = f"{group.name}/{key}".strip("/")
+    if key not in group:
+        raise RunFileError(f"{path}: {where}: missing")
+    member = group[key]
+    if not isinstance(member, kind):
+        raise RunFileError(f"{path}: {where}: {type(member).__name__} is not a {kind.__name__}")
+    return member
+
+
+def _attribute(file: h5py.File, key: str, path: Path) -> Any:
+    if key not in file.attrs:
+        raise RunFileError(f"{path}: {key}: missing")
+    return file.attrs[key]
+
+
+def _read_texts(file: h5py.File, name: str, path: Path) -> dict[str, str]:
+    group = _member(file, name, h5py.Group, path)
+    return {key: str(text) for key, text in group.attrs.items()}
+
+
+def _read_arrays(group: h5py.Group, name: str, path: Path) -> dict[str, Array]:
+    group = _member(group, name, h5py.Group, path)
+    return {key: np.asarray(_member(group, key, h5py.Dataset, path)[...]) for key in group}
+
+
+def _read_list(file: h5py.File, name: str, path: Path) -> list[dict[str, Array]]:
+    group = _member(file, name, h5py.Group, path)
+    return [_read_arrays(group, str(index), path) for index in range(len(group))]
+
+
+def _temporary(path: Path) -> Path:
+    """Path of the unfinished file; always the same, so that a killed save leaves at most one."""
+    target = path.resolve()
+    return target.with_name(f".{target.name}.unfinished")
+
+
+def _synchronise(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _reason(error: BaseException) -> str:
+    """Say in one line why the system or HDF5 refused."""
+    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return " ".join(text.split())
