@@ -1,0 +1,139 @@
+"""Build the shipped data sets: `python datasets/build.py FOLDER_OF_MNIST_IDX_FILES`.
+
+Writes mnist.h5, digits.h5 and SHA256SUMS beside this file, or into `--out`. Needs scikit-learn,
+which bundles the copy of the UCI digits.
+"""
+
+import argparse
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import numpy.typing as npt
+
+from neurohw.data_files import read_idx
+from neurohw.errors import DataError, NeurohwError
+
+Arrays = dict[str, npt.NDArray[np.uint8]]
+
+# Of the contents, not of the .gz files: those differ between mirrors.
+MNIST_SHA256 = {
+    "train-images-idx3-ubyte": "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
+    "train-labels-idx1-ubyte": "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
+    "t10k-images-idx3-ubyte": "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
+    "t10k-labels-idx1-ubyte": "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
+}
+MNIST = {
+    "description": "handwritten digits, 28×28 pixels, 60,000 to train and 10,000 to test",
+    "source": "LeCun, Cortes, Burges (1998), derived from NIST Special Databases 1 and 3",
+    "licence": "CC BY-SA 3.0",
+    "classes": 10,
+    "maximum": 255,
+}
+DIGITS = {
+    "description": "handwritten digits, 8×8 pixels, 1437 to train and 360 to test",
+    "source": "Alpaydin, Kaynak (1998), UCI Machine Learning Repository, "
+    "doi:10.24432/C50P49: the 1797 samples of optdigits.tes",
+    "licence": "CC BY 4.0",
+    "classes": 10,
+    "maximum": 16,
+}
+DIGITS_TRAINING = 1437
+IMAGES_PER_CHUNK = 1000
+
+
+def read_mnist(folder: Path, checksums: dict[str, str]) -> Arrays:
+    """Read the four IDX files of a folder, gzipped or not.
+
+    Parameters
+    ----------
+    folder : Path
+    checksums : dict
+        Name of each file, without .gz, to the SHA-256 of its contents; in the order training
+        images, training labels, test images, test labels.
+
+    Returns
+    -------
+    dict
+        train_images, train_labels, test_images, test_labels.
+
+    Raises
+    ------
+    DataError
+        A missing or damaged file, or one with other contents than the checksum's.
+    """
+    arrays = {}
+    parts = ("train_images", "train_labels", "test_images", "test_labels")
+    for part, (name, expected) in zip(parts, checksums.items(), strict=True):
+        packed = folder / f"{name}.gz"
+        path = packed if packed.is_file() else folder / name
+        array = read_idx(path)
+        header = bytes([0, 0, 8, array.ndim]) + np.array(array.shape, ">u4").tobytes()
+        found = hashlib.sha256(header + array.tobytes()).hexdigest()
+        if found != expected:
+            raise DataError(f"{path}: SHA-256 of the contents is {found}, expected {expected}")
+        arrays[part] = array
+    return arrays
+
+
+def read_digits() -> Arrays:
+    """Return scikit-learn's copy of the UCI digits in its order: the last 360 are the test part."""
+    from sklearn.datasets import load_digits  # type: ignore[import-untyped]
+
+    digits = load_digits()
+    images, labels = digits.images.astype(np.uint8), digits.target.astype(np.uint8)
+    return {
+        "train_images": images[:DIGITS_TRAINING],
+        "train_labels": labels[:DIGITS_TRAINING],
+        "test_images": images[DIGITS_TRAINING:],
+        "test_labels": labels[DIGITS_TRAINING:],
+    }
+
+
+def write(path: Path, arrays: Arrays, attributes: dict[str, Any]) -> None:
+    """Write a data set as HDF5; the same arrays give the same bytes."""
+    with h5py.File(path, "w", libver=("v108", "v108")) as file:
+        for key, value in attributes.items():
+            file.attrs[key] = value
+        for key, array in arrays.items():
+            # Chunks of about 1 MB stay in HDF5's cache while they are unpacked.
+            count = min(len(array), IMAGES_PER_CHUNK if array.ndim > 1 else len(array))
+            file.create_dataset(
+                key,
+                data=array,
+                chunks=(count, *array.shape[1:]),
+                compression="gzip",
+                compression_opts=9,
+                shuffle=True,
+                track_times=False,
+            )
+
+
+def write_sums(folder: Path) -> None:
+    """Write SHA256SUMS of the data sets of a folder, as `sha256sum --check` reads it."""
+    lines = [
+        f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n"
+        for path in sorted(folder.glob("*.h5"))
+    ]
+    (folder / "SHA256SUMS").write_text("".join(lines))
+
+
+def main() -> None:
+    """Build everything."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("idx", type=Path, help="folder of the four MNIST files, gzipped or not")
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent)
+    options = parser.parse_args()
+    try:
+        mnist = read_mnist(options.idx, MNIST_SHA256)
+    except NeurohwError as error:
+        parser.exit(2, f"error: {error}\n")
+    write(options.out / "mnist.h5", mnist, MNIST)
+    write(options.out / "digits.h5", read_digits(), DIGITS)
+    write_sums(options.out)
+
+
+if __name__ == "__main__":
+    main()
