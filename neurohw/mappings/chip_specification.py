@@ -1,0 +1,141 @@
+"""What a chip is made of: memory device, mapping of conductances, inputs, biases."""
+
+from collections.abc import Mapping as TableLike
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+import numpy as np
+
+from neurohw import library, specification
+from neurohw.devices import memory
+from neurohw.devices.memory import MemoryDevice
+from neurohw.errors import InvalidValueError
+from neurohw.units import Siemens, Volts
+
+DEFAULT_UNIT_CONDUCTANCE = 10e-6
+
+
+class Mapping(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How dimensionless conductances become those of cells.
+
+    Parameters
+    ----------
+    unit_conductance : float [S], optional
+        Conductance that stands for 1; only where the device has no finite `g_max`, which sets it
+        otherwise. Default 10 uS.
+    conductance_scale : float or one a layer
+        `g_max` of a layer's cells in units of the largest initial conductance of that layer,
+        ``1/sqrt(inputs)``.
+    """
+
+    unit_conductance: Siemens | None = None
+    conductance_scale: float | tuple[float, ...] = 4.0
+
+    def __post_init__(self) -> None:
+        unit = self.unit_conductance
+        if unit is not None and not 0 < unit < float("inf"):
+            raise InvalidValueError(f"unit_conductance = {unit}: must be finite, above 0")
+        scale = np.atleast_1d(self.conductance_scale)
+        if scale.size == 0 or not np.all((scale > 0) & np.isfinite(scale)):
+            raise InvalidValueError(
+                f"conductance_scale = {self.conductance_scale}: must be finite, above 0"
+            )
+
+
+class Input(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Input lines: `full_scale` [V] is the voltage of a pixel of 1."""
+
+    full_scale: Volts = 0.2
+
+    def __post_init__(self) -> None:
+        if not 0 < self.full_scale < float("inf"):
+            raise InvalidValueError(f"full_scale = {self.full_scale}: must be finite, above 0")
+
+
+class Bias(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Biases of the nodes.
+
+    Parameters
+    ----------
+    kind : {"current", "off", "rails"}
+        A programmable current source a node; none; or a cell to a positive and a cell to a
+        negative rail.
+    rail : float [V], optional
+        Magnitude of the rails' voltage; default the inputs' full scale.
+    """
+
+    kind: Literal["current", "off", "rails"] = "off"
+    rail: Volts | None = None
+
+    def __post_init__(self) -> None:
+        if self.rail is not None and not 0 < self.rail < float("inf"):
+            raise InvalidValueError(f"rail = {self.rail}: must be finite, above 0")
+
+
+class ChipSpecification(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A chip: memory device, mapping, input lines and biases."""
+
+    name: str = "custom"
+    description: str = ""
+    device: MemoryDevice
+    mapping: Mapping = msgspec.field(default_factory=Mapping)
+    input: Input = msgspec.field(default_factory=Input)
+    bias: Bias = msgspec.field(default_factory=Bias)
+
+    def __post_init__(self) -> None:
+        unit = self.mapping.unit_conductance
+        if unit is not None and np.isfinite(self.device.g_max):
+            raise InvalidValueError(
+                f"mapping.unit_conductance = {unit}: must be left out, because the device has a "
+                f"finite g_max, and mapping.conductance_scale sets the unit"
+            )
+
+    @property
+    def rail(self) -> float:
+        """Magnitude of the bias rails [V]."""
+        return self.input.full_scale if self.bias.rail is None else self.bias.rail
+
+    def conductance_scales(self, layers: int) -> tuple[float, ...]:
+        """One conductance scale a layer; `InvalidValueError` for a list of another length."""
+        scale = self.mapping.conductance_scale
+        if not isinstance(scale, tuple):
+            return (scale,) * layers
+        if len(scale) != layers:
+            raise InvalidValueError(
+                f"mapping.conductance_scale = {list(scale)}: must be one number, or {layers}, "
+                f"one a layer"
+            )
+        return scale
+
+
+def presets() -> Path:
+    """Folder of the chip presets."""
+    return library.folder("mappings") / "chips"
+
+
+def table(source: object) -> dict[str, Any]:
+    """Complete table of a chip given by preset, path, or a table with ``preset``."""
+    return specification.resolve(
+        source,
+        ChipSpecification,
+        presets(),
+        "chip",
+        paths=("device", "device.preset"),
+        parts={"device": memory.table},
+    )
+
+
+def load(source: str | Path | TableLike[str, object]) -> ChipSpecification:
+    """Chip of a preset's name, a TOML file or a table; `ConfigurationError` if it has none."""
+    where = "chip" if isinstance(source, TableLike) else str(source)
+    return specification.read(table(source), ChipSpecification, where=where)
+
+
+def available() -> list[dict[str, Any]]:
+    """Name, description and device of every preset."""
+    chips = [load(name) for name in specification.names(presets())]
+    return [
+        {"name": chip.name, "description": chip.description, "device": chip.device.name}
+        for chip in chips
+    ]

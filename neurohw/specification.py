@@ -1,0 +1,285 @@
+"""TOML files and tables to frozen structs; every fault is one line: file, key, value, remedy."""
+
+import difflib
+import math
+import re
+import tomllib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+from msgspec import inspect
+
+from neurohw.errors import ConfigurationError, InvalidValueError
+from neurohw.units import quantity
+
+T = TypeVar("T")
+Table = dict[str, Any]
+
+_AT = re.compile(r"^(?P<text>.*?)(?: - at `\$\.?(?P<path>.*)`)?$", re.DOTALL)
+_MISSING = re.compile(r"^Object missing required field `(?P<key>.*)`$")
+
+
+def read(source: Path | Mapping[str, object], struct: type[T], *, where: str) -> T:
+    """Build a struct from a TOML file or a table.
+
+    Parameters
+    ----------
+    source : Path or mapping
+        TOML file, or its table. Text in a field with a unit is converted to SI.
+    struct : type
+        ``msgspec.Struct`` with ``forbid_unknown_fields``.
+    where : str
+        What the error names: the file, or what the table came from.
+
+    Raises
+    ------
+    ConfigurationError
+        For unreadable TOML, an unknown or missing key, a wrong type, unit or value.
+    """
+    table = parse(source) if isinstance(source, Path) else source
+    kind = inspect.type_info(struct)
+    prepared = _prepare(table, kind, "", where)
+    try:
+        return msgspec.convert(prepared, struct)
+    except msgspec.ValidationError as error:
+        raise ConfigurationError(f"{where}: {_explain(error, table)}") from None
+
+
+def parse(path: Path) -> Table:
+    """Table of a TOML file; `ConfigurationError` if it cannot be read."""
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigurationError(f"{path}: cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ConfigurationError(f"{path}: is not UTF-8 text") from None
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigurationError(f"{path}: is not TOML: {error}") from None
+
+
+def names(folder: Path) -> list[str]:
+    """Sorted names of the presets in `folder`, one TOML file each."""
+    return sorted(path.stem for path in folder.glob("*.toml"))
+
+
+def resolve(
+    source: object,
+    struct: type,
+    folder: Path,
+    kind: str,
+    *,
+    label: str = "name",
+    paths: Sequence[str] = (),
+    parts: Mapping[str, Callable[[object], Table]] | None = None,
+    defaults: Mapping[str, object] | None = None,
+    _open: tuple[Path, ...] = (),
+) -> Table:
+    """Complete the table of something that is given by name, by path or by a table.
+
+    Parameters
+    ----------
+    source : str, Path or mapping
+        A preset's name, the path of a TOML file, or a table. ``preset`` in a table or file names
+        what its missing keys are taken from.
+    struct : type
+        What a file must hold; each file is checked by itself, so that an error names it.
+    folder : Path
+        Where the presets lie.
+    kind : str
+        The word for it in errors: ``"chip"``.
+    label : str
+        Key that is the file's stem unless the file sets it.
+    paths : sequence of str
+        Key paths, besides ``preset``, of file names relative to the file that they stand in.
+    parts : mapping
+        For a key that is itself given by name, path or table: what completes it.
+    defaults : mapping
+        Values of keys that neither the table nor its presets set.
+
+    Raises
+    ------
+    ConfigurationError
+        For an unknown name or a file that does not hold `struct`.
+    """
+    path: Path | None = None
+    table: Table
+    if isinstance(source, str | Path):
+        path = _find(source, folder, kind)
+        if path in _open:
+            raise ConfigurationError(f"{path}: preset = {str(source)!r}: leads back to itself")
+        table = {label: path.stem, **parse(path)}
+        for key_path in ("preset", *paths):
+            _anchor(table, key_path.split("."), path.parent)
+    elif isinstance(source, Mapping):
+        table = dict(source)
+    else:
+        raise ConfigurationError(f"{kind} = {source!r}: must be a name, a path or a table")
+    if "preset" in table:
+        base = resolve(
+            table.pop("preset"),
+            struct,
+            folder,
+            kind,
+            label=label,
+            paths=paths,
+            parts=parts,
+            defaults=defaults,
+            _open=(*_open, path) if path else _open,
+        )
+        table = _merged(base, table)
+    table = {**(defaults or {}), **table}
+    for key, complete in (parts or {}).items():
+        if key in table:
+            table[key] = complete(table[key])
+    if path:
+        read(table, struct, where=str(path))
+    return table
+
+
+def apply(table: Table, setting: str) -> None:
+    """Change one key of a table in place, as ``--set a.b.c=value`` does.
+
+    The value is read as TOML, and is a plain text if it is none, so that quotes may be left out.
+    A table that stands there by its preset's name stays overridable.
+
+    Raises
+    ------
+    ConfigurationError
+        If `setting` has no ``=`` or goes into something that is no table.
+    """
+    path, equals, text = setting.partition("=")
+    keys = [key.strip() for key in path.split(".")]
+    if not equals or not all(keys):
+        raise ConfigurationError(f"--set {setting}: must be written as key=value")
+    node = table
+    for depth, key in enumerate(keys[:-1], start=1):
+        child = node.get(key, {})
+        if isinstance(child, str):
+            child = {"preset": child}
+        if not isinstance(child, Mapping):
+            raise ConfigurationError(f"--set {setting}: {'.'.join(keys[:depth])} is not a table")
+        node[key] = node = dict(child)
+    node[keys[-1]] = _value(text.strip())
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """Hint for an unknown word: the nearest known one, or all of them."""
+    known = list(known)
+    close = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
+    return f"did you mean {close[0]}?" if close else f"known: {', '.join(known)}"
+
+
+def _value(text: str) -> object:
+    try:
+        parsed = tomllib.loads(f"value = {text}")
+    except tomllib.TOMLDecodeError:
+        return text
+    return parsed["value"] if len(parsed) == 1 else text
+
+
+def _is_path(text: str) -> bool:
+    return bool(Path(text).suffix) or "/" in text or "\\" in text
+
+
+def _find(source: str | Path, folder: Path, kind: str) -> Path:
+    if isinstance(source, Path) or _is_path(source):
+        path = Path(source)
+        if not path.is_file():
+            raise ConfigurationError(f"{path}: no such {kind} file")
+        return path
+    if source not in names(folder):
+        hint = nearest(source, names(folder))
+        raise ConfigurationError(f"{kind} = {source!r}: unknown {kind}; {hint}")
+    return folder / f"{source}.toml"
+
+
+def _anchor(table: Table, keys: Sequence[str], folder: Path) -> None:
+    """Give the path at `keys`, if there is one, the folder of its file."""
+    value = table.get(keys[0])
+    if len(keys) > 1 and isinstance(value, dict):
+        _anchor(value, keys[1:], folder)
+    elif len(keys) == 1 and isinstance(value, str) and _is_path(value):
+        table[keys[0]] = str(folder / value)
+
+
+def _merged(base: Table, over: Mapping[str, Any]) -> Table:
+    merged = dict(base)
+    for key, value in over.items():
+        old = merged.get(key)
+        if isinstance(old, dict) and isinstance(value, Mapping) and "preset" not in value:
+            value = _merged(old, value)
+        merged[key] = value
+    return merged
+
+
+def _prepare(value: object, kind: inspect.Type, path: str, where: str) -> object:
+    """Convert quantities and refuse what msgspec would explain less well."""
+    if isinstance(kind, inspect.UnionType):
+        wanted = inspect.VarTupleType if isinstance(value, list) else inspect.FloatType
+        fitting = [member for member in kind.types if isinstance(_bare(member), wanted)]
+        return _prepare(value, fitting[0], path, where) if fitting else value
+    bare = _bare(kind)
+    if isinstance(bare, inspect.StructType) and isinstance(value, Mapping):
+        fields = {field.encode_name: field.type for field in bare.fields}
+        for key in value:
+            if key not in fields:
+                hint = nearest(key, fields)
+                line = f"{_join(path, key)} = {_text(value[key])}: unknown key; {hint}"
+                raise ConfigurationError(f"{where}: {line}")
+        return {k: _prepare(v, fields[k], _join(path, k), where) for k, v in value.items()}
+    if isinstance(bare, inspect.VarTupleType) and isinstance(value, list):
+        return [
+            _prepare(v, bare.item_type, f"{path}[{index}]", where) for index, v in enumerate(value)
+        ]
+    if isinstance(bare, inspect.LiteralType) and isinstance(value, str):
+        if value not in bare.values:
+            hint = nearest(value, [str(choice) for choice in bare.values])
+            raise ConfigurationError(f"{where}: {path} = {_text(value)}: unknown value; {hint}")
+    elif isinstance(bare, inspect.FloatType):
+        unit = _unit(kind)
+        if isinstance(value, float) and math.isnan(value):
+            raise ConfigurationError(f"{where}: {path} = nan: not a number")
+        if isinstance(value, str) and unit is not None:
+            try:
+                return quantity(value, unit)
+            except InvalidValueError as error:
+                raise ConfigurationError(f"{where}: {path} = {error}") from None
+    return value
+
+
+def _bare(kind: inspect.Type) -> inspect.Type:
+    while isinstance(kind, inspect.Metadata):
+        kind = kind.type
+    return kind
+
+
+def _unit(kind: inspect.Type) -> str | None:
+    while isinstance(kind, inspect.Metadata):
+        if kind.extra and "unit" in kind.extra:
+            return str(kind.extra["unit"])
+        kind = kind.type
+    return None
+
+
+def _explain(error: msgspec.ValidationError, table: Mapping[str, object]) -> str:
+    found = _AT.match(str(error))
+    assert found is not None  # the pattern matches any text
+    text, path = found["text"], found["path"] or ""
+    if isinstance(error.__cause__, InvalidValueError):
+        return _join(path, text)
+    if missing := _MISSING.match(text):
+        return f"{_join(path, missing['key'])}: is missing"
+    value: Any = table
+    for key in re.findall(r"[^.\[\]]+", path):
+        value = value[int(key)] if isinstance(value, list) else value[key]
+    return f"{path or 'the table'} = {_text(value)}: {text[0].lower()}{text[1:]}"
+
+
+def _join(path: str, key: str) -> str:
+    return f"{path}.{key}" if path else key
+
+
+def _text(value: object) -> str:
+    return f'"{value}"' if isinstance(value, str) else str(value)

@@ -1,0 +1,70 @@
+"""Physical quantities as text at the edge (TOML, command line); SI floats everywhere else."""
+
+import math
+from typing import Annotated
+
+import msgspec
+from quantiphy import InvalidNumber, Quantity
+
+from neurohw.errors import InvalidValueError
+
+Siemens = Annotated[float, msgspec.Meta(extra={"unit": "S"})]
+Volts = Annotated[float, msgspec.Meta(extra={"unit": "V"})]
+Amperes = Annotated[float, msgspec.Meta(extra={"unit": "A"})]
+Seconds = Annotated[float, msgspec.Meta(extra={"unit": "s"})]
+Ohms = Annotated[float, msgspec.Meta(extra={"unit": "Ohm"})]
+Fraction = Annotated[float, msgspec.Meta(extra={"unit": "%"})]
+Number = Annotated[float, msgspec.Meta(extra={"unit": ""})]
+
+_SPELLINGS = {"Ω": "Ohm", "\u2126": "Ohm", "ohm": "Ohm", "ohms": "Ohm", "Ohms": "Ohm"}
+
+
+def quantity(value: str | float, unit: str) -> float:
+    """Read a quantity in its SI unit.
+
+    Parameters
+    ----------
+    value : str or float
+        Text such as ``"25 uS"``, or a number that is already in `unit`.
+    unit : str
+        Unit that the text must carry: ``"S"``, ``"V"``, ... For a plain number or a fraction
+        (``""`` or ``"%"``) the text has no unit, or a percent sign: ``"3.5 %"`` is 0.035.
+        Infinity needs no unit.
+
+    Raises
+    ------
+    InvalidValueError
+        If the text is no number, is NaN, or carries another unit.
+    """
+    if isinstance(value, str):
+        try:
+            parsed = Quantity(value)
+        except InvalidNumber:
+            raise InvalidValueError(f'"{value}": not a quantity{_example(unit)}') from None
+        number, given = float(parsed), _SPELLINGS.get(parsed.units, parsed.units)
+        if given == "%" and unit in ("", "%"):
+            # The division of the text's own number gives the float nearest to the decimal.
+            number, given = number / 100, unit
+        dimensionless = unit in ("", "%")
+        if given != unit and not (given == "" and (dimensionless or math.isinf(number))):
+            found = f"not {given}" if given else "none is given"
+            wanted = unit or "absent"
+            raise InvalidValueError(f'"{value}": its unit must be {wanted}, {found}')
+    else:
+        number = float(value)
+    if math.isnan(number):
+        raise InvalidValueError(f"{value}: not a number")
+    return number
+
+
+def show(value: float, unit: str) -> str:
+    """Text of a quantity for people, four digits: ``show(2.5e-5, "S")`` is ``"25 uS"``."""
+    if unit == "%":
+        return f"{100 * value:.4g} %"
+    if unit == "" or not math.isfinite(value):
+        return f"{value:.4g} {unit}".rstrip()
+    return str(Quantity(value, unit).render(prec=3))
+
+
+def _example(unit: str) -> str:
+    return f' such as "1 {unit}"' if unit else ""
