@@ -1,0 +1,31 @@
+"""`neurohw evaluate`: measure the errors of a trained run, on its chip or on another."""
+
+from pathlib import Path
+
+import click
+
+from neurohw.cli.output import percent, print_json, summary
+
+
+@click.command()
+@click.argument("path", type=click.Path(path_type=Path), metavar="RUN.h5")
+@click.option("--chip", metavar="NAME|FILE", help="Chip to run on.  [default: the run's]")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def evaluate(path: Path, chip: str | None, as_json: bool) -> None:
+    """Measure the errors of a trained network on the training and the test images."""
+    from neurohw.experiments import run_file, trainer
+    from neurohw.mappings import chip_specification
+
+    run = run_file.load(path)
+    other = None if chip is None else chip_specification.load(chip)
+    result = summary(run, path) | trainer.evaluate(run, chip=other)
+    if other is not None:
+        result["chip"] = other.name
+    if as_json:
+        print_json(result)
+    else:
+        click.echo(
+            f"{path}: {result['recipe']} on {result['chip']}, {result['epochs']} epochs:"
+            f" train error {percent(result['train_error'])},"
+            f" test error {percent(result['test_error'])}"
+        )

@@ -1,0 +1,218 @@
+"""`neurohw info`: what a name or a file stands for, in physical units."""
+
+import difflib
+import tomllib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from neurohw.cli.listing import available
+from neurohw.cli.output import print_json, print_table, summary, units_of
+
+if TYPE_CHECKING:
+    from neurohw.experiments.configuration import Experiment
+
+Facts = dict[str, Any]
+
+
+@click.command()
+@click.argument("target", metavar="RUN.h5|CHIP|DEVICE|DATASET|RECIPE")
+@click.option(
+    "--recipe",
+    default="drn-xs",
+    show_default=True,
+    metavar="NAME|FILE",
+    help="Network for which the physical scale of a chip is shown.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object, in SI units.")
+def info(target: str, recipe: str, as_json: bool) -> None:
+    """Show a run file, a chip with its device, a device, a data set or a recipe."""
+    facts = describe(target, recipe)
+    if as_json:
+        print_json(facts)
+    else:
+        _print_facts(facts)
+
+
+def describe(target: str, recipe: str) -> Facts:
+    """Return what is known of `target`, SI units; `kind` says what it is.
+
+    Raises
+    ------
+    ConfigurationError
+        Neither a known name nor a file; the message has the nearest names.
+    """
+    from neurohw.errors import ConfigurationError
+
+    kind = _kind_of_name(target) or _kind_of_file(Path(target))
+    if kind == "run":
+        return _run(Path(target))
+    if kind == "chip":
+        return _chip(target, recipe)
+    if kind == "device":
+        return _device(target)
+    if kind == "recipe":
+        return _recipe(target)
+    if kind == "dataset":
+        return _dataset(target)
+    names = {str(entry["name"]) for kind in _KINDS for entry in available(f"{kind}s")}
+    near = difflib.get_close_matches(target, names, n=3)
+    hint = f"; did you mean {' or '.join(near)}?" if near else ""
+    raise ConfigurationError(
+        f"{target}: neither a file nor the name of a chip, device, dataset or recipe{hint}"
+    )
+
+
+_KINDS = ("chip", "device", "dataset", "recipe")
+
+
+def _kind_of_name(target: str) -> str | None:
+    for kind in _KINDS:
+        if any(entry["name"] == target for entry in available(f"{kind}s")):
+            return kind
+    return None
+
+
+def _kind_of_file(path: Path) -> str | None:
+    """Say what a file holds; what is no TOML and no run file is taken for a data set."""
+    if not path.exists():
+        return None
+    if path.suffix == ".toml":
+        try:
+            table = tomllib.loads(path.read_text(encoding="utf-8"))
+        except ValueError:
+            return "chip"
+        return "device" if "law" in table else "recipe" if "network" in table else "chip"
+    return "run" if path.suffix == ".h5" and not _is_data(path) else "dataset"
+
+
+def _is_data(path: Path) -> bool:
+    """Tell a readable HDF5 file without run-file marks from a run file, whole or damaged."""
+    import h5py
+
+    try:
+        with h5py.File(path, "r") as file:
+            return "schema_version" not in file.attrs and "format" not in file.attrs
+    except OSError:
+        return False
+
+
+def _run(path: Path) -> Facts:
+    from neurohw.experiments import run_file
+
+    run = run_file.load(path)
+    return {
+        "kind": "run",
+        **summary(run, path),
+        "checksum": run_file.checksum(run),
+        "dataset": run.dataset,
+        "counters": run.counters,
+        "history": run.history,
+        "physical": run.physical,
+        "experiment": _builtins(run.experiment),
+        "versions": run.versions,
+    }
+
+
+def _chip(target: str, recipe: str) -> Facts:
+    from neurohw.experiments import configuration
+
+    experiment = configuration.load(recipe, chip=target)
+    return {"kind": "chip", **_builtins(experiment.chip), **_scale(experiment)}
+
+
+def _device(target: str) -> Facts:
+    from neurohw.devices import memory
+
+    return {"kind": "device", **_builtins(memory.load(target))}
+
+
+def _recipe(target: str) -> Facts:
+    from neurohw.experiments import configuration
+
+    experiment = configuration.load(target)
+    return {"kind": "recipe", "name": experiment.recipe, **_builtins(experiment)}
+
+
+def _dataset(target: str) -> Facts:
+    from neurohw import datasets
+
+    dataset = datasets.load(target)
+    return {
+        "kind": "dataset",
+        "name": dataset.name,
+        "train_samples": len(dataset.train_labels),
+        "test_samples": len(dataset.test_labels),
+        "classes": dataset.classes,
+        "image_shape": list(dataset.image_shape),
+        "checksum": dataset.checksum,
+    }
+
+
+def _builtins(struct: Any) -> Facts:
+    import msgspec
+
+    facts: Facts = msgspec.to_builtins(struct)
+    return facts
+
+
+def _scale(experiment: "Experiment") -> Facts:
+    """Return what one unit of the dimensionless network is on the chip."""
+    from neurohw import datasets
+    from neurohw.mappings.scale import physical_scale
+
+    inputs = datasets.load(experiment.data.name).train_images.shape[1]
+    fan_in = (2 * inputs, *experiment.network.hidden)
+    scale = physical_scale(experiment.chip, fan_in, experiment.network.input_gain)
+    learning = experiment.learning
+    rows = [*scale.rows(), ("nudging", scale.nudging(learning.nudging), "S")]
+    for name, rates, convert, unit in (
+        ("learning rate", learning.learning_rate, scale.learning_rate, "S/V²"),
+        ("bias learning rate", learning.bias_learning_rate, scale.bias_learning_rate, "S"),
+    ):
+        each = rates if isinstance(rates, tuple) else (rates,)
+        rows += [
+            (name if len(each) == 1 else f"{name}, layer {layer}", convert(rate), unit)
+            for layer, rate in enumerate(each, start=1)
+        ]
+    return {
+        "scale_recipe": experiment.recipe,
+        "scale": [{"quantity": name, "value": value, "unit": unit} for name, value, unit in rows],
+    }
+
+
+def _print_facts(facts: Facts) -> None:
+    from neurohw.experiments.configuration import Experiment
+    from neurohw.experiments.run_file import UNITS
+    from neurohw.units import show
+
+    scale = facts.pop("scale", [])
+    recipe = facts.pop("scale_recipe", "")
+    _print_nested(facts, UNITS | units_of(Experiment))
+    if scale:
+        click.echo(f"scale of the network {recipe} on this chip")
+        print_table(((row["quantity"], show(row["value"], row["unit"])) for row in scale), "  ")
+
+
+def _print_nested(facts: Facts, units: dict[str, str], indent: str = "") -> None:
+    """Print facts as aligned lines, and groups of facts below them."""
+    groups = {key: fact for key, fact in facts.items() if isinstance(fact, dict) and fact}
+    rows = [(key, _text(fact, units.get(key, ""))) for key, fact in facts.items()]
+    print_table([row for row in rows if row[0] not in groups], indent)
+    for key, group in groups.items():
+        click.echo(f"{indent}{key}")
+        _print_nested(group, units, indent + "  ")
+
+
+def _text(fact: Any, unit: str) -> str:
+    """Return a fact as one line for people."""
+    from neurohw.units import show
+
+    if hasattr(fact, "tolist"):
+        fact = fact.tolist()
+    if isinstance(fact, list | tuple):
+        return ", ".join(_text(member, unit) for member in fact)
+    if fact is None:
+        return "–"
+    return show(fact, unit) if isinstance(fact, float) else str(fact)

@@ -1,0 +1,140 @@
+"""`neurohw new`: a complete, commented file to start from."""
+
+import json
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from neurohw.cli.output import units_of
+from neurohw.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from neurohw.mappings.chip_specification import ChipSpecification
+
+_LINE = re.compile(r'(?P<key>\w+)\s*=\s*(?P<value>"[^"]*"|[^#]*?)\s*(?:#\s*(?P<comment>.*))?$')
+
+# What each key means; a shipped line's own comment, which has the source, goes before.
+MEANINGS = {
+    "description": "",
+    "device.name": "",
+    "device.description": "",
+    "device.source": "",
+    "device.law": '"ideal" (takes any change) or "exponential" (pulses along a curve)',
+    "device.g_min": "smallest conductance of a cell",
+    "device.g_max": "largest conductance of a cell",
+    "device.pulses_up": "pulses from g_min to g_max",
+    "device.pulses_down": "pulses from g_max to g_min",
+    "device.nonlinearity_up": "NeuroSim label, -9 to 9; 0 is linear",
+    "device.nonlinearity_down": "negative: falls steeply from the top",
+    "device.whole_pulses": "false: fractions of a pulse are possible",
+    "device.cycle_to_cycle": "noise of one pulse, of g_max - g_min",
+    "device.nonlinearity_spread": "from device to device, standard deviation of both labels",
+    "device.range_spread": "from device to device, relative deviation of both limits",
+    "device.pulse_voltage_up": "",
+    "device.pulse_voltage_down": "",
+    "device.pulse_width_up": "",
+    "device.pulse_width_down": "",
+    "device.write_threshold": "voltage above which reading disturbs a cell",
+    "device.endurance": "pulses that a cell survives",
+    "mapping.unit_conductance": "stands for 1; only for a device without a finite g_max",
+    "mapping.conductance_scale": "g_max of a layer in units of 1/sqrt(inputs); one, or one a layer",
+    "input.full_scale": "voltage of a pixel of 1",
+    "bias.kind": '"off", "current" (a source a node) or "rails" (cells to two rails)',
+    "bias.rail": "voltage of the rails; default: the input's full scale",
+}
+_ABSENT = {"mapping.unit_conductance": '"10 uS"', "bias.rail": '"0.2 V"'}
+
+
+@click.group()
+def new() -> None:
+    """Write a file to start from."""
+
+
+@new.command("chip")
+@click.option("--from", "source", required=True, metavar="NAME", help="Chip to start from.")
+@click.option(
+    "-o",
+    "--out",
+    "path",
+    required=True,
+    type=click.Path(path_type=Path),
+    metavar="CHIP.toml",
+    help="File to write.",
+)
+@click.option("--force", is_flag=True, help="Replace an existing file.")
+def new_chip(source: str, path: Path, force: bool) -> None:
+    """Write a chip, every value with its unit and meaning, to change and to train on."""
+    text = chip_text(source, path)
+    try:
+        with path.open("w" if force else "x", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError:
+        raise ConfigurationError(f"{path}: exists; use --force to replace it") from None
+    except OSError as error:
+        raise ConfigurationError(f"{path}: cannot be written: {error.strerror}") from None
+    click.echo(f"{path}: change it, then train on it: neurohw train --recipe drn-xs --chip {path}")
+
+
+def chip_text(source: str, path: Path) -> str:
+    """Return the TOML text of a chip like the chip `source`, complete and commented."""
+    from neurohw.mappings import chip_specification
+
+    chip = chip_specification.load(source)
+    written = _written_lines(source)
+    lines = [
+        f"# A chip like {source}. Show it in physical units: neurohw info {path}",
+        "# Quantities are text with a unit; keys that are left out take their default.",
+    ]
+    section = ""
+    for key, meaning in MEANINGS.items():
+        if key.rpartition(".")[0] != section:
+            section = key.rpartition(".")[0]
+            lines += ["", f"[{section}]"]
+        value, comment = written.get(key, (_text_of(chip, key), ""))
+        setting = f"{key.rpartition('.')[2]} = {value or _ABSENT[key]}"
+        comment = comment or meaning
+        lines.append(
+            ("" if value else "# ") + (f"{setting:<38} # {comment}" if comment else setting)
+        )
+    return "\n".join(lines) + "\n"
+
+
+def _written_lines(source: str) -> dict[str, tuple[str, str]]:
+    """Return value and comment of each key as a chip's file and its device's write them."""
+    from neurohw import library
+
+    shipped = library.folder("mappings")
+    path = Path(source)
+    chip = _lines(path if path.is_file() else shipped / "chips" / f"{source}.toml", "")
+    preset, _ = chip.get("device") or chip.get("device.preset") or ('""', "")
+    device = shipped / "devices" / f"{json.loads(preset)}.toml"
+    return (_lines(device, "device.") if device.is_file() else {}) | chip
+
+
+def _lines(path: Path, section: str) -> dict[str, tuple[str, str]]:
+    found = {}
+    for line in path.read_text(encoding="utf-8").splitlines():
+        if line.startswith("["):
+            section = line.strip("[] ") + "."
+        elif match := _LINE.match(line):
+            found[section + match["key"]] = (match["value"], match["comment"] or "")
+    return found
+
+
+def _text_of(chip: "ChipSpecification", key: str) -> str:
+    """Return a value as TOML text that reads back exactly; empty if there is none."""
+    from neurohw.units import quantity, show
+
+    value: Any = chip
+    for part in key.split("."):
+        value = getattr(value, part)
+    if value is None:
+        return ""
+    unit = units_of(type(chip)).get(key.rpartition(".")[2])
+    if unit and quantity(show(value, unit), unit) == value:
+        value = show(value, unit)
+    if isinstance(value, tuple):
+        return str(list(value))
+    return str(value) if value == float("inf") else json.dumps(value, ensure_ascii=False)

@@ -1,0 +1,72 @@
+"""The live line of a training run, and one line that stays for each epoch."""
+
+from typing import TYPE_CHECKING, TextIO
+
+from tqdm import tqdm
+
+from neurohw.cli.output import percent
+
+if TYPE_CHECKING:
+    from neurohw.experiments.run_file import Run
+    from neurohw.experiments.trainer import Progress
+
+
+class ProgressLine:
+    """Shows how a training run stands, on standard error.
+
+    A terminal gets a line that is redrawn; anything else (a log, a pipe) only the line that
+    stays for each epoch.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._last: Progress | None = None
+        self._bar = tqdm(
+            bar_format="{desc} |{bar:24}| {postfix}",
+            file=stream,
+            disable=not stream.isatty(),
+            leave=False,
+            dynamic_ncols=True,
+        )
+
+    def __call__(self, progress: "Progress") -> None:
+        """Show `progress`, and the epoch before once it is over."""
+        last, self._last = self._last, progress
+        if last is not None and progress.epoch > last.epoch:
+            self._keep(last, last.train_error, progress.test_error)
+        self._bar.total = max(progress.epochs * progress.steps, 1)
+        self._bar.n = (progress.epoch - 1) * progress.steps + progress.step
+        self._bar.set_description_str(f"epoch {progress.epoch}/{progress.epochs}", refresh=False)
+        self._bar.set_postfix_str(_status(progress), refresh=False)
+        self._bar.refresh()
+
+    def finish(self, run: "Run") -> None:
+        """Show the last epoch as the run file has it."""
+        if self._last is not None:
+            history = run.history
+            self._keep(self._last, float(history["train_error"][-1]), history["test_error"][-1])
+        self.close()
+
+    def close(self) -> None:
+        """Take the live line off the terminal."""
+        self._bar.close()
+
+    def _keep(self, progress: "Progress", train_error: float, test_error: float | None) -> None:
+        self._bar.clear()
+        print(
+            f"epoch {progress.epoch}/{progress.epochs}"
+            f"  train error {percent(train_error)}  test error {percent(test_error)}"
+            f"  {progress.samples_per_second:,.0f} samples/s",
+            file=self._stream,
+            flush=True,
+        )
+
+
+def _status(progress: "Progress") -> str:
+    minutes, seconds = divmod(max(round(progress.seconds_left), 0), 60)
+    doing = "" if progress.phase == "training" else f"{progress.phase}  "
+    return (
+        f"{doing}train error {percent(progress.train_error)}"
+        f"  test error {percent(progress.test_error)}"
+        f"  {progress.samples_per_second:,.0f} samples/s  {minutes}:{seconds:02d} left"
+    )

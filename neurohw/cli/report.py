@@ -1,0 +1,25 @@
+"""`neurohw report`: one HTML page about one or several runs."""
+
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.argument(
+    "paths", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="RUN.h5..."
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    metavar="REPORT.html",
+    help="Page to write.  [default: report.html beside the first run file]",
+)
+def report(paths: tuple[Path, ...], out: Path | None) -> None:
+    """Write a self-contained HTML report that compares the runs."""
+    from neurohw import reports
+    from neurohw.experiments import run_file
+
+    page = out or paths[0].parent / "report.html"
+    reports.write([run_file.load(path) for path in paths], page)
+    click.echo(f"Report: {page}")
