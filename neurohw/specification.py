@@ -4,7 +4,7 @@ import difflib
 import math
 import re
 import tomllib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,6 +18,14 @@ T = TypeVar("T")
 Table = dict[str, Any]
 
 _AT = re.compile(r"^(?P<text>.*?)(?: - at `\$\.?(?P<path>.*)`)?$", re.DOTALL)
+_WORDS = {
+    "array": "list",
+    "bool": "true or false",
+    "float": "number",
+    "int": "whole number",
+    "object": "table",
+    "str": "text",
+}
 _MISSING = re.compile(r"^Object missing required field `(?P<key>.*)`$")
 
 
@@ -57,85 +65,6 @@ def parse(path: Path) -> Table:
         raise ConfigurationError(f"{path}: is not UTF-8 text") from None
     except tomllib.TOMLDecodeError as error:
         raise ConfigurationError(f"{path}: is not TOML: {error}") from None
-
-
-def names(folder: Path) -> list[str]:
-    """Sorted names of the presets in `folder`, one TOML file each."""
-    return sorted(path.stem for path in folder.glob("*.toml"))
-
-
-def resolve(
-    source: object,
-    struct: type,
-    folder: Path,
-    kind: str,
-    *,
-    label: str = "name",
-    paths: Sequence[str] = (),
-    parts: Mapping[str, Callable[[object], Table]] | None = None,
-    defaults: Mapping[str, object] | None = None,
-    _open: tuple[Path, ...] = (),
-) -> Table:
-    """Complete the table of something that is given by name, by path or by a table.
-
-    Parameters
-    ----------
-    source : str, Path or mapping
-        A preset's name, the path of a TOML file, or a table. ``preset`` in a table or file names
-        what its missing keys are taken from.
-    struct : type
-        What a file must hold; each file is checked by itself, so that an error names it.
-    folder : Path
-        Where the presets lie.
-    kind : str
-        The word for it in errors: ``"chip"``.
-    label : str
-        Key that is the file's stem unless the file sets it.
-    paths : sequence of str
-        Key paths, besides ``preset``, of file names relative to the file that they stand in.
-    parts : mapping
-        For a key that is itself given by name, path or table: what completes it.
-    defaults : mapping
-        Values of keys that neither the table nor its presets set.
-
-    Raises
-    ------
-    ConfigurationError
-        For an unknown name or a file that does not hold `struct`.
-    """
-    path: Path | None = None
-    table: Table
-    if isinstance(source, str | Path):
-        path = _find(source, folder, kind)
-        if path in _open:
-            raise ConfigurationError(f"{path}: preset = {str(source)!r}: leads back to itself")
-        table = {label: path.stem, **parse(path)}
-        for key_path in ("preset", *paths):
-            _anchor(table, key_path.split("."), path.parent)
-    elif isinstance(source, Mapping):
-        table = dict(source)
-    else:
-        raise ConfigurationError(f"{kind} = {source!r}: must be a name, a path or a table")
-    if "preset" in table:
-        base = resolve(
-            table.pop("preset"),
-            struct,
-            folder,
-            kind,
-            label=label,
-            paths=paths,
-            parts=parts,
-            defaults=defaults,
-            _open=(*_open, path) if path else _open,
-        )
-        table = _merged(base, table)
-    table = {**(defaults or {}), **table}
-    for key, complete in (parts or {}).items():
-        if key in table:
-            table[key] = complete(table[key])
-    if path:
-        read(table, struct, where=str(path))
-    return table
 
 
 def apply(table: Table, setting: str) -> None:
@@ -179,41 +108,6 @@ def _value(text: str) -> object:
     return parsed["value"] if len(parsed) == 1 else text
 
 
-def _is_path(text: str) -> bool:
-    return bool(Path(text).suffix) or "/" in text or "\\" in text
-
-
-def _find(source: str | Path, folder: Path, kind: str) -> Path:
-    if isinstance(source, Path) or _is_path(source):
-        path = Path(source)
-        if not path.is_file():
-            raise ConfigurationError(f"{path}: no such {kind} file")
-        return path
-    if source not in names(folder):
-        hint = nearest(source, names(folder))
-        raise ConfigurationError(f"{kind} = {source!r}: unknown {kind}; {hint}")
-    return folder / f"{source}.toml"
-
-
-def _anchor(table: Table, keys: Sequence[str], folder: Path) -> None:
-    """Give the path at `keys`, if there is one, the folder of its file."""
-    value = table.get(keys[0])
-    if len(keys) > 1 and isinstance(value, dict):
-        _anchor(value, keys[1:], folder)
-    elif len(keys) == 1 and isinstance(value, str) and _is_path(value):
-        table[keys[0]] = str(folder / value)
-
-
-def _merged(base: Table, over: Mapping[str, Any]) -> Table:
-    merged = dict(base)
-    for key, value in over.items():
-        old = merged.get(key)
-        if isinstance(old, dict) and isinstance(value, Mapping) and "preset" not in value:
-            value = _merged(old, value)
-        merged[key] = value
-    return merged
-
-
 def _prepare(value: object, kind: inspect.Type, path: str, where: str) -> object:
     """Convert quantities and refuse what msgspec would explain less well."""
     if isinstance(kind, inspect.UnionType):
@@ -241,6 +135,8 @@ def _prepare(value: object, kind: inspect.Type, path: str, where: str) -> object
         unit = _unit(kind)
         if isinstance(value, float) and math.isnan(value):
             raise ConfigurationError(f"{where}: {path} = nan: not a number")
+        if isinstance(value, float) and math.isinf(value) and unit is None:
+            raise ConfigurationError(f"{where}: {path} = {value}: must be finite")
         if isinstance(value, str) and unit is not None:
             try:
                 return quantity(value, unit)
@@ -274,7 +170,9 @@ def _explain(error: msgspec.ValidationError, table: Mapping[str, object]) -> str
     value: Any = table
     for key in re.findall(r"[^.\[\]]+", path):
         value = value[int(key)] if isinstance(value, list) else value[key]
-    return f"{path or 'the table'} = {_text(value)}: {text[0].lower()}{text[1:]}"
+    plain = re.sub(r"[A-Za-z]+", lambda word: _WORDS.get(word[0], word[0]), text)
+    plain = plain.replace("`", "").replace(" | null", "").replace(" | ", " or ")
+    return f"{path or 'the table'} = {_text(value)}: {plain[0].lower()}{plain[1:]}"
 
 
 def _join(path: str, key: str) -> str:

@@ -43,7 +43,6 @@ def quantity(value: str | float, unit: str) -> float:
             raise InvalidValueError(f'"{value}": not a quantity{_example(unit)}') from None
         number, given = float(parsed), _SPELLINGS.get(parsed.units, parsed.units)
         if given == "%" and unit in ("", "%"):
-            # The division of the text's own number gives the float nearest to the decimal.
             number, given = number / 100, unit
         dimensionless = unit in ("", "%")
         if given != unit and not (given == "" and (dimensionless or math.isinf(number))):

@@ -9,8 +9,9 @@ import msgspec
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from neurohw import library, specification
+from neurohw import library
 from neurohw.errors import InvalidValueError
+from neurohw.presets import Presets
 from neurohw.units import Fraction, Number, Seconds, Siemens, Volts, show
 
 LABEL_LIMIT = 9.0
@@ -143,23 +144,15 @@ def _label_curve() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     return _LABEL_OF_FULL_GAP * (b - a - a * np.log(b / a)), curvatures
 
 
-def presets() -> Path:
-    """Folder of the device presets."""
-    return library.folder("mappings") / "devices"
-
-
-def table(source: object) -> dict[str, Any]:
-    """Complete table of a device given by preset, path, or a table with ``preset``."""
-    return specification.resolve(source, MemoryDevice, presets(), "device")
-
-
 def load(source: str | Path | Mapping[str, object]) -> MemoryDevice:
     """Device of a preset's name, a TOML file or a table; `ConfigurationError` if it has none."""
-    where = "device" if isinstance(source, Mapping) else str(source)
-    return specification.read(table(source), MemoryDevice, where=where)
+    return PRESETS.load(source)
 
 
 def available() -> list[dict[str, Any]]:
     """Name and description of every preset."""
-    devices = [load(name) for name in specification.names(presets())]
+    devices = [load(name) for name in PRESETS.names()]
     return [{"name": device.name, "description": device.description} for device in devices]
+
+
+PRESETS = Presets(kind="device", struct=MemoryDevice, folder=library.folder("mappings") / "devices")

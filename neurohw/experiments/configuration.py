@@ -13,8 +13,7 @@ from neurohw import specification
 from neurohw.errors import ConfigurationError, InvalidValueError
 from neurohw.mappings import chip_specification
 from neurohw.mappings.chip_specification import ChipSpecification
-
-RECIPES = Path(__file__).parent / "recipes"
+from neurohw.presets import Presets
 
 Count = Annotated[int, Meta(ge=0)]
 Positive = Annotated[int, Meta(ge=1)]
@@ -172,7 +171,7 @@ def load(
     ConfigurationError
         One line with file, key and value.
     """
-    table = _table(source)
+    table = RECIPES.table(source)
     changes = list(settings)
     if epochs is not None:
         changes.append(f"training.epochs={epochs}")
@@ -182,14 +181,14 @@ def load(
         table["chip"] = chip
     for change in changes:
         specification.apply(table, change)
-    table["chip"] = chip_specification.table(table["chip"])
-    where = " with --set ".join([str(source), *changes])
+    where = " ".join([str(source), *(f"--set {change}" for change in changes)])
+    table["chip"] = chip_specification.PRESETS.table(table["chip"], where=where)
     return specification.read(table, Experiment, where=where)
 
 
 def recipes() -> list[dict[str, Any]]:
     """Name, description, layers and epochs of every recipe."""
-    experiments = [load(name) for name in specification.names(RECIPES)]
+    experiments = [load(name) for name in RECIPES.names()]
     return [
         {
             "name": experiment.recipe,
@@ -216,19 +215,6 @@ def from_json(text: str, where: str) -> Experiment:
     return specification.read(table, Experiment, where=where)
 
 
-def _table(source: object) -> dict[str, Any]:
-    return specification.resolve(
-        source,
-        Experiment,
-        RECIPES,
-        "recipe",
-        label="recipe",
-        paths=("chip", "chip.preset", "chip.device", "chip.device.preset", "data.name"),
-        parts={"chip": chip_specification.table},
-        defaults={"chip": "ideal"},
-    )
-
-
 def _each(value: float | tuple[float, ...], layers: int) -> tuple[float, ...]:
     return value if isinstance(value, tuple) else (value,) * layers
 
@@ -239,3 +225,14 @@ def _finite(value: object) -> object:
     if isinstance(value, list | tuple):
         return [_finite(item) for item in value]
     return str(value) if isinstance(value, float) and math.isinf(value) else value
+
+
+RECIPES = Presets(
+    kind="recipe",
+    struct=Experiment,
+    folder=Path(__file__).parent / "recipes",
+    label="recipe",
+    paths=("chip", "chip.preset", "chip.device", "chip.device.preset", "data.name"),
+    parts={"chip": chip_specification.PRESETS},
+    defaults={"chip": "ideal"},
+)

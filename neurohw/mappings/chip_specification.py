@@ -7,10 +7,11 @@ from typing import Any, Literal
 import msgspec
 import numpy as np
 
-from neurohw import library, specification
+from neurohw import library
 from neurohw.devices import memory
 from neurohw.devices.memory import MemoryDevice
 from neurohw.errors import InvalidValueError
+from neurohw.presets import Presets
 from neurohw.units import Siemens, Volts
 
 DEFAULT_UNIT_CONDUCTANCE = 10e-6
@@ -109,33 +110,24 @@ class ChipSpecification(msgspec.Struct, frozen=True, forbid_unknown_fields=True,
         return scale
 
 
-def presets() -> Path:
-    """Folder of the chip presets."""
-    return library.folder("mappings") / "chips"
-
-
-def table(source: object) -> dict[str, Any]:
-    """Complete table of a chip given by preset, path, or a table with ``preset``."""
-    return specification.resolve(
-        source,
-        ChipSpecification,
-        presets(),
-        "chip",
-        paths=("device", "device.preset"),
-        parts={"device": memory.table},
-    )
-
-
 def load(source: str | Path | TableLike[str, object]) -> ChipSpecification:
     """Chip of a preset's name, a TOML file or a table; `ConfigurationError` if it has none."""
-    where = "chip" if isinstance(source, TableLike) else str(source)
-    return specification.read(table(source), ChipSpecification, where=where)
+    return PRESETS.load(source)
 
 
 def available() -> list[dict[str, Any]]:
     """Name, description and device of every preset."""
-    chips = [load(name) for name in specification.names(presets())]
+    chips = [load(name) for name in PRESETS.names()]
     return [
         {"name": chip.name, "description": chip.description, "device": chip.device.name}
         for chip in chips
     ]
+
+
+PRESETS = Presets(
+    kind="chip",
+    struct=ChipSpecification,
+    folder=library.folder("mappings") / "chips",
+    paths=("device", "device.preset"),
+    parts={"device": memory.PRESETS},
+)
