@@ -17,9 +17,7 @@ import click
 )
 def report(paths: tuple[Path, ...], out: Path | None) -> None:
     """Write a self-contained HTML report that compares the runs."""
-    from neurohw import reports
-    from neurohw.experiments import run_file
+    from neurohw.reports import html
 
-    page = out or paths[0].parent / "report.html"
-    reports.write([run_file.load(path) for path in paths], page)
+    page = html.write(paths, out or paths[0].parent / "report.html")
     click.echo(f"Report: {page}")

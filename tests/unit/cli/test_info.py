@@ -1,0 +1,157 @@
+"""`neurohw info`, `neurohw list` and `neurohw new chip`."""
+
+import json
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+
+from neurohw.cli.listing import available
+from neurohw.cli.new import MEANINGS, chip_text
+from neurohw.cli.output import plain
+from neurohw.devices import memory
+from neurohw.mappings import chip_specification
+from neurohw.mappings.chip_specification import ChipSpecification
+
+CHIPS = [str(entry["name"]) for entry in chip_specification.available()]
+
+
+def facts_of(invoke, *words):
+    result = invoke("info", *words, "--json")
+    assert result.exit_code == 0
+    (line,) = result.stdout.splitlines()
+    return json.loads(line, parse_constant=pytest.fail)
+
+
+@pytest.mark.parametrize("kind", ["recipes", "chips", "devices", "datasets"])
+def test_list(invoke, kind):
+    names = [entry["name"] for entry in json.loads(invoke("list", kind, "--json").stdout)]
+    assert names
+    lines = invoke("list", kind).stdout.splitlines()
+    assert [line.split()[0] for line in lines] == names
+
+
+def test_chip_wins_over_the_device_of_the_same_name(invoke):
+    facts = facts_of(invoke, "epiram", "--recipe", "drn-digits")
+    assert facts["kind"] == "chip"
+    assert facts["device"]["name"] == "epiram"
+
+
+@pytest.mark.parametrize("chip", CHIPS)
+def test_physical_scale_of_every_chip(invoke, chip):
+    facts = facts_of(invoke, chip, "--recipe", "drn-digits")
+    scale = {row["quantity"]: (row["value"], row["unit"]) for row in facts["scale"]}
+    assert scale["nudging"][1] == "S"
+    assert scale["learning rate, layer 1"][1].startswith("S/V")
+    shown = invoke("info", chip, "--recipe", "drn-digits").stdout
+    assert "scale of the network drn-digits on this chip" in shown
+
+
+def test_quantities_are_shown_with_units(invoke):
+    shown = invoke("info", "epiram", "--recipe", "drn-digits").stdout
+    (line,) = [line for line in shown.splitlines() if line.strip().startswith("g_max  ")]
+    assert line.endswith("uS")
+
+
+def test_device_file(invoke):
+    Path("mine.toml").write_text('law = "ideal"\ng_min = "1 uS"\ng_max = "inf S"\n')
+    facts = facts_of(invoke, "mine.toml")
+    assert facts["kind"] == "device"
+    assert_allclose(facts["g_min"], 1e-6)
+    assert facts["g_max"] == "inf"
+
+
+def test_device_by_name(invoke, monkeypatch):
+    names = {entry["name"] for entry in memory.available()} - set(CHIPS)
+    monkeypatch.setattr(chip_specification, "available", lambda: [])
+    assert facts_of(invoke, names.pop() if names else "epiram")["kind"] == "device"
+
+
+def test_chip_file(invoke):
+    invoke("new", "chip", "--from", "epiram", "-o", "mine.toml")
+    facts = facts_of(invoke, "mine.toml", "--recipe", "drn-digits")
+    assert (facts["kind"], facts["name"]) == ("chip", "mine")
+
+
+def test_recipe_and_own_configuration(invoke):
+    facts = facts_of(invoke, "drn-digits")
+    assert (facts["kind"], facts["name"]) == ("recipe", "drn-digits")
+    Path("mine.toml").write_text('preset = "drn-digits"\n[network]\nhidden = [6]\n')
+    assert facts_of(invoke, "mine.toml")["network"]["hidden"] == [6]
+    assert "hidden" in invoke("info", "drn-digits").stdout
+
+
+def test_dataset_by_name_and_by_file(invoke):
+    facts = facts_of(invoke, "digits")
+    assert (facts["kind"], facts["classes"], facts["image_shape"]) == ("dataset", 10, [8, 8])
+    assert "8, 8" in invoke("info", "digits").stdout
+    from neurohw import library
+
+    copy = Path("copy.h5")
+    copy.write_bytes((library.folder("datasets") / "digits.h5").read_bytes())
+    assert facts_of(invoke, copy)["checksum"] == facts["checksum"]
+
+
+def test_run(invoke, trainer):
+    invoke("train", "--recipe", "drn-digits", "--epochs", 2, "--out", "a.h5")
+    facts = facts_of(invoke, "a.h5")
+    assert (facts["kind"], facts["recipe"], facts["epochs"]) == ("run", "drn-digits", 2)
+    assert facts["history"]["cost"] == [None, None]
+    shown = invoke("info", "a.h5").stdout
+    assert "1 mV, 2 mV" in shown
+
+
+def test_unknown_name_suggests_the_nearest(invoke):
+    result = invoke("info", "epirm")
+    assert result.exit_code == 2
+    assert "epirm" in result.stderr
+    assert "epiram" in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("chip", CHIPS)
+def test_new_chip_is_complete_and_the_same(invoke, chip):
+    result = invoke("new", "chip", "--from", chip, "-o", "mine.toml")
+    assert result.exit_code == 0
+    made = chip_specification.load("mine.toml")
+    assert msgspec.structs.replace(made, name=chip) == chip_specification.load(chip)
+
+
+def test_new_chip_from_an_own_file(invoke):
+    Path("mine.toml").write_text('preset = "epiram"\n[device]\ncycle_to_cycle = "0.123456 %"\n')
+    assert invoke("new", "chip", "--from", "mine.toml", "-o", "next.toml").exit_code == 0
+    made = chip_specification.load("next.toml")
+    assert msgspec.structs.replace(made, name="mine") == chip_specification.load("mine.toml")
+
+
+def test_new_chip_replaces_only_when_told(invoke):
+    Path("mine.toml").write_text("precious")
+    result = invoke("new", "chip", "--from", "epiram", "-o", "mine.toml")
+    assert result.exit_code == 2
+    assert result.stderr.startswith("error: mine.toml: exists")
+    assert Path("mine.toml").read_text() == "precious"
+    assert invoke("new", "chip", "--from", "epiram", "-o", "mine.toml", "--force").exit_code == 0
+    assert "precious" not in Path("mine.toml").read_text()
+
+
+def test_new_chip_has_every_key():
+    keys = set()
+    for field in msgspec.structs.fields(ChipSpecification):
+        if isinstance(field.type, type) and issubclass(field.type, msgspec.Struct):
+            keys |= {f"{field.name}.{inner.name}" for inner in msgspec.structs.fields(field.type)}
+        else:
+            keys.add(field.name)
+    assert set(MEANINGS) == keys - {"name"}
+    text = chip_text("epiram", Path("mine.toml"))
+    assert all(f"{key.rpartition('.')[2]} = " in text for key in MEANINGS)
+
+
+def test_json_is_strict():
+    value = {"a": np.array([np.nan, np.inf, 1.0]), "b": (-np.inf, np.int64(3)), "c": Path("x")}
+    assert plain(value) == {"a": [None, "inf", 1.0], "b": ["-inf", 3], "c": "x"}
+
+
+def test_available_says_what_each_entry_is():
+    assert all(entry["description"] for kind in ("recipes", "chips") for entry in available(kind))
