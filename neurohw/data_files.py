@@ -109,15 +109,17 @@ def listed(names: Collection[str]) -> str:
 
 
 def _read_npz(path: Path) -> dict[str, Any]:
+    # NumPy leaves a damaged file open when given its name.
     with reading(path), path.open("rb") as file:
         if not zipfile.is_zipfile(file):
             raise DataError(f"{path}: is not a .npz file, or is cut short")
-    arrays = {}
-    with reading(path), np.load(path, allow_pickle=False) as archive:
-        for key, stored in _stored(archive.files).items():
-            with reading(f"{path}: {stored}"):
-                arrays[key] = archive[stored]
-        return arrays or _nothing_found(path, archive.files)
+        file.seek(0)
+        with np.load(file, allow_pickle=False) as archive:
+            arrays = {}
+            for key, stored in _stored(archive.files).items():
+                with reading(f"{path}: {stored}"):
+                    arrays[key] = archive[stored]
+            return arrays or _nothing_found(path, archive.files)
 
 
 def _read_hdf5(path: Path) -> dict[str, Any]:
