@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from neurohw.errors import ConfigurationError
-from neurohw.specification import Table, nearest, parse, read
+from neurohw.specification import Table, join, nearest, parse, read
 
 T = TypeVar("T")
 
@@ -53,10 +53,11 @@ class Presets(Generic[T]):
         ConfigurationError
             One line naming file, key and value.
         """
-        where = self.kind if isinstance(source, Mapping) else str(source)
-        return read(self.table(source), self.struct, where=where)
+        given = isinstance(source, Mapping)
+        table = self.table(source, where=self.kind if given else "")
+        return read(table, self.struct, where=self.kind if given else str(source))
 
-    def table(self, source: object, *, where: str = "") -> Table:
+    def table(self, source: object, *, where: str = "", at: str = "") -> Table:
         """Complete the table of a name, a path or a table.
 
         A table may name in ``preset`` what its missing keys are taken from. Each file is also
@@ -65,57 +66,57 @@ class Presets(Generic[T]):
         Parameters
         ----------
         source : str, Path or mapping
-        where : str
-            What `source` stands in, for errors.
+        where, at : str
+            File and key path that `source` stands at, for errors.
 
         Raises
         ------
         ConfigurationError
             For an unknown name, or a file that does not hold a `struct`.
         """
-        return self._table(source, where, ())
+        return self._table(source, where, at, ())
 
-    def _table(self, source: object, where: str, opened: tuple[Path, ...]) -> Table:
+    def _table(self, source: object, where: str, at: str, opened: tuple[Path, ...]) -> Table:
         path: Path | None = None
         table: Table
         if isinstance(source, str | Path):
-            path = self._find(source, where)
-            if path in opened:
+            path = self._find(source, where, at or self.kind)
+            if path.resolve() in opened:
                 raise ConfigurationError(f"{where}: preset = {path}: leads back to itself")
-            opened, where = (*opened, path), str(path)
+            opened, where, at = (*opened, path.resolve()), str(path), ""
             table = {self.label: path.stem, **parse(path)}
             for key_path in ("preset", *self.paths):
                 _anchor(table, key_path.split("."), path.parent)
         elif isinstance(source, Mapping):
             table = dict(source)
         else:
-            line = f"{self.kind} = {source!r}: must be a name, a path or a table"
-            raise ConfigurationError(_at(where, line))
+            line = f"{at or self.kind} = {source!r}: must be a name, a path or a table"
+            raise ConfigurationError(_line(where, line))
         if "preset" in table:
-            base = self._table(table.pop("preset"), where, opened)
+            base = self._table(table.pop("preset"), where, join(at, "preset"), opened)
             table = _merged(base, table)
         table = {**self.defaults, **table}
         for key, presets in self.parts.items():
             if key in table:
-                table[key] = presets.table(table[key], where=where)
+                table[key] = presets.table(table[key], where=where, at=join(at, key))
         if path:
             read(table, self.struct, where=where)
         return table
 
-    def _find(self, source: str | Path, where: str) -> Path:
+    def _find(self, source: str | Path, where: str, at: str) -> Path:
         if isinstance(source, Path) or _is_path(source):
             path = Path(source)
             if not path.is_file():
-                raise ConfigurationError(_at(where, f'{self.kind} = "{path}": no such file'))
+                raise ConfigurationError(_line(where, f'{at} = "{path}": no such file'))
             return path
         if source not in self.names():
             hint = nearest(source, self.names())
-            line = f'{self.kind} = "{source}": unknown {self.kind}; {hint}'
-            raise ConfigurationError(_at(where, line))
+            line = f'{at} = "{source}": unknown {self.kind}; {hint}'
+            raise ConfigurationError(_line(where, line))
         return self.folder / f"{source}.toml"
 
 
-def _at(where: str, line: str) -> str:
+def _line(where: str, line: str) -> str:
     return f"{where}: {line}" if where else line
 
 

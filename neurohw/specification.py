@@ -100,6 +100,11 @@ def nearest(word: str, known: Iterable[str]) -> str:
     return f"did you mean {close[0]}?" if close else f"known: {', '.join(known)}"
 
 
+def join(path: str, key: str) -> str:
+    """Key path of `key` in the table at `path`, which may be empty."""
+    return f"{path}.{key}" if path else key
+
+
 def _value(text: str) -> object:
     try:
         parsed = tomllib.loads(f"value = {text}")
@@ -120,9 +125,9 @@ def _prepare(value: object, kind: inspect.Type, path: str, where: str) -> object
         for key in value:
             if key not in fields:
                 hint = nearest(key, fields)
-                line = f"{_join(path, key)} = {_text(value[key])}: unknown key; {hint}"
+                line = f"{join(path, key)} = {_text(value[key])}: unknown key; {hint}"
                 raise ConfigurationError(f"{where}: {line}")
-        return {k: _prepare(v, fields[k], _join(path, k), where) for k, v in value.items()}
+        return {k: _prepare(v, fields[k], join(path, k), where) for k, v in value.items()}
     if isinstance(bare, inspect.VarTupleType) and isinstance(value, list):
         return [
             _prepare(v, bare.item_type, f"{path}[{index}]", where) for index, v in enumerate(value)
@@ -164,19 +169,15 @@ def _explain(error: msgspec.ValidationError, table: Mapping[str, object]) -> str
     assert found is not None  # the pattern matches any text
     text, path = found["text"], found["path"] or ""
     if isinstance(error.__cause__, InvalidValueError):
-        return _join(path, text)
+        return join(path, text)
     if missing := _MISSING.match(text):
-        return f"{_join(path, missing['key'])}: is missing"
+        return f"{join(path, missing['key'])}: is missing"
     value: Any = table
     for key in re.findall(r"[^.\[\]]+", path):
         value = value[int(key)] if isinstance(value, list) else value[key]
     plain = re.sub(r"[A-Za-z]+", lambda word: _WORDS.get(word[0], word[0]), text)
     plain = plain.replace("`", "").replace(" | null", "").replace(" | ", " or ")
     return f"{path or 'the table'} = {_text(value)}: {plain[0].lower()}{plain[1:]}"
-
-
-def _join(path: str, key: str) -> str:
-    return f"{path}.{key}" if path else key
 
 
 def _text(value: object) -> str:

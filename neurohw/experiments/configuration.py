@@ -182,7 +182,7 @@ def load(
     for change in changes:
         specification.apply(table, change)
     where = " ".join([str(source), *(f"--set {change}" for change in changes)])
-    table["chip"] = chip_specification.PRESETS.table(table["chip"], where=where)
+    table["chip"] = chip_specification.PRESETS.table(table["chip"], where=where, at="chip")
     return specification.read(table, Experiment, where=where)
 
 

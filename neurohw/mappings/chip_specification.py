@@ -12,7 +12,7 @@ from neurohw.devices import memory
 from neurohw.devices.memory import MemoryDevice
 from neurohw.errors import InvalidValueError
 from neurohw.presets import Presets
-from neurohw.units import Siemens, Volts
+from neurohw.units import Siemens, Volts, show
 
 DEFAULT_UNIT_CONDUCTANCE = 10e-6
 
@@ -88,8 +88,8 @@ class ChipSpecification(msgspec.Struct, frozen=True, forbid_unknown_fields=True,
         unit = self.mapping.unit_conductance
         if unit is not None and np.isfinite(self.device.g_max):
             raise InvalidValueError(
-                f"mapping.unit_conductance = {unit}: must be left out, because the device has a "
-                f"finite g_max, and mapping.conductance_scale sets the unit"
+                f"mapping.unit_conductance = {show(unit, 'S')}: must be left out, because "
+                f"the device's g_max and mapping.conductance_scale set it"
             )
 
     @property

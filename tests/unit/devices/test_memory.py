@@ -1,0 +1,167 @@
+import math
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+
+from neurohw.devices.memory import PRESETS, MemoryDevice, available, curvature, load
+from neurohw.errors import ConfigurationError, InvalidValueError
+
+# On-resistance [Ohm], on/off ratio, pulses, labels, A, noise, pulse voltages, widths.
+# NeuroSim MLP manual V3.0, pp. 23-25; A from the labels.
+PUBLISHED = {
+    "ag-a-si": (26e6, 12.5, (97, 97), (2.4, -4.88), (0.499, -0.200), 0.035, (3.2, -2.8), 300e-6),
+    "taox-hfox": (100e3, 10, (128, 128), (0.04, -0.63), (31.57, -1.997), 0.037, (1.6, -1.6), 50e-9),
+    "taox-tio2": (
+        5e6,
+        2,
+        (102, 102),
+        (1.85, -1.79),
+        (0.662, -0.686),
+        0.01,
+        (3, -3),
+        (40e-3, 10e-3),
+    ),
+    "pcmo": (23e6, 6.84, (50, 50), (3.68, -6.76), (0.301, -0.100), 0.01, (-2, 2), 1e-3),
+    "alox-hfo2": (16.9e3, 4.43, (40, 40), (1.94, -0.61), (0.629, -2.063), 0.05, (0.9, -1), 100e-6),
+    "gst-pcm": (
+        4.71e3,
+        19.8,
+        (100, 120),
+        (0.105, 2.4),
+        (12.02, 0.499),
+        0.015,
+        (0.7, 3),
+        (6e-6, 125e-9),
+    ),
+    "epiram": (81e3, 50.2, (64, 64), (0.5, -0.5), (2.520, -2.520), 0.02, (5, -3), 5e-6),
+    "hzo-fefet": (
+        559.28e3,
+        45,
+        (32, 32),
+        (1.75, 1.46),
+        (0.702, 0.849),
+        0.005,
+        (3.65, -2.95),
+        75e-9,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_presets_hold_the_published_numbers(name):
+    resistance, ratio, pulses, labels, _, noise, voltages, widths = PUBLISHED[name]
+    device = load(name)
+    assert (device.name, device.law, device.whole_pulses) == (name, "exponential", True)
+    assert "NeuroSim MLP manual V3.0" in device.source
+    assert_allclose(device.g_max, 1 / resistance, rtol=1e-8)
+    assert_allclose(device.g_max / device.g_min, ratio, rtol=1e-8)
+    assert (device.pulses_up, device.pulses_down) == pulses
+    assert (device.nonlinearity_up, device.nonlinearity_down) == labels
+    assert_allclose(device.cycle_to_cycle, noise, rtol=1e-12)
+    assert (device.pulse_voltage_up, device.pulse_voltage_down) == voltages
+    widths = np.broadcast_to(widths, 2)
+    assert_allclose((device.pulse_width_up, device.pulse_width_down), widths, rtol=1e-12)
+    assert_allclose(device.write_threshold, min(np.abs(voltages)) / 2, rtol=1e-12)
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_curvature_gives_the_published_a(name):
+    _, _, _, labels, a, *_ = PUBLISHED[name]
+    assert_allclose(1 / curvature(labels), a, rtol=5e-4, atol=5e-4)
+
+
+def test_the_ideal_device_has_no_limits():
+    device = load("ideal")
+    assert (device.law, device.g_min, device.g_max) == ("ideal", 0.0, math.inf)
+
+
+def test_every_preset_is_listed():
+    listed = available()
+    assert {row["name"] for row in listed} == {"ideal", *PUBLISHED} == set(PRESETS.names())
+    assert all(row["description"] for row in listed)
+
+
+def normalised(share, label):
+    """Conductance, 0 to 1, after a share of the pulses; the falling curve if label belongs to it.
+
+    (G - g_min) / (g_max - g_min) = (1 - exp(-c p)) / (1 - exp(-c)), with c = 1/A.
+    """
+    c = curvature(label)
+    return np.expm1(-c * share) / np.expm1(-c)
+
+
+@pytest.mark.parametrize(
+    ("name", "up", "down"),
+    [
+        ("ag-a-si", 0.7314, 0.0761),
+        ("pcmo", 0.8407, 0.0068),
+        ("epiram", 0.5494, 0.4506),
+        ("hzo-fefet", 0.6709, 0.6432),
+    ],
+)
+def test_conductance_at_half_the_pulses(name, up, down):
+    device = load(name)
+    assert_allclose(normalised(0.5, device.nonlinearity_up), up, rtol=0, atol=1e-4)
+    assert_allclose(normalised(0.5, device.nonlinearity_down), down, rtol=0, atol=1e-4)
+
+
+def test_curvature_inverts_the_label():
+    labels = np.linspace(0.01, 9, 2000)
+    a = 1 / curvature(labels)
+    b = 1 / (1 - np.exp(-1 / a))
+    assert_allclose(10.10152545 * (b - a - a * np.log(b / a)), labels, rtol=1e-6)
+
+
+def test_curvature_is_odd_increasing_and_linear_near_zero():
+    labels = np.linspace(-9, 9, 1801)
+    c = curvature(labels)
+    assert_allclose(c, -c[::-1], rtol=1e-12)
+    assert np.all(np.diff(c) >= 0)
+    assert np.all(curvature([0.0, 0.0099, -0.0099]) == 0)
+
+
+def test_curvature_clamps_and_keeps_the_shape():
+    assert curvature(12.0) == curvature(9.0)
+    assert curvature(np.ones((3, 4), dtype=np.float32)).shape == (3, 4)
+
+
+def device(**changes):
+    return {"law": "exponential", "g_min": "1 uS", "g_max": "9 uS"} | changes
+
+
+@pytest.mark.parametrize(
+    ("table", "fault"),
+    [
+        (device(g_min="-1 uS"), "g_min = -1 uS: must be finite, 0 or more"),
+        (device(g_min="inf"), "g_min = inf S: must be finite, 0 or more"),
+        (device(g_min="9 uS"), "g_min = 9 uS: must be below g_max = 9 uS"),
+        (device(g_max=math.nan), "g_max = nan: not a number"),
+        (device(g_max="inf S"), "g_max = inf: must be finite unless the law is ideal"),
+        (device(), "pulses_up = 0: must be 1 or more"),
+        (device(pulses_up=9, pulses_down=-1), "pulses_down = -1: must be 1 or more"),
+        (device(law="linear"), 'law = "linear": unknown value; did you mean ideal?'),
+        (device(law="ideal", nonlinearity_up=9.5), "nonlinearity_up = 9.5: a label lies between"),
+        (device(law="ideal", cycle_to_cycle=3.5), 'a percentage is written "3.5 %"'),
+        (device(law="ideal", range_spread="-1 %"), "range_spread = -0.01: must lie between"),
+        (device(law="ideal", nonlinearity_spread=-1), "nonlinearity_spread = -1.0: must be"),
+        (device(law="ideal", pulse_width_up="-1 s"), "pulse_width_up = -1.0: must be finite"),
+        (device(law="ideal", pulse_voltage_up="inf V"), "pulse_voltage_up = inf: must be finite"),
+        (device(law="ideal", write_threshold="0 V"), "write_threshold = 0.0: must be above 0"),
+        (device(law="ideal", endurance=-3), "endurance = -3.0: must be above 0"),
+        (device(pulse_up=3), "pulse_up = 3: unknown key; did you mean pulses_up?"),
+    ],
+)
+def test_impossible_devices_are_refused(table, fault):
+    with pytest.raises(ConfigurationError) as caught:
+        load(table)
+    assert str(caught.value).startswith("device: ")
+    assert fault in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_device_built_in_python_is_checked_too():
+    with pytest.raises(InvalidValueError, match="g_min = 2 uS: must be below"):
+        MemoryDevice(law="ideal", g_min=2e-6, g_max=1e-6)
+    with pytest.raises(InvalidValueError, match="g_min = nan S: must be finite"):
+        MemoryDevice(law="ideal", g_min=math.nan, g_max=1e-6)

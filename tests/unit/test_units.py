@@ -1,0 +1,72 @@
+import math
+
+import pytest
+from numpy.testing import assert_allclose
+
+from neurohw.errors import InvalidValueError
+from neurohw.units import quantity, show
+
+
+@pytest.mark.parametrize(
+    ("text", "unit", "value"),
+    [
+        ("25 uS", "S", 25e-6),
+        ("25µS", "S", 25e-6),
+        ("-2.8 V", "V", -2.8),
+        ("300 us", "s", 300e-6),
+        ("26 MΩ", "Ohm", 26e6),
+        ("4.71 kOhm", "Ohm", 4710.0),
+        ("3.5 %", "%", 0.035),
+        ("3.5 %", "", 0.035),
+        ("0.5", "%", 0.5),
+        ("1e8", "", 1e8),
+        ("inf", "S", math.inf),
+        ("inf S", "S", math.inf),
+        (0.2, "V", 0.2),
+        (3, "V", 3.0),
+    ],
+)
+def test_quantity_is_read_in_si(text, unit, value):
+    assert_allclose(quantity(text, unit), value, rtol=1e-15)
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "fault"),
+    [
+        ("25 V", "S", '"25 V": its unit must be S, not V'),
+        ("25 us", "S", "must be S, not s"),
+        ("25", "S", "must be S, none is given"),
+        ("25 u", "S", "none is given"),
+        ("5 %", "S", "must be S, not %"),
+        ("5 S", "", "must be absent, not S"),
+        ("much", "V", '"much": not a quantity such as "1 V"'),
+        ("much", "", '"much": not a quantity'),
+        ("nan", "", "not a number"),
+        (math.nan, "S", "nan: not a number"),
+    ],
+)
+def test_another_unit_is_refused(value, unit, fault):
+    with pytest.raises(InvalidValueError) as caught:
+        quantity(value, unit)
+    assert fault in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "text"),
+    [
+        (2.5e-5, "S", "25 uS"),
+        (0.035, "%", "3.5 %"),
+        (0.0204, "V", "20.4 mV"),
+        (3.0, "", "3"),
+        (0.0, "V", "0 V"),
+        (math.inf, "S", "inf S"),
+    ],
+)
+def test_show(value, unit, text):
+    assert show(value, unit) == text
+
+
+def test_what_is_shown_can_be_read_again():
+    for value in (1.234e-9, 4.56e-3, 7.0, 89e6):
+        assert_allclose(quantity(show(value, "S"), "S"), value, rtol=1e-3)
