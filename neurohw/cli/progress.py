@@ -22,7 +22,7 @@ class ProgressLine:
         self._stream = stream
         self._last: Progress | None = None
         self._bar = tqdm(
-            bar_format="{desc} |{bar:24}| {postfix}",
+            bar_format="|{bar:5}| {desc}",
             file=stream,
             disable=not stream.isatty(),
             leave=False,
@@ -36,9 +36,7 @@ class ProgressLine:
             self._keep(last, last.train_error, progress.test_error)
         self._bar.total = max(progress.epochs * progress.steps, 1)
         self._bar.n = (progress.epoch - 1) * progress.steps + progress.step
-        self._bar.set_description_str(f"epoch {progress.epoch}/{progress.epochs}", refresh=False)
-        self._bar.set_postfix_str(_status(progress), refresh=False)
-        self._bar.refresh()
+        self._bar.set_description_str(_status(progress))
 
     def finish(self, run: "Run") -> None:
         """Show the last epoch as the run file has it."""
@@ -63,10 +61,11 @@ class ProgressLine:
 
 
 def _status(progress: "Progress") -> str:
+    """Return the text of the live line; with the bar it fits 80 columns."""
     minutes, seconds = divmod(max(round(progress.seconds_left), 0), 60)
-    doing = "" if progress.phase == "training" else f"{progress.phase}  "
+    left = f"{minutes}:{seconds:02d} left" if progress.phase == "training" else progress.phase
     return (
-        f"{doing}train error {percent(progress.train_error)}"
-        f"  test error {percent(progress.test_error)}"
-        f"  {progress.samples_per_second:,.0f} samples/s  {minutes}:{seconds:02d} left"
+        f"epoch {progress.epoch}/{progress.epochs}"
+        f"  train error {percent(progress.train_error)}, test {percent(progress.test_error)}"
+        f"  {progress.samples_per_second:,.0f} samples/s  {left}"
     )

@@ -45,7 +45,7 @@ def test_a_terminal_gets_a_live_line(trainer):
     trainer.writes = False
     progress.finish(trainer.train(experiment, out=Path("x.h5"), resume=False, progress=progress))
     shown = stream.getvalue()
-    assert "epoch 1/2 |" in shown
+    assert "| epoch 1/2  train error 20.00 %, test –" in shown
     assert "12,346 samples/s  1:01 left" in shown
     assert "evaluating" in shown
 
