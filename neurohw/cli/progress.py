@@ -16,13 +16,23 @@ class ProgressLine:
 
     A terminal gets a line that is redrawn; anything else (a log, a pipe) only the line that
     stays for each epoch.
+
+    Parameters
+    ----------
+    stream : text file
+    interval : float [s]
+        Least time between two redraws.
     """
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: TextIO, interval: float = 0.1) -> None:
         self._stream = stream
         self._last: Progress | None = None
         self._bar = tqdm(
+            desc="starting",
             bar_format="|{bar:5}| {desc}",
+            total=1,
+            miniters=0,
+            mininterval=interval,
             file=stream,
             disable=not stream.isatty(),
             leave=False,
@@ -35,8 +45,9 @@ class ProgressLine:
         if last is not None and progress.epoch > last.epoch:
             self._keep(last, last.train_error, progress.test_error)
         self._bar.total = max(progress.epochs * progress.steps, 1)
-        self._bar.n = (progress.epoch - 1) * progress.steps + progress.step
-        self._bar.set_description_str(_status(progress))
+        self._bar.set_description_str(_status(progress), refresh=False)
+        done = (progress.epoch - 1) * progress.steps + progress.step
+        self._bar.update(done - self._bar.n)
 
     def finish(self, run: "Run") -> None:
         """Show the last epoch as the run file has it."""

@@ -40,7 +40,7 @@ def test_a_terminal_gets_a_live_line(trainer):
             return True
 
     stream = Terminal()
-    progress = ProgressLine(stream)
+    progress = ProgressLine(stream, interval=0)
     experiment = configuration.load("drn-digits", epochs=2)
     trainer.writes = False
     progress.finish(trainer.train(experiment, out=Path("x.h5"), resume=False, progress=progress))
