@@ -1,8 +1,6 @@
 """Bad input: one line that names file, key and value, status 2, nothing half-written."""
 
 import gzip
-import json
-import os
 from pathlib import Path
 
 import h5py
@@ -112,9 +110,6 @@ def test_report_into_a_folder(invoke, run_path):
     refused(invoke, ("report", run_path, "--out", "folder"), "folder")
 
 
-# From here on with the real trainer.
-
-
 def idx(values: np.ndarray) -> bytes:
     header = bytes([0, 0, 8, values.ndim]) + b"".join(n.to_bytes(4, "big") for n in values.shape)
     return header + values.astype(np.uint8).tobytes()
@@ -197,15 +192,3 @@ def test_resume_of_another_configuration(invoke):
 
 def test_resume_of_nothing(invoke):
     refused(invoke, (*DIGITS, "--out", "a.h5", "--resume"), "a.h5")
-
-
-def test_training_really_trains(invoke):
-    words = (*DIGITS, "--epochs", 1, "--set", "data.train=200", "--out", "a.h5", "--json")
-    result = invoke(*words)
-    assert result.exit_code == 0, result.output
-    facts = json.loads(result.stdout)
-    assert 0 <= facts["test_error"] < 0.9
-    assert facts["seconds_per_epoch"] > 0
-    again = json.loads(invoke("evaluate", "a.h5", "--json").stdout)
-    assert again["test_error"] == facts["test_error"]
-    assert os.listdir() == ["a.h5"]

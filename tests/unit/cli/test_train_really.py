@@ -1,0 +1,53 @@
+"""`neurohw train` with the real trainer: results, interruption, resumption."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from neurohw.experiments.run_file import checksum, load
+
+DIGITS = ("train", "--recipe", "drn-digits", "--set", "data.train=200")
+
+
+def test_training_really_trains(invoke):
+    words = (*DIGITS, "--epochs", 1, "--out", "a.h5", "--json")
+    result = invoke(*words)
+    assert result.exit_code == 0, result.output
+    facts = json.loads(result.stdout)
+    assert 0 <= facts["test_error"] < 0.9
+    assert facts["seconds_per_epoch"] > 0
+    again = json.loads(invoke("evaluate", "a.h5", "--json").stdout)
+    assert again["test_error"] == facts["test_error"]
+    assert os.listdir() == ["a.h5"]
+
+
+def test_resuming_a_finished_run_changes_nothing(invoke):
+    words = (*DIGITS, "--epochs", 2, "--out", "a.h5", "--json")
+    first = json.loads(invoke(*words).stdout)
+    before = checksum(load("a.h5"))
+    assert json.loads(invoke(*words, "--resume").stdout)["test_error"] == first["test_error"]
+    assert checksum(load("a.h5")) == before
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Ctrl-C cannot be sent to one process there")
+def test_interrupted_run_ends_as_the_uninterrupted_one(invoke):
+    words = (*DIGITS, "--epochs", "300")
+    command = [sys.executable, "-c", "from neurohw.cli import main; main(prog_name='neurohw')"]
+    training = subprocess.Popen(
+        [*command, *words, "--out", "a.h5"], stderr=subprocess.PIPE, text=True
+    )
+    assert training.stderr is not None
+    assert training.stderr.readline().startswith("epoch 1/300")
+    training.send_signal(signal.SIGINT)
+    *_, last = training.stderr.read().splitlines()
+    assert training.wait() == 130
+    assert last.startswith("interrupted; continue with: neurohw train --recipe drn-digits")
+    assert load("a.h5").counters["epoch"] < 300
+
+    assert invoke(*words, "--out", "a.h5", "--resume").exit_code == 0
+    assert invoke(*words, "--out", "b.h5").exit_code == 0
+    assert checksum(load("a.h5")) == checksum(load("b.h5"))
