@@ -1,0 +1,50 @@
+"""Figures at the edges of what they are given."""
+
+import xml.etree.ElementTree as ElementTree
+
+import numpy as np
+import pytest
+
+from neurohw.reports.figures import Draughtsman, _receptive_fields
+
+
+def test_receptive_fields_are_the_difference_of_the_halves():
+    conductance = np.arange(2 * 18, dtype=np.float32).reshape(2, 18) ** 2
+    image, shown = _receptive_fields(conductance, 3)
+    assert shown == 2
+    expected = (conductance[1, :9] - conductance[1, 9:]).reshape(3, 3)
+    np.testing.assert_array_equal(image[:3, 4:7], expected)
+    assert np.isnan(image[:, 3]).all()
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (3, 10), (300, 700), (5, 2), (20, 18)])
+def test_any_shape_and_constant_arrays(make_run, shape):
+    run = make_run(chip="epiram")
+    pen = Draughtsman()
+    run.arrays[0]["conductance"] = np.full(shape, 1e-6, dtype=np.float32)
+    for drawing in (pen.map(run, 0), pen.histogram(run, 0, 0)):
+        ElementTree.fromstring(drawing.svg)
+        assert "every cell" not in drawing.caption or max(shape) <= 256
+
+
+def test_zero_array_of_an_ideal_device(make_run):
+    run = make_run()
+    run.arrays[0]["conductance"] = np.zeros((4, 8))
+    pen = Draughtsman()
+    ElementTree.fromstring(pen.histogram(run, 0, 0).svg)
+    ElementTree.fromstring(pen.map(run, 0).svg)
+
+
+def test_cells_beyond_nominal_limits_are_counted(make_run):
+    run = make_run(chip="epiram")
+    run.arrays[1]["conductance"] = run.arrays[1]["conductance"] * 3
+    assert "largest" in Draughtsman().histogram(run, 1, 0).alt
+
+
+@pytest.mark.parametrize("errors", [[0.0, 0.0], [np.nan, 0.1], [0.9, 0.01], [0.5]])
+def test_any_errors(make_run, errors):
+    run = make_run()
+    run.history["test_error"] = np.array(errors)
+    drawing = Draughtsman().error([run, make_run(epochs=0)], "test_error", "Test error")
+    ElementTree.fromstring(drawing.svg)
+    assert f"{100 * errors[-1]:.2f} %" in drawing.alt

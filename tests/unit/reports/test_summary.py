@@ -1,0 +1,118 @@
+"""Numbers and words of a report."""
+
+import math
+
+import numpy as np
+import pytest
+
+from neurohw.reports import summary
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "text"),
+    [
+        (3.85e-6, "S", "3.85 µS"),
+        (-2e-9, "V", "−2 nV"),
+        (0.0, "W", "0 W"),
+        (math.inf, "S", "unlimited"),
+        (math.nan, "V", "–"),
+        (0.015, "S/V^2", "15 mS/V²"),
+        (1.5, "", "1.5"),
+    ],
+)
+def test_number(value, unit, text):
+    assert summary.number(value, unit).replace("\xa0", " ") == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0.0346, "3.46 %"), (0.0, "0.00 %"), (1e-6, "< 0.01 %"), (math.nan, "–"), (1.0, "100.00 %")],
+)
+def test_percent(value, text):
+    assert summary.percent(value).replace("\xa0", " ") == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(12140, "12,140"), (0.5, "0.5"), (math.inf, "unlimited"), (1e12, "1e+12")]
+)
+def test_count(value, text):
+    assert summary.count(value) == text
+
+
+def test_labels_are_short_and_different(make_run):
+    ideal, chip = make_run(), make_run(chip="epiram")
+    assert summary.labels([ideal, chip]) == ["ideal", "epiram"]
+    assert summary.labels([ideal, make_run(seed=1)])[1] == "ideal · drn-digits · seed 1"
+    assert len(set(summary.labels([ideal, ideal, chip]))) == 3
+    assert summary.title([ideal, ideal, chip]) == "ideal, epiram"
+    many = [make_run(chip=name) for name in ("pcmo", "epiram", "gst-pcm", "ideal")]
+    assert summary.title(many) == "pcmo, epiram and 2 more chips"
+
+
+def test_reference_is_the_ideal_run(make_run):
+    ideal, chip = make_run(), make_run(chip="epiram")
+    assert summary.reference_of([chip, ideal]) == 1
+    assert summary.reference_of([chip, chip]) == 0
+
+
+def test_comparison(make_run):
+    ideal, chip, longer = make_run(), make_run(chip="epiram"), make_run(chip="pcmo", epochs=8)
+    ideal.history["test_error"] = np.array([0.10, 0.08, 0.06, 0.05, 0.05])
+    chip.history["test_error"] = np.array([0.105, 0.09, 0.08, 0.05, 0.04])
+    longer.history["test_error"] = np.array([0.104, *[0.0] * 7])
+    parts, stays = summary.compare([chip, ideal, longer])
+    assert parts.label == "epiram"
+    np.testing.assert_allclose(parts.gap, [0.005, 0.01, 0.02, 0.0, -0.01], atol=1e-15)
+    assert "after epoch 3, the first" in parts.words and "(2.00)" in parts.words
+    assert "(5) it is 1.00 points ahead" in parts.words
+    assert stays.epochs.tolist() == [1, 2, 3, 4, 5]
+    assert "largest gap is 0.40 points, after epoch 1" in stays.words
+    ahead = summary.compare([ideal, make_run(chip="gst-pcm", excess=-0.05)])
+    assert ahead[0].gap[-1] < 0
+    assert summary.compare([ideal]) == []
+
+
+def test_notes_tell_what_differs(make_run):
+    first, second = make_run(), make_run("drn-xs", seed=1, inputs=1568)
+    second.counters["epoch"] = 2
+    text = "\n".join(summary.notes([first, second]))
+    assert "differ in recipe: drn-digits, drn-xs." in text
+    assert "differ in data set: digits, mnist." in text
+    assert "differ in seed: 0, 1." in text
+    assert "unfinished: 2 of 5 epochs" in text
+    assert summary.notes([first, make_run(chip="epiram")]) == []
+
+
+def test_pulses_against_endurance(make_run):
+    run = make_run(chip="gst-pcm")
+    run.arrays[0]["pulses"][:] = 3
+    run.arrays[0]["pulses"][0, 0] = 2000
+    table = summary.pulses(run)
+    endurance = run.experiment.chip.device.endurance
+    share = summary.percent(2000 / endurance) if math.isfinite(endurance) else "–"
+    assert table.rows[0][3] == "2,000" and table.rows[0][2] == "3"
+    assert table.rows[0][-1] == share
+    assert summary.pulses(make_run()) is None
+
+
+def test_scale_shows_this_runs_nudging_and_rates(make_run):
+    run = make_run(chip="epiram")
+    rows = {row[0]: row[1] for row in summary.scales([run]).rows}
+    scale, learning = summary.scale_of(run), run.experiment.learning
+    assert rows["nudging β of this run"] == summary.number(scale.nudging(learning.nudging), "S")
+    assert rows["input full scale"].replace("\xa0", " ") == "200 mV"
+
+
+def test_configuration_reads_as_toml(make_run):
+    import tomllib
+
+    read = tomllib.loads(summary.configuration(make_run(chip="epiram")))
+    assert read["network"]["hidden"] == [64]
+    assert read["chip"]["device"]["name"] == "epiram"
+    assert math.isinf(read["chip"]["device"]["endurance"])
+
+
+def test_differences(make_run):
+    table = summary.differences([make_run(), make_run(seed=3)])
+    assert table.rows == [("training.seed", "0", "3")]
+    assert summary.differences([make_run(), make_run()]) is None
