@@ -188,7 +188,3 @@ def test_resume_of_another_configuration(invoke):
     before = Path("a.h5").read_bytes()
     refused(invoke, (*DIGITS, *few, "--seed", 5, "--resume"), "a.h5", "seed")
     assert Path("a.h5").read_bytes() == before
-
-
-def test_resume_of_nothing(invoke):
-    refused(invoke, (*DIGITS, "--out", "a.h5", "--resume"), "a.h5")

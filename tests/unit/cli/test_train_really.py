@@ -33,6 +33,11 @@ def test_resuming_a_finished_run_changes_nothing(invoke):
     assert checksum(load("a.h5")) == before
 
 
+def test_resuming_nothing_starts(invoke):
+    assert invoke(*DIGITS, "--epochs", 1, "--out", "a.h5", "--resume").exit_code == 0
+    assert load("a.h5").counters["epoch"] == 1
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="Ctrl-C cannot be sent to one process there")
 def test_interrupted_run_ends_as_the_uninterrupted_one(invoke):
     words = (*DIGITS, "--epochs", "300")
