@@ -173,15 +173,15 @@ def _groups(run: Run) -> Iterator[tuple[str, Mapping[str, Array]]]:
 
 
 def _write(file: h5py.File, run: Run) -> None:
-    file.attrs["format"] = FORMAT
+    file.attrs["format"] = _text(FORMAT)
     file.attrs["schema_version"] = SCHEMA_VERSION
-    file["experiment"] = to_json(run.experiment)
+    file["experiment"] = _text(to_json(run.experiment))
     for name in ("arrays", "biases"):
         file.create_group(name)
     for name, texts in (("dataset", run.dataset), ("versions", run.versions)):
         group = file.create_group(name)
         for key, text in texts.items():
-            group.attrs[key] = text
+            group.attrs[key] = _text(text)
     group = file.create_group("counters")
     for key, count in run.counters.items():
         group.attrs[key] = np.int64(count)
@@ -189,7 +189,13 @@ def _write(file: h5py.File, run: Run) -> None:
         group = file.create_group(name)
         for key, value in values.items():
             _write_array(group, key, np.asarray(value))
-    file.attrs["checksum"] = checksum(run)
+    file.attrs["checksum"] = _text(checksum(run))
+
+
+def _text(text: str) -> Array:
+    """Text of fixed length: HDF5 can hang in a damaged heap, where it keeps the others."""
+    content = text.encode()
+    return np.array(content, dtype=h5py.string_dtype("utf-8", max(len(content), 1)))
 
 
 def _write_array(group: h5py.Group, key: str, array: Array) -> None:
@@ -200,21 +206,22 @@ def _write_array(group: h5py.Group, key: str, array: Array) -> None:
         raise RunFileError(f"{where}: {key!r} cannot be a name in a run file")
     dataset = group.create_dataset(key, data=array)
     if key in UNITS:
-        dataset.attrs["unit"] = UNITS[key]
+        dataset.attrs["unit"] = _text(UNITS[key])
     if group.name.startswith("/arrays/") and array.ndim == 2:
-        dataset.attrs["axes"] = PER_CELL
+        dataset.attrs["axes"] = _text(PER_CELL)
 
 
 def _read(file: h5py.File, path: Path) -> tuple[Run, str]:
-    if _attribute(file, "format", path) != FORMAT:
-        raise RunFileError(f"{path}: format: {file.attrs['format']!r} is not {FORMAT!r}")
+    found = _string(_attribute(file, "format", path))
+    if found != FORMAT:
+        raise RunFileError(f"{path}: format: {found!r} is not {FORMAT!r}")
     version = int(_attribute(file, "schema_version", path))
     if version > SCHEMA_VERSION:
         raise RunFileError(
             f"{path}: schema_version: {version} is newer than {SCHEMA_VERSION}, "
             "the newest that this neurohw reads; update neurohw"
         )
-    text = _member(file, "experiment", h5py.Dataset, path).asstr()[()]
+    text = _string(_member(file, "experiment", h5py.Dataset, path)[()])
     run = Run(
         experiment=from_json(text, f"{path}: experiment"),
         dataset=_read_texts(file, "dataset", path),
@@ -243,7 +250,7 @@ def _read(file: h5py.File, path: Path) -> tuple[Run, str]:
     for group, keys, key in required:
         if key not in keys:
             raise RunFileError(f"{path}: {group}/{key}: missing")
-    return run, str(_attribute(file, "checksum", path))
+    return run, _string(_attribute(file, "checksum", path))
 
 
 def _member(group: h5py.Group, key: str, kind: type, path: Path) -> Any:
@@ -262,9 +269,13 @@ def _attribute(file: h5py.File, key: str, path: Path) -> Any:
     return file.attrs[key]
 
 
+def _string(text: Any) -> str:
+    return text.decode() if isinstance(text, bytes) else str(text)
+
+
 def _read_texts(file: h5py.File, name: str, path: Path) -> dict[str, str]:
     group = _member(file, name, h5py.Group, path)
-    return {key: str(text) for key, text in group.attrs.items()}
+    return {key: _string(text) for key, text in group.attrs.items()}
 
 
 def _read_arrays(group: h5py.Group, name: str, path: Path) -> dict[str, Array]:

@@ -151,10 +151,10 @@ def test_file_says_units_and_orientation_and_is_contiguous(tmp_path: Path) -> No
     save(tmp_path / "a.h5", make_run())
     with h5py.File(tmp_path / "a.h5") as file:
         conductance = file["arrays/0/conductance"]
-        assert conductance.attrs["unit"] == "S"
-        assert conductance.attrs["axes"] == "unit, input"
+        assert conductance.attrs["unit"] == b"S"
+        assert conductance.attrs["axes"] == b"unit, input"
         assert conductance.chunks is None
-        assert file["physical/voltage"].attrs["unit"] == "V"
+        assert file["physical/voltage"].attrs["unit"] == b"V"
 
 
 def test_large_array_adds_little_to_its_bytes(tmp_path: Path) -> None:
