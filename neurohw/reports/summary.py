@@ -62,8 +62,6 @@ def number(value: float, unit: str = "") -> str:
 
 def count(value: float) -> str:
     """Text of a number of things, such as "12,140"; the large ones as powers of ten."""
-    if math.isinf(value):
-        return "unlimited"
     return f"{value:,.1f}".removesuffix(".0") if value < 1e7 else f"{value:.3g}"
 
 
@@ -226,7 +224,7 @@ def pulses(run: Run) -> Table | None:
                 count(float(spent.mean(dtype=np.float64))),
                 count(float(np.percentile(spent, 99))),
                 count(largest),
-                count(endurance),
+                count(endurance) if math.isfinite(endurance) else "not stated",
                 percent(largest / endurance) if math.isfinite(endurance) else MISSING,
             )
         )
