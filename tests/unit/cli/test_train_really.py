@@ -40,18 +40,17 @@ def test_resuming_nothing_starts(invoke):
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Ctrl-C cannot be sent to one process there")
 def test_interrupted_run_ends_as_the_uninterrupted_one(invoke):
-    words = (*DIGITS, "--epochs", "300")
+    words = (*DIGITS, "--epochs", "100")
     command = [sys.executable, "-c", "from neurohw.cli import main; main(prog_name='neurohw')"]
-    training = subprocess.Popen(
-        [*command, *words, "--out", "a.h5"], stderr=subprocess.PIPE, text=True
-    )
-    assert training.stderr is not None
-    assert training.stderr.readline().startswith("epoch 1/300")
-    training.send_signal(signal.SIGINT)
-    *_, last = training.stderr.read().splitlines()
-    assert training.wait() == 130
+    command += [*words, "--out", "a.h5"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as training:
+        assert training.stderr is not None
+        assert training.stderr.readline().startswith("epoch 1/100")
+        training.send_signal(signal.SIGINT)
+        *_, last = training.stderr.read().splitlines()
+    assert training.returncode == 130
     assert last.startswith("interrupted; continue with: neurohw train --recipe drn-digits")
-    assert load("a.h5").counters["epoch"] < 300
+    assert load("a.h5").counters["epoch"] < 100
 
     assert invoke(*words, "--out", "a.h5", "--resume").exit_code == 0
     assert invoke(*words, "--out", "b.h5").exit_code == 0
