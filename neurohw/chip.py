@@ -1,0 +1,339 @@
+"""A chip: the arrays as the hardware holds them, with their cells, biases and physical scale."""
+
+from collections.abc import Sequence
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neurohw import randomness
+from neurohw.devices import kernels
+from neurohw.devices.laws import Cells, fabricate, first_write
+from neurohw.engines.equilibrium import SeenArray, Source
+from neurohw.mappings.chip_specification import ChipSpecification
+from neurohw.mappings.scale import physical_scale
+from neurohw.networks.resistive import ResistiveNetwork, initial_conductances
+from neurohw.update import Update
+
+Array = NDArray[np.floating]
+
+# Arrays of bias cells are numbered from here, apart from those of the layers.
+_FIRST_BIAS_ARRAY = 1 << 16
+
+
+class CrossbarArray:
+    """One crossbar of memory cells, with the operations that the hardware has.
+
+    Parameters
+    ----------
+    conductance : (units, inputs) array [S]
+        Of the run's precision; owned and changed in place from here on.
+    cells : Cells
+    driven : bool
+        Whether the inputs are driven by sources, so that no one asks for their line sums.
+    """
+
+    def __init__(self, conductance: Array, cells: Cells, *, driven: bool) -> None:
+        self.cells = cells
+        self.driven = driven
+        self._conductance = conductance
+        self.pulses = np.zeros(conductance.shape if cells.whole else (0, 0), np.uint32)
+        dtype = conductance.dtype.type
+        self._no_rows = np.zeros((1, 0), dtype)
+        self._no_next = np.zeros((4, conductance.shape[1]), dtype)
+        self._unit_sums = conductance.sum(axis=1)
+        self._input_sums = None if driven else self._sum_over_units()
+
+    def read(self, voltages: Array) -> Array:
+        """Return the unit lines' currents, held at 0 V, for (batch, inputs) voltages [A]."""
+        return np.asarray(voltages @ self._conductance.T)
+
+    def read_transposed(self, voltages: Array) -> Array:
+        """Return the input lines' currents, held at 0 V, for (batch, units) voltages [A]."""
+        return np.asarray(voltages @ self._conductance)
+
+    def values(self) -> Array:
+        """Return a copy of all conductances (units, inputs) [S]: a digital read-out."""
+        return self._conductance.copy()
+
+    def seen(self, event: int) -> SeenArray:
+        """Return the array as the physics sees it at an event; cells that do not drift or flicker.
+
+        The arrays in it are the hardware's own, valid until the next `program`.
+        """
+        return SeenArray(
+            conductance=self._conductance,
+            unit_sums=self._unit_sums,
+            input_sums=self._input_sums,
+        )
+
+    def program(self, update: Update, event: int, next_input: Array | None = None) -> Array | None:
+        """Apply an update through the cells' law, in one pass.
+
+        Parameters
+        ----------
+        update : Update
+        event : int
+            Number of the update's first event in this array's life.
+        next_input : (batch, inputs) array, optional [V]
+
+        Returns
+        -------
+        (batch, units) array [A]
+            What `read(next_input)` gives after the update; None without `next_input`.
+        """
+        g, cells = self._conductance, self.cells
+        dtype = g.dtype.type
+        y = self._no_next if next_input is None else _multiple_of_4(next_input, 0)
+        projection = np.empty((len(y), len(g)), dtype)
+        sums = np.empty(len(g), dtype)
+        arguments = (
+            _multiple_of_4(update.presynaptic, 1),
+            _multiple_of_4(update.postsynaptic, 1),
+            self._lines(update.row, update),
+            self._column(update),
+            self._lines(update.decay, update),
+        )
+        if cells.ideal:
+            kernels.program_ideal(g, *arguments, self._low, self._high, y, projection, sums)
+        else:
+            kernels.program_device(
+                g, self.pulses, *arguments, *self._law, event, y, projection, sums
+            )
+        self._unit_sums = sums
+        if not self.driven:
+            self._input_sums = self._sum_over_units()
+        return None if next_input is None else projection[: len(next_input)]
+
+    def write(self, wanted: Array) -> None:
+        """Program every cell, fresh, to the value nearest to `wanted` (units, inputs) [S]."""
+        self._conductance[:] = first_write(self.cells, wanted)
+        self._unit_sums = self._conductance.sum(axis=1)
+        self._input_sums = None if self.driven else self._sum_over_units()
+
+    def restore(self, state: dict[str, Array]) -> None:
+        """Take over the conductances, pulse counts and line sums of `record`."""
+        self._conductance[:] = state["conductance"]
+        if "pulses" in state:
+            self.pulses[:] = state["pulses"]
+        self._unit_sums = state["unit_sums"].copy()
+        if not self.driven:
+            self._input_sums = state["input_sums"].copy()
+
+    def record(self) -> dict[str, Array]:
+        """Return what a run file holds of this array, units in siemens."""
+        state = {"conductance": self.values(), "unit_sums": self._unit_sums.copy()}
+        if self._input_sums is not None:
+            state["input_sums"] = self._input_sums.copy()
+        if self.cells.whole:
+            state["pulses"] = self.pulses.copy()
+        state["g_min"], state["g_max"] = np.array(self.cells.low), np.array(self.cells.high)
+        if not self.cells.ideal:
+            state["curvature_up"] = np.array(self.cells.curvature_up)
+            state["curvature_down"] = np.array(self.cells.curvature_down)
+        return state
+
+    def _sum_over_units(self) -> Array:
+        units, inputs = self._conductance.shape
+        partial = np.empty((max(1, units // 64), inputs), self._conductance.dtype)
+        kernels.input_sums(self._conductance, partial)
+        total: Array = partial.sum(axis=0)
+        return total
+
+    def _lines(self, lines: Array | None, update: Update) -> Array:
+        if lines is None:
+            events = len(update.presynaptic)
+            return self._no_rows if events == 1 else np.zeros((events, 0), self._no_rows.dtype)
+        return lines
+
+    def _column(self, update: Update) -> Array:
+        if update.column is None:
+            return np.zeros((len(update.presynaptic), len(self._conductance)), self._no_rows.dtype)
+        return update.column
+
+    @cached_property
+    def _low(self) -> np.floating:
+        return self._conductance.dtype.type(self.cells.low[0, 0])
+
+    @cached_property
+    def _high(self) -> np.floating:
+        return self._conductance.dtype.type(self.cells.high[0, 0])
+
+    @cached_property
+    def _law(self) -> tuple[object, ...]:
+        """Arguments of `kernels.program_device` that describe the cells."""
+        cells, dtype = self.cells, self._conductance.dtype.type
+
+        def each(values: Array) -> Array:
+            if values.size == 1:
+                return np.full((1, kernels.TILE), values.ravel()[0], dtype)
+            return np.ascontiguousarray(values, dtype)
+
+        return (
+            each(cells.target(cells.curvature_up)),
+            each(cells.curvature_up / cells.pulses_up),
+            each(cells.target(cells.curvature_down)),
+            each(cells.curvature_down / cells.pulses_down),
+            each(cells.low),
+            each(cells.high),
+            dtype(cells.per_siemens_up),
+            dtype(cells.per_siemens_down),
+            dtype(cells.pulses_up),
+            dtype(cells.pulses_down),
+            dtype(1 / cells.per_siemens_up),
+            dtype(1 / cells.per_siemens_down),
+            cells.curved,
+            cells.whole,
+            dtype(cells.sigma),
+            np.uint64(cells.cycle_stream),
+            np.uint64(cells.rounding_stream),
+        )
+
+
+class BiasCurrents:
+    """A programmable current source at each node of a layer, without limit or noise.
+
+    Its update has one input line that carries 1: presynaptic (event, 1, 1).
+    """
+
+    word_lines = (1.0,)
+
+    def __init__(self, units: int, dtype: str) -> None:
+        self.values = np.zeros(units, dtype)
+        self._none = np.zeros(units, dtype)
+
+    def source(self, event: int) -> Source:
+        """Return what the sources add at each node."""
+        return Source(current=self.values, conductance=self._none)
+
+    def program(self, update: Update, event: int) -> None:
+        """Add an update [A]."""
+        change = np.einsum("erl,eru->u", update.presynaptic, update.postsynaptic)
+        self.values = self.values + change.astype(self.values.dtype)
+
+    def restore(self, state: dict[str, Array]) -> None:
+        """Take over the currents of `record`."""
+        self.values = state["current"].astype(self.values.dtype)
+
+    def record(self) -> dict[str, Array]:
+        """Return what a run file holds of these sources [A]."""
+        return {"current": self.values.copy()}
+
+
+class BiasRails:
+    """Two cells at each node of a layer, one to a positive and one to a negative rail."""
+
+    def __init__(self, array: CrossbarArray, rail: float) -> None:
+        self.word_lines = (rail, -rail)
+        self.array = array
+        self._rails = np.array([self.word_lines], array.values().dtype)
+
+    def source(self, event: int) -> Source:
+        """Return what the cells add at each node."""
+        seen = self.array.seen(event)
+        return Source(current=self.array.read(self._rails)[0], conductance=seen.unit_sums)
+
+    def program(self, update: Update, event: int) -> None:
+        """Apply an update of the cells [S]."""
+        self.array.program(update, event)
+
+    def restore(self, state: dict[str, Array]) -> None:
+        """Take over the state of `record`."""
+        self.array.restore(state)
+
+    def record(self) -> dict[str, Array]:
+        """Return what a run file holds of these cells."""
+        return self.array.record()
+
+
+class Chip:
+    """A fabricated chip that holds one network.
+
+    Parameters
+    ----------
+    specification : ChipSpecification
+    network : ResistiveNetwork
+    input_gain : float
+        Dimensionless voltage of a pixel of 1.
+    seed : int
+        Of fabrication, first programming and noise.
+    dtype : {"float32", "float64"}
+
+    Attributes
+    ----------
+    arrays : list of CrossbarArray
+        One a free layer, in order.
+    biases : list of BiasCurrents or BiasRails
+        One a free layer; empty where the chip has none.
+    scale : PhysicalScale
+    """
+
+    def __init__(
+        self,
+        specification: ChipSpecification,
+        network: ResistiveNetwork,
+        input_gain: float,
+        *,
+        seed: int,
+        dtype: str,
+    ) -> None:
+        self.specification = specification
+        self.scale = physical_scale(specification, network.fan_in, input_gain)
+        self.arrays: list[CrossbarArray] = []
+        self.biases: list[BiasCurrents | BiasRails] = []
+        self._none = [
+            Source(current=np.zeros(units, dtype), conductance=np.zeros(units, dtype))
+            for units in network.layers
+        ]
+        for k, (inputs, units) in enumerate(zip(network.fan_in, network.layers, strict=True)):
+            cells = np.arange(units * inputs).reshape(units, inputs)
+            key = randomness.key(randomness.stream(seed, "initial", k))
+            wanted = initial_conductances(randomness.uniforms(key, cells), inputs)
+            array = self._fabricate(wanted * self.scale.unit_conductance, k, k, seed, dtype)
+            self.arrays.append(array)
+            if specification.bias.kind == "current":
+                self.biases.append(BiasCurrents(units, dtype))
+            elif specification.bias.kind == "rails":
+                number = _FIRST_BIAS_ARRAY + k
+                rails = self._fabricate(np.zeros((units, 2)), k, number, seed, dtype)
+                self.biases.append(BiasRails(rails, specification.rail))
+
+    def _fabricate(
+        self, wanted: Array, layer: int, number: int, seed: int, dtype: str
+    ) -> CrossbarArray:
+        width = self.scale.cell_scale[layer]
+        cells = fabricate(
+            self.specification.device, *wanted.shape, width=width, seed=seed, array=number
+        )
+        written = first_write(cells, wanted).astype(dtype)
+        return CrossbarArray(written, cells, driven=layer == 0 or number != layer)
+
+    def write(self, conductances: Sequence[Array], currents: Sequence[Array]) -> None:
+        """Program a trained network into the fresh arrays.
+
+        conductances, (units, inputs) of each array, and currents, (units,) of each layer or none
+        at all, are dimensionless. Cells take the nearest value they can reach.
+        """
+        for array, wanted in zip(self.arrays, conductances, strict=True):
+            array.write(wanted * self.scale.unit_conductance)
+        if self.specification.bias.kind == "current":
+            for bias, current in zip(self.biases, currents, strict=bool(currents)):
+                bias.restore({"current": current * self.scale.unit_current})
+
+    def seen(self, event: int) -> list[SeenArray]:
+        """Return every array as the physics sees it at an event."""
+        return [array.seen(event) for array in self.arrays]
+
+    def sources(self, event: int) -> Sequence[Source]:
+        """Return what the biases add at the nodes of each layer."""
+        return [bias.source(event) for bias in self.biases] or self._none
+
+
+def _multiple_of_4(array: Array, axis: int) -> Array:
+    """Return the array contiguous, with zeros added until an axis is a multiple of 4."""
+    missing = -array.shape[axis] % 4
+    if missing == 0:
+        return np.ascontiguousarray(array)
+    padding = [(0, 0)] * array.ndim
+    padding[axis] = (0, missing)
+    return np.pad(array, padding)

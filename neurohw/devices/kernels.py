@@ -1,0 +1,485 @@
+"""Compiled pass over an array: wanted change, device law with noise, limits, and what comes next.
+
+One pass reads and writes every cell once. It adds the update, applies the law, clips, and on the
+way sums the conductances of each unit and projects the next mini-batch. Cells are stored unit by
+unit, `(units, inputs)`: along a unit's line everything streams, and the learning signals of the
+unit are scalars in registers. Two units go together so that each load of an input serves both.
+The readable equivalent is `neurohw.devices.laws.program`; the draws are those of
+`neurohw.randomness`.
+
+Rank and next batch are multiples of 4 here (the caller pads with zeros). Each pass is compiled
+twice, on one thread for small arrays and on all threads; both give the same numbers.
+"""
+
+import os
+from typing import Any
+
+# Threads that wait must not spin for long: on a busy machine they would stop the ones that work.
+os.environ.setdefault("GOMP_SPINCOUNT", "20000")
+
+import numpy as np
+from numba import njit, prange
+from numpy.typing import NDArray
+
+Array = NDArray[np.floating]
+
+FAST = {"reassoc", "contract", "nsz", "arcp"}
+TILE = 256
+IDEAL_TILE = 1024
+# Below this many cells waking a second thread costs more than it saves.
+SMALL = 1 << 15
+
+f32 = np.float32
+u32 = np.uint32
+u64 = np.uint64
+i32 = np.int32
+
+
+@njit(cache=True)
+def _key(stream, event):
+    """Two 32-bit words of one event of a stream; see `randomness.key`."""
+    x = u64(u64(stream ^ u64(event)) + u64(0x9E3779B97F4A7C15))
+    x = u64(u64(x ^ (x >> u64(30))) * u64(0xBF58476D1CE4E5B9))
+    x = u64(u64(x ^ (x >> u64(27))) * u64(0x94D049BB133111EB))
+    x = u64(x ^ (x >> u64(31)))
+    return u32(x & u64(0xFFFFFFFF)), u32(x >> u64(32))
+
+
+@njit(inline="always")
+def _word(cell, first, second):
+    x = u32(cell ^ first)
+    x = u32(x ^ u32(x >> u32(16)))
+    x = u32(x * u32(0x21F0AAAD))
+    x = u32(x ^ u32(x >> u32(15)))
+    x = u32(x + second)
+    x = u32(x * u32(0x735A2D97))
+    return u32(x ^ u32(x >> u32(15)))
+
+
+@njit(inline="always")
+def _derived(word):
+    x = u32(word * u32(0x85EBCA6B))
+    return u32(x ^ u32(x >> u32(16)))
+
+
+@njit(inline="always")
+def _fraction(word):
+    return f32(i32(word >> u32(8))) * f32(2**-24) + f32(2**-25)
+
+
+@njit(fastmath=FAST, inline="always")
+def _log(u):
+    """Natural logarithm of a positive float32, relative error 1e-7 (Cephes polynomial)."""
+    bits = f32(u).view(i32)
+    exponent = i32((bits - i32(0x3F3504F3)) >> i32(23))
+    f = i32(bits - i32(exponent << i32(23))).view(f32) - f32(1)
+    p = f32(7.0376836292e-2)
+    p = p * f + f32(-1.1514610310e-1)
+    p = p * f + f32(1.1676998740e-1)
+    p = p * f + f32(-1.2420140846e-1)
+    p = p * f + f32(1.4249322787e-1)
+    p = p * f + f32(-1.6668057665e-1)
+    p = p * f + f32(2.0000714765e-1)
+    p = p * f + f32(-2.4999993993e-1)
+    p = p * f + f32(3.3333331174e-1)
+    z = f * f
+    return f32(exponent) * f32(0.6931471805599453) + (f - f32(0.5) * z + f * z * p)
+
+
+@njit(fastmath=FAST, inline="always")
+def _sine_and_cosine(t):
+    """Sine and cosine of pi·t for |t| <= 1/2, absolute error 1e-6 (Taylor)."""
+    z = t * t
+    s = f32(-0.007370430945714351)
+    s = s * z + f32(0.08214588661112823)
+    s = s * z + f32(-0.5992645293207921)
+    s = s * z + f32(2.550164039877345)
+    s = s * z + f32(-5.16771278004997)
+    s = (s * z + f32(3.141592653589793)) * t
+    c = f32(-0.02580689139001406)
+    c = c * z + f32(0.2353306303588935)
+    c = c * z + f32(-1.3352627688545893)
+    c = c * z + f32(4.058712126416768)
+    c = c * z + f32(-4.934802200544679)
+    return s, c * z + f32(1)
+
+
+@njit(fastmath=FAST, inline="always")
+def _expm1(x):
+    """Return e^x − 1 for |x| < 85, relative error 2e-7 also near 0."""
+    k = np.rint(x * f32(1.4426950408889634))
+    r = x - k * f32(0.693359375) + k * f32(2.12194440e-4)
+    p = f32(1 / 5040)
+    p = p * r + f32(1 / 720)
+    p = p * r + f32(1 / 120)
+    p = p * r + f32(1 / 24)
+    p = p * r + f32(1 / 6)
+    p = p * r + f32(0.5)
+    p = p * r * r + r
+    scale = i32((i32(k) + i32(127)) << i32(23)).view(f32)
+    return scale * p + (scale - f32(1))
+
+
+@njit(fastmath=FAST)
+def _draw_normals(sines, cosines, cell, first, second):
+    for i in range(sines.shape[0]):
+        word = _word(u32(cell + u32(i)), first, second)
+        radius = np.sqrt(f32(-2) * _log(_fraction(word)))
+        s, c = _sine_and_cosine(_fraction(_derived(word)) - f32(0.5))
+        sines[i] = radius * (f32(2) * s * c)
+        cosines[i] = radius * (f32(1) - f32(2) * s * s)
+
+
+@njit(fastmath=FAST)
+def _draw_uniforms(out, cell, first, second):
+    for i in range(out.shape[0]):
+        out[i] = _fraction(_word(u32(cell + u32(i)), first, second))
+
+
+@njit(fastmath=FAST)
+def _first_ranks(w0, w1, x, a0, a1, c0, c1, start, stop):
+    """Write column + Σ x·a over the first four ranks as the wanted changes of two units."""
+    p0, p1, p2, p3 = a0[0], a0[1], a0[2], a0[3]
+    q0, q1, q2, q3 = a1[0], a1[1], a1[2], a1[3]
+    x0, x1, x2, x3 = x[0, start:stop], x[1, start:stop], x[2, start:stop], x[3, start:stop]
+    for i in range(stop - start):
+        w0[i] = c0 + p0 * x0[i] + p1 * x1[i] + p2 * x2[i] + p3 * x3[i]
+        w1[i] = c1 + q0 * x0[i] + q1 * x1[i] + q2 * x2[i] + q3 * x3[i]
+
+
+@njit(fastmath=FAST)
+def _other_ranks(w0, w1, x, a0, a1, start, stop):
+    """Add Σ x·a over the ranks from the fifth on, four at a time."""
+    for r in range(4, x.shape[0], 4):
+        p0, p1, p2, p3 = a0[r], a0[r + 1], a0[r + 2], a0[r + 3]
+        q0, q1, q2, q3 = a1[r], a1[r + 1], a1[r + 2], a1[r + 3]
+        x0, x1 = x[r, start:stop], x[r + 1, start:stop]
+        x2, x3 = x[r + 2, start:stop], x[r + 3, start:stop]
+        for i in range(stop - start):
+            w0[i] += p0 * x0[i] + p1 * x1[i] + p2 * x2[i] + p3 * x3[i]
+            w1[i] += q0 * x0[i] + q1 * x1[i] + q2 * x2[i] + q3 * x3[i]
+
+
+@njit(fastmath=FAST)
+def _row_and_decay(w, g, row, decay):
+    """Add what is not a product of two lines: row − decay · G."""
+    for i in range(row.shape[0]):
+        w[i] += row[i]
+    if decay != f32(0):
+        for i in range(g.shape[0]):
+            w[i] -= decay * g[i]
+
+
+@njit(fastmath=FAST)
+def _whole_pulses(w, u, per_siemens_up, per_siemens_down, up, down):
+    """Replace wanted changes by whole numbers of pulses, rounded stochastically."""
+    for i in range(u.shape[0]):
+        n = w[i]
+        n = np.floor(n * (per_siemens_up if n > f32(0) else per_siemens_down) + u[i])
+        w[i] = min(max(n, -down), up)
+
+
+@njit(fastmath=FAST)
+def _analog_pulses(w, length, per_siemens_up, per_siemens_down, up, down):
+    """Replace wanted changes by the strengths, in pulses, of analog increments."""
+    for i in range(length):
+        n = w[i]
+        n = n * (per_siemens_up if n > f32(0) else per_siemens_down)
+        w[i] = min(max(n, -down), up)
+
+
+@njit(fastmath=FAST)
+def _count(counts, n):
+    for i in range(counts.shape[0]):
+        counts[i] += u32(i32(abs(n[i])))
+
+
+@njit(fastmath=FAST)
+def _exponential(delta, n, g, target_up, rate_up, target_down, rate_down):
+    """Change of each cell by n signed pulses: (target − G)·(1 − e^(−n·rate))."""
+    for i in range(g.shape[0]):
+        a, b, c, d = target_up[i], target_down[i], rate_up[i], rate_down[i]
+        up = n[i] > f32(0)
+        target = a if up else b
+        rate = c if up else d
+        delta[i] = (g[i] - target) * _expm1(-n[i] * rate)
+
+
+@njit(fastmath=FAST)
+def _linear(delta, n, length, step_up, step_down):
+    for i in range(length):
+        v = n[i]
+        delta[i] = v * (step_up if v > f32(0) else step_down)
+
+
+@njit(fastmath=FAST)
+def _apply(g, delta, low, high):
+    for i in range(g.shape[0]):
+        g[i] = min(max(g[i] + delta[i], low[i]), high[i])
+
+
+@njit(fastmath=FAST)
+def _apply_with_noise(g, delta, n, normal, sigma, low, high):
+    for i in range(g.shape[0]):
+        v = g[i] + delta[i] + sigma * np.sqrt(abs(n[i])) * normal[i]
+        g[i] = min(max(v, low[i]), high[i])
+
+
+@njit(fastmath=FAST)
+def _ideal_last_ranks(g0, g1, w0, w1, x, a0, a1, c0, c1, y, start, stop, low, high):
+    """Add four ranks and the rest of the wanted change, clip, sum and project four samples."""
+    p0, p1, p2, p3 = a0[0], a0[1], a0[2], a0[3]
+    q0, q1, q2, q3 = a1[0], a1[1], a1[2], a1[3]
+    x0, x1, x2, x3 = x[0, start:stop], x[1, start:stop], x[2, start:stop], x[3, start:stop]
+    y0, y1, y2, y3 = y[0, start:stop], y[1, start:stop], y[2, start:stop], y[3, start:stop]
+    zero = g0[0] * f32(0)
+    s, s0, s1, s2, s3 = zero, zero, zero, zero, zero
+    t, t0, t1, t2, t3 = zero, zero, zero, zero, zero
+    for i in range(stop - start):
+        u = g0[i] + w0[i] + c0 + p0 * x0[i] + p1 * x1[i] + p2 * x2[i] + p3 * x3[i]
+        v = g1[i] + w1[i] + c1 + q0 * x0[i] + q1 * x1[i] + q2 * x2[i] + q3 * x3[i]
+        u = min(max(u, low), high)
+        v = min(max(v, low), high)
+        g0[i] = u
+        g1[i] = v
+        s += u
+        s0 += u * y0[i]
+        s1 += u * y1[i]
+        s2 += u * y2[i]
+        s3 += u * y3[i]
+        t += v
+        t0 += v * y0[i]
+        t1 += v * y1[i]
+        t2 += v * y2[i]
+        t3 += v * y3[i]
+    return s, s0, s1, s2, s3, t, t0, t1, t2, t3
+
+
+@njit(fastmath=FAST)
+def _project(g0, g1, y, start, stop):
+    """Sum two units' tiles and project four samples through them."""
+    y0, y1, y2, y3 = y[0, start:stop], y[1, start:stop], y[2, start:stop], y[3, start:stop]
+    zero = g0[0] * f32(0)
+    s, s0, s1, s2, s3 = zero, zero, zero, zero, zero
+    t, t0, t1, t2, t3 = zero, zero, zero, zero, zero
+    for i in range(stop - start):
+        u, v = g0[i], g1[i]
+        s += u
+        s0 += u * y0[i]
+        s1 += u * y1[i]
+        s2 += u * y2[i]
+        s3 += u * y3[i]
+        t += v
+        t0 += v * y0[i]
+        t1 += v * y1[i]
+        t2 += v * y2[i]
+        t3 += v * y3[i]
+    return s, s0, s1, s2, s3, t, t0, t1, t2, t3
+
+
+@njit
+def _store(sums, projection, b, j0, j1, s):
+    """Add a tile's sums (for b = 0) and its projections of samples b to b + 3."""
+    if b == 0:
+        sums[j0] += s[0]
+    projection[b, j0] += s[1]
+    projection[b + 1, j0] += s[2]
+    projection[b + 2, j0] += s[3]
+    projection[b + 3, j0] += s[4]
+    if j1 > j0:
+        if b == 0:
+            sums[j1] += s[5]
+        projection[b, j1] += s[6]
+        projection[b + 1, j1] += s[7]
+        projection[b + 2, j1] += s[8]
+        projection[b + 3, j1] += s[9]
+
+
+def _program_ideal(g, x, a, row, column, decay, low, high, y, projection, sums):
+    """Add an update to an array of ideal cells, clip it, and project the next mini-batch.
+
+    g (units, inputs) [S], changed in place; x (event, rank, inputs), a (event, rank, units),
+    row (event, inputs or 0), column (event, units), decay (event, units or 0); low, high [S];
+    y (next batch, inputs) [V]; results projection (next batch, units) [A] and sums (units,) [S].
+    """
+    units, inputs = g.shape
+    events, ranks = x.shape[0], x.shape[1]
+    simple = events == 1 and ranks == 4 and row.shape[1] == 0 and decay.shape[1] == 0
+    for pair in prange((units + 1) // 2):
+        j0 = np.intp(2 * pair)
+        j1 = min(j0 + 1, units - 1)
+        g0 = g[j0]
+        # The last of an odd number of units goes with a copy of itself, thrown away.
+        g1 = g[j1] if j1 > j0 else g[j1].copy()
+        size = min(inputs, IDEAL_TILE)
+        w0, w1 = np.zeros(size, g.dtype), np.zeros(size, g.dtype)
+        sums[j0] = 0
+        sums[j1] = 0
+        for b in range(y.shape[0]):
+            projection[b, j0] = 0
+            projection[b, j1] = 0
+        for start in range(0, inputs, IDEAL_TILE):
+            stop = min(start + IDEAL_TILE, inputs)
+            h0, h1 = g0[start:stop], g1[start:stop]
+            for e in range(events):
+                c0, c1 = column[e, j0], column[e, j1]
+                if not simple:
+                    w0[:] = 0
+                    w1[:] = 0
+                    _other_ranks(w0, w1, x[e], a[e, :, j0], a[e, :, j1], start, stop)
+                    d0 = decay[e, j0] if decay.shape[1] > 0 else c0 * f32(0)
+                    d1 = decay[e, j1] if decay.shape[1] > 0 else c1 * f32(0)
+                    r = row[e, start:stop] if row.shape[1] > 0 else row[e]
+                    _row_and_decay(w0, h0, r, d0)
+                    _row_and_decay(w1, h1, r, d1)
+                a0, a1 = a[e, :, j0], a[e, :, j1]
+                s = _ideal_last_ranks(
+                    h0, h1, w0, w1, x[e], a0, a1, c0, c1, y, start, stop, low, high
+                )
+            _store(sums, projection, 0, j0, j1, s)
+            for b in range(4, y.shape[0], 4):
+                s = _project(h0, h1, y[b : b + 4], start, stop)
+                _store(sums, projection, b, j0, j1, s)
+
+
+def _program_device(
+    g,
+    pulses,
+    x,
+    a,
+    row,
+    column,
+    decay,
+    target_up,
+    rate_up,
+    target_down,
+    rate_down,
+    low,
+    high,
+    per_siemens_up,
+    per_siemens_down,
+    limit_up,
+    limit_down,
+    step_up,
+    step_down,
+    curved,
+    whole,
+    sigma,
+    cycle_stream,
+    rounding_stream,
+    first_event,
+    y,
+    projection,
+    sums,
+):
+    """Program an array of real cells, pulse by pulse, and project the next mini-batch.
+
+    g, x, a, row, column, decay, y, projection, sums as in `_program_ideal`. The wanted change
+    times `per_siemens` [1/S] is a number of pulses, rounded stochastically where `whole`, held
+    within the limits, and counted in `pulses` (units, inputs). Cells move towards `target` [S] by
+    1 − e^(−n·rate) where `curved`, else by n·step [S], then by sigma·√|n|·ξ [S]; low and high
+    [S]. The parameters of cells have shape (units, inputs), or (1, TILE) where all are alike.
+    """
+    units, inputs = g.shape
+    events = x.shape[0]
+    per_cell = low.shape[0] == units and low.shape[1] == inputs
+    for pair in prange((units + 1) // 2):
+        j0 = np.intp(2 * pair)
+        j1 = min(j0 + 1, units - 1)
+        w = np.empty((2, TILE), g.dtype)
+        u = np.empty(TILE, g.dtype)
+        normal = np.empty(TILE + 1, np.float32)
+        sums[j0] = 0
+        sums[j1] = 0
+        for b in range(y.shape[0]):
+            projection[b, j0] = 0
+            projection[b, j1] = 0
+        for start in range(0, inputs, TILE):
+            stop = min(start + TILE, inputs)
+            length = stop - start
+            half = (length + 1) // 2
+            for e in range(events):
+                r = row[e, start:stop] if row.shape[1] > 0 else row[e]
+                a0, a1 = a[e, :, j0], a[e, :, j1]
+                c0, c1 = column[e, j0], column[e, j1]
+                _first_ranks(w[0], w[1], x[e], a0, a1, c0, c1, start, stop)
+                _other_ranks(w[0], w[1], x[e], a0, a1, start, stop)
+                for k in range(j1 - j0 + 1):
+                    j = j0 + k
+                    n = w[k]
+                    line = g[j, start:stop]
+                    cell = u32(j * inputs + start)
+                    d = decay[e, j] if decay.shape[1] > 0 else column[e, j] * f32(0)
+                    _row_and_decay(n, line, r, d)
+                    p = j if per_cell else np.intp(0)
+                    q0 = start if per_cell else np.intp(0)
+                    q1 = q0 + length
+                    if whole:
+                        first, second = _key(rounding_stream, first_event + e)
+                        _draw_uniforms(u[:length], cell, first, second)
+                        _whole_pulses(
+                            n, u[:length], per_siemens_up, per_siemens_down, limit_up, limit_down
+                        )
+                        _count(pulses[j, start:stop], n)
+                    else:
+                        _analog_pulses(
+                            n, length, per_siemens_up, per_siemens_down, limit_up, limit_down
+                        )
+                    if curved:
+                        _exponential(
+                            u,
+                            n,
+                            line,
+                            target_up[p, q0:q1],
+                            rate_up[p, q0:q1],
+                            target_down[p, q0:q1],
+                            rate_down[p, q0:q1],
+                        )
+                    else:
+                        _linear(u, n, length, step_up, step_down)
+                    if sigma > f32(0):
+                        first, second = _key(cycle_stream, first_event + e)
+                        _draw_normals(normal[:half], normal[half : 2 * half], cell, first, second)
+                        _apply_with_noise(line, u, n, normal, sigma, low[p, q0:q1], high[p, q0:q1])
+                    else:
+                        _apply(line, u, low[p, q0:q1], high[p, q0:q1])
+            h0, h1 = g[j0, start:stop], g[j1, start:stop]
+            for b in range(0, y.shape[0], 4):
+                s = _project(h0, h1, y[b : b + 4], start, stop)
+                _store(sums, projection, b, j0, j1, s)
+
+
+def _input_sums(g, partial):
+    """Sum an array's conductances over its units, block by block: partial (blocks, inputs) [S]."""
+    units, inputs = g.shape
+    blocks = partial.shape[0]
+    for block in prange(blocks):
+        out = partial[block]
+        for i in range(inputs):
+            out[i] = 0
+        for j in range(block * units // blocks, (block + 1) * units // blocks):
+            line = g[j]
+            for i in range(inputs):
+                out[i] += line[i]
+
+
+_one = njit(cache=True, fastmath=FAST)
+_all = njit(cache=True, fastmath=FAST, parallel=True)
+_program_ideal_one, _program_ideal_all = _one(_program_ideal), _all(_program_ideal)
+_program_device_one, _program_device_all = _one(_program_device), _all(_program_device)
+_input_sums_one, _input_sums_all = _one(_input_sums), _all(_input_sums)
+
+
+def program_ideal(g: Array, *arguments: Any) -> None:
+    """Run `_program_ideal` on as many threads as the array is worth."""
+    (_program_ideal_one if g.size < SMALL else _program_ideal_all)(g, *arguments)
+
+
+def program_device(g: Array, *arguments: Any) -> None:
+    """Run `_program_device` on as many threads as the array is worth."""
+    (_program_device_one if g.size < SMALL else _program_device_all)(g, *arguments)
+
+
+def input_sums(g: Array, partial: Array) -> None:
+    """Run `_input_sums` on as many threads as the array is worth."""
+    (_input_sums_one if g.size < SMALL else _input_sums_all)(g, partial)

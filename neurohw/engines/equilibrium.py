@@ -1,0 +1,131 @@
+"""What every engine takes and returns: arrays as the physics sees them, nudging, equilibrium."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neurohw.errors import ConvergenceError, NumericalError
+from neurohw.networks.resistive import ResistiveNetwork
+
+Array = NDArray[np.floating]
+
+Result = Literal["fixed sweeps", "converged", "not converged", "not finite"]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class SeenArray:
+    """A crossbar as the physics sees it at one moment.
+
+    conductance (units, inputs), unit_sums (units,) over the inputs and input_sums (inputs,)
+    over the units [S]; the first array of a network, whose inputs are driven, needs no
+    input_sums.
+    """
+
+    conductance: Array
+    unit_sums: Array
+    input_sums: Array | None = None
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Source:
+    """What else meets the nodes of a layer: current (units,) [A] and conductance (units,) [S]."""
+
+    current: Array
+    conductance: Array
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Nudging:
+    """A conductor of strength β (batch,) [S] from each output to its target (batch, outputs) [V].
+
+    β may be negative and may differ between samples, so that both phases relax together.
+    """
+
+    strength: Array
+    target: Array
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Equilibrium:
+    """Result of a relaxation.
+
+    state, a (batch, units) array a free layer [V]; residual, the largest voltage change of the
+    last sweep over the largest voltage; iterations, sweeps done; result, why it ended. An engine
+    may leave in `carry` what it needs to go on from here on the same arrays.
+    """
+
+    state: tuple[Array, ...]
+    residual: float
+    iterations: int
+    result: Result
+    carry: tuple[Array, ...] | None = None
+
+
+class Engine(Protocol):
+    """Finds the steady state of a network; holds no state of its own."""
+
+    def relax(
+        self,
+        network: ResistiveNetwork,
+        arrays: Sequence[SeenArray],
+        sources: Sequence[Source],
+        input_current: Array,
+        *,
+        start: Equilibrium | None = None,
+        nudging: Nudging | None = None,
+        sweeps: int,
+        tolerance: float = 0.0,
+    ) -> Equilibrium:
+        """Relax from `start`, or from 0 V, by at most `sweeps` sweeps.
+
+        input_current (batch, units) [A] is what the driven array feeds into the first free
+        layer held at 0 V. Where `start` has fewer samples than input_current, its samples are
+        repeated. With tolerance 0 exactly `sweeps` sweeps are done, else the sweeps end when
+        the residual falls below it.
+        """
+        ...
+
+
+def total_conductances(arrays: Sequence[SeenArray], sources: Sequence[Source]) -> list[Array]:
+    """Return all conductance that meets each node, a (units,) array a free layer [S]."""
+    totals: list[Array] = []
+    for k, array in enumerate(arrays):
+        total = array.unit_sums + sources[k].conductance
+        if k + 1 < len(arrays):
+            above = arrays[k + 1].input_sums
+            assert above is not None
+            total = total + above
+        totals.append(total)
+    return totals
+
+
+def require_settled(equilibrium: Equilibrium, phase: str, tolerance: float) -> None:
+    """Do nothing if a relaxation ended well.
+
+    Raises
+    ------
+    ConvergenceError
+        It missed its tolerance; names residual, tolerance and what to change.
+    NumericalError
+        A voltage is NaN or infinite; names phase, layer and unit.
+    """
+    if equilibrium.result == "not converged":
+        raise ConvergenceError(
+            f"relaxation.tolerance = {tolerance:g}: the {phase} phase's residual is still"
+            f" {equilibrium.residual:.3g} after {equilibrium.iterations} sweeps; allow more sweeps"
+            f" or a larger tolerance"
+        )
+    if equilibrium.result == "not finite":
+        layer, wrong = next(
+            (k, np.argwhere(~np.isfinite(v)))
+            for k, v in enumerate(equilibrium.state)
+            if not np.isfinite(v).all()
+        )
+        sample, unit = wrong[0]
+        raise NumericalError(
+            f"voltage of layer {layer + 1}, unit {unit} is"
+            f" {equilibrium.state[layer][sample, unit]} in the {phase} phase, sample {sample}"
+        )

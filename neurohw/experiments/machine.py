@@ -1,0 +1,135 @@
+"""A machine: the network of an experiment on its chip, with the engine and the learning rule."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neurohw import datasets, engines
+from neurohw.chip import Chip
+from neurohw.datasets import Dataset
+from neurohw.engines.equilibrium import Engine, require_settled
+from neurohw.errors import DataError
+from neurohw.experiments.configuration import Experiment
+from neurohw.learning.equilibrium_propagation import EquilibriumPropagation
+from neurohw.networks.resistive import ResistiveNetwork, deep_resistive_network, encode
+
+Array = NDArray[np.floating]
+
+_EVALUATED_AT_ONCE = 500
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Machine:
+    """Everything that an experiment builds before it trains."""
+
+    experiment: Experiment
+    network: ResistiveNetwork
+    chip: Chip
+    engine: Engine
+    rule: EquilibriumPropagation
+
+    @property
+    def full_scale(self) -> float:
+        """Word-line voltage of a pixel of 1 [V]."""
+        return self.chip.specification.input.full_scale
+
+    def encode(self, images: Array) -> Array:
+        """Return the word-line voltages of images, (n, inputs) [V]."""
+        return encode(images, self.full_scale, self.experiment.training.precision)
+
+    def targets(self, labels: NDArray[np.integer]) -> Array:
+        """Return the outputs' target voltages, (n, outputs): one-hot [V]."""
+        table = np.eye(self.network.layers[-1], dtype=self.experiment.training.precision)
+        return np.asarray(table[labels] * table.dtype.type(self.chip.scale.unit_voltage))
+
+    def outputs(self, images: Array) -> Array:
+        """Return the output voltages of the free equilibrium from 0 V, (n, outputs) [V]."""
+        settings = self.experiment.relaxation
+        parts = []
+        for first in range(0, len(images), _EVALUATED_AT_ONCE):
+            voltages = self.encode(images[first : first + _EVALUATED_AT_ONCE])
+            equilibrium = self.engine.relax(
+                self.network,
+                self.chip.seen(0),
+                self.chip.sources(0),
+                self.chip.arrays[0].read(voltages),
+                sweeps=settings.free_sweeps,
+                tolerance=settings.tolerance,
+            )
+            require_settled(equilibrium, "free", settings.tolerance)
+            parts.append(equilibrium.state[-1])
+        return np.concatenate(parts)
+
+    def error(self, images: Array, labels: NDArray[np.integer]) -> float:
+        """Return the share of images whose largest output is not the label's."""
+        return float(np.mean(self.outputs(images).argmax(axis=1) != labels))
+
+    def learning_rates(self, epoch: int) -> tuple[Sequence[float], Sequence[float]]:
+        """Return the rates of arrays [S/V²] and of biases in an epoch counted from 0."""
+        learning, scale = self.experiment.learning, self.chip.scale
+        factor = learning.learning_rate_decay**epoch
+        rails = self.chip.specification.bias.kind == "rails"
+        to_bias = scale.learning_rate if rails else scale.bias_learning_rate
+        return (
+            [scale.learning_rate(rate * factor) for rate in self.experiment.learning_rates],
+            [to_bias(rate * factor) for rate in self.experiment.bias_learning_rates],
+        )
+
+
+def build(experiment: Experiment, dataset: Dataset) -> Machine:
+    """Fabricate the chip of an experiment and put its network on it.
+
+    Raises
+    ------
+    InvalidValueError
+        The negative nudging leaves the nudged network without a minimum.
+    """
+    settings, training = experiment.network, experiment.training
+    network = deep_resistive_network(
+        dataset.train_images.shape[1], settings.hidden, dataset.classes, training.precision
+    )
+    chip = Chip(
+        experiment.chip,
+        network,
+        settings.input_gain,
+        seed=training.seed,
+        dtype=training.precision,
+    )
+    engine = engines.load(training.engine)
+    rule = EquilibriumPropagation(
+        network,
+        engine,
+        chip,
+        variant=experiment.learning.variant,
+        nudging=experiment.learning.nudging,
+        free_sweeps=experiment.relaxation.free_sweeps,
+        nudged_sweeps=experiment.relaxation.nudged_sweeps,
+        tolerance=experiment.relaxation.tolerance,
+        seed=training.seed,
+    )
+    rule.check_stability()
+    return Machine(experiment=experiment, network=network, chip=chip, engine=engine, rule=rule)
+
+
+def dataset_of(experiment: Experiment) -> Dataset:
+    """Load the data of an experiment, cut as it says.
+
+    Raises
+    ------
+    DataError
+        The data cannot be read, or have fewer training images than a mini-batch.
+    """
+    settings = experiment.data
+    dataset = datasets.load(settings.name)
+    if settings.train is not None:
+        dataset = datasets.first(dataset, settings.train)
+    if settings.validation > 0:
+        dataset = datasets.hold_out(dataset, settings.validation)
+    if len(dataset.train_images) < experiment.training.batch:
+        raise DataError(
+            f"{settings.name}: training.batch = {experiment.training.batch}: there are only"
+            f" {len(dataset.train_images)} training images"
+        )
+    return dataset

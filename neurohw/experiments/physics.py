@@ -1,0 +1,74 @@
+"""What a trained network asks of its chip: voltages, resolution, power, stress, saturation."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neurohw.datasets import Dataset
+from neurohw.experiments.machine import Machine
+from neurohw.networks.resistive import dissipation
+
+Array = NDArray[np.floating]
+
+_SAMPLES = 256
+
+
+def measure(machine: Machine, dataset: Dataset) -> dict[str, Array]:
+    """Measure the free and nudged phases of the first training images on the chip as it is.
+
+    Returns
+    -------
+    dict of (layers,) arrays
+        voltage, mean |v| of a layer's nodes in the free phase, and voltage_p90, its 90th
+        percentile [V]; difference, mean |v_a − v_b| of the phases that are compared [V]; bits,
+        of a converter over ± the largest voltage whose step is that difference; power,
+        dissipated in the array below the layer [W]; above_write_threshold, share of its cells
+        and samples whose voltage drop could write; saturated_low and saturated_high, share of
+        its cells at a limit.
+    """
+    images = dataset.train_images[:_SAMPLES]
+    inputs = machine.encode(images)
+    arrays = machine.chip.arrays
+    contrast = machine.rule.contrast(
+        arrays[0].read(inputs), machine.targets(dataset.train_labels[:_SAMPLES]), None, 0
+    )
+    threshold = machine.chip.specification.device.write_threshold
+    rows: dict[str, list[float]] = {}
+
+    def add(**values: float) -> None:
+        for key, value in values.items():
+            rows.setdefault(key, []).append(value)
+
+    below = inputs
+    for k, array in enumerate(arrays):
+        voltage = contrast.free.state[k]
+        size = np.abs(voltage)
+        difference = float(np.abs(contrast.upper[k] - contrast.lower[k]).mean(dtype=np.float64))
+        add(
+            voltage=float(size.mean(dtype=np.float64)),
+            voltage_p90=float(np.quantile(size, 0.9)),
+            difference=difference,
+            bits=float(np.log2(2.0 * size.max() / difference)) if difference > 0 else np.inf,
+            power=float(dissipation(array.values(), below, voltage).mean()),
+            above_write_threshold=_share_above(below, voltage, threshold),
+        )
+        g, cells = array.values(), array.cells
+        span = cells.high - cells.low
+        margin = np.where(np.isfinite(span), 1e-6 * span, 0.0)
+        add(
+            saturated_low=float(np.mean(g <= cells.low + margin)),
+            saturated_high=float(np.mean(g >= cells.high - margin)),
+        )
+        below = voltage
+    return {key: np.array(values) for key, values in rows.items()}
+
+
+def _share_above(inputs: Array, units: Array, threshold: float) -> float:
+    """Return the share of cells and samples with |v_i − v_j| above the threshold."""
+    if np.isinf(threshold):
+        return 0.0
+    count = 0
+    for x, y in zip(inputs, units, strict=True):
+        ordered = np.sort(x)
+        count += int(np.searchsorted(ordered, y - threshold, side="left").sum())
+        count += int((len(x) - np.searchsorted(ordered, y + threshold, side="right")).sum())
+    return count / float(inputs.shape[1] * units.size)

@@ -1,0 +1,392 @@
+"""Training: mini-batches through the chip, progress, checkpoints, exact resume."""
+
+import platform
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from types import FrameType
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
+
+from neurohw import randomness
+from neurohw.datasets import Dataset
+from neurohw.engines.equilibrium import Equilibrium
+from neurohw.errors import NumericalError, RunFileError, UnsupportedError
+from neurohw.experiments import configuration, physics, run_file
+from neurohw.experiments.configuration import Experiment
+from neurohw.experiments.machine import Machine, build, dataset_of
+from neurohw.experiments.run_file import Run
+from neurohw.mappings.chip_specification import ChipSpecification
+
+Array = NDArray[np.floating]
+
+CHECKPOINT_SECONDS = 30.0
+_PROGRESS_SECONDS = 0.2
+_HISTORY = ("epoch", "train_error", "test_error", "learning_rate", "cost")
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How a training run stands.
+
+    epoch counts from 1; train_error is that of the epoch so far, test_error that of the last
+    finished epoch.
+    """
+
+    epoch: int
+    epochs: int
+    step: int
+    steps: int
+    samples_per_second: float
+    seconds_left: float
+    train_error: float
+    test_error: float | None
+    phase: Literal["training", "evaluating"]
+
+
+def train(
+    experiment: Experiment,
+    *,
+    out: str | Path | None = None,
+    resume: bool = False,
+    progress: Callable[[Progress], None] | None = None,
+) -> Run:
+    """Train an experiment, and write its run file as it goes.
+
+    Parameters
+    ----------
+    experiment : Experiment
+    out : path, optional
+        Run file, replaced atomically at every checkpoint; nothing is written without.
+    resume : bool
+        Go on from the checkpoint in `out`; the result is bitwise that of an uninterrupted run.
+    progress : callable, optional
+        Called a few times a second with a `Progress`.
+
+    Raises
+    ------
+    RunFileError
+        `out` exists and is not to be resumed, cannot be written, or holds another experiment.
+    NumericalError
+        NaN or infinity in a state; names epoch, mini-batch, layer and unit.
+    KeyboardInterrupt
+        Ctrl-C or a termination signal; the checkpoint was written at the end of the mini-batch.
+    """
+    path = None if out is None else Path(out)
+    checkpoint = _open(path, experiment, resume)
+    dataset = dataset_of(experiment)
+    if checkpoint is not None and checkpoint.dataset["checksum"] != dataset.checksum:
+        raise RunFileError(
+            f"{path}: dataset.checksum = {checkpoint.dataset['checksum'][:12]}…: the data set"
+            f" {dataset.name} is now another one ({dataset.checksum[:12]}…)"
+        )
+    with threadpool_limits(limits=1, user_api="blas"), _interrupts() as interrupted:
+        training = _Training(experiment, dataset, path, progress)
+        if checkpoint is not None:
+            training.restore(checkpoint)
+        while training.epoch < experiment.training.epochs:
+            training.run_epoch(interrupted)
+        return training.finish()
+
+
+def evaluate(
+    run: Run, *, chip: ChipSpecification | None = None, dataset: Dataset | None = None
+) -> dict[str, float]:
+    """Measure the errors of a trained run, on its chip or written into a fresh other one.
+
+    Returns
+    -------
+    dict
+        train_error and test_error, as fractions, of the free equilibrium from 0 V.
+
+    Raises
+    ------
+    UnsupportedError
+        The run's bias cells cannot be written into a chip that has none.
+    """
+    experiment = run.experiment
+    if dataset is None:
+        dataset = dataset_of(experiment)
+    with threadpool_limits(limits=1, user_api="blas"):
+        machine = build(experiment, dataset)
+        _restore_arrays(machine, run)
+        if chip is not None:
+            machine = _on_chip(machine, chip, dataset)
+        return {
+            "train_error": machine.error(dataset.train_images, dataset.train_labels),
+            "test_error": machine.error(dataset.test_images, dataset.test_labels),
+        }
+
+
+class _Training:
+    """A training run between two mini-batches."""
+
+    def __init__(
+        self,
+        experiment: Experiment,
+        dataset: Dataset,
+        path: Path | None,
+        progress: Callable[[Progress], None] | None,
+    ) -> None:
+        self.experiment = experiment
+        self.dataset = dataset
+        self.path = path
+        self.report = progress
+        self.machine = build(experiment, dataset)
+        self.steps = len(dataset.train_images) // experiment.training.batch
+        self.targets = self.machine.targets(dataset.train_labels)
+        self.epoch = self.step = self.errors = 0
+        self.cost = 0.0
+        self.state: Equilibrium | None = None
+        self.history: dict[str, list[float]] = {key: [] for key in _HISTORY}
+        self.seconds: list[float] = []
+        self.seconds_before = 0.0
+        self.physical: dict[str, Array] = {}
+        self.order = self._order(0)
+        self.inputs = self.machine.encode(dataset.train_images[self._batch(0)])
+        self.pending = self.machine.chip.arrays[0].read(self.inputs)
+        self.saved = time.perf_counter()
+
+    def run_epoch(self, interrupted: Callable[[], bool]) -> None:
+        """Train to the end of the epoch, evaluate, and write a checkpoint."""
+        machine, training = self.machine, self.experiment.training
+        if self.step == 0:
+            machine.rule.check_stability()
+        rates, bias_rates = machine.learning_rates(self.epoch)
+        started = shown = time.perf_counter()
+        first_step = self.step
+        following = self._order(self.epoch + 1)
+        while self.step < self.steps:
+            try:
+                self._train_batch(rates, bias_rates, following)
+            except NumericalError as error:
+                raise NumericalError(
+                    f"epoch {self.epoch + 1}, mini-batch {self.step + 1}: {error}"
+                ) from None
+            now = time.perf_counter()
+            if now - shown > _PROGRESS_SECONDS:
+                shown = now
+                self._show(started, first_step, "training")
+            if interrupted() or now - self.saved > CHECKPOINT_SECONDS:
+                self.seconds_before += now - started
+                started, first_step = now, self.step
+                self.save()
+                if interrupted():
+                    raise KeyboardInterrupt
+        self.seconds.append(self.seconds_before + time.perf_counter() - started)
+        self._show(started, first_step, "evaluating")
+        samples = self.steps * training.batch
+        values = {
+            "epoch": self.epoch + 1,
+            "train_error": self.errors / samples,
+            "test_error": machine.error(self.dataset.test_images, self.dataset.test_labels),
+            "learning_rate": rates[0],
+            "cost": self.cost / samples,
+        }
+        for key, value in values.items():
+            self.history[key].append(float(value))
+        self.epoch, self.step, self.errors = self.epoch + 1, 0, 0
+        self.cost = self.seconds_before = 0.0
+        self.order = following
+        if self.epoch < training.epochs:
+            self.save()
+
+    def finish(self) -> Run:
+        """Measure what the trained network asks of its chip, and write the final run file."""
+        self.physical = physics.measure(self.machine, self.dataset)
+        return self.save()
+
+    def save(self) -> Run:
+        """Return the run as it stands, written to its file if it has one."""
+        run = self.snapshot()
+        if self.path is not None:
+            run_file.save(self.path, run)
+        self.saved = time.perf_counter()
+        return run
+
+    def snapshot(self) -> Run:
+        """Return the run as it stands."""
+        chip = self.machine.chip
+        state: dict[str, Array] = {"pending": self.pending, "cost": np.array(self.cost)}
+        if self.state is not None:
+            state |= {f"voltage_{k}": v for k, v in enumerate(self.state.state)}
+        return Run(
+            experiment=self.experiment,
+            dataset={"name": self.dataset.name, "checksum": self.dataset.checksum},
+            arrays=[array.record() for array in chip.arrays],
+            biases=[bias.record() for bias in chip.biases],
+            state=state,
+            counters={"epoch": self.epoch, "step": self.step, "errors": self.errors},
+            history={key: np.array(values) for key, values in self.history.items()},
+            physical=self.physical,
+            times={
+                "seconds_per_epoch": np.array(self.seconds),
+                "seconds_in_epoch": self.seconds_before,
+            },
+            versions=_versions(),
+        )
+
+    def restore(self, run: Run) -> None:
+        """Take over a checkpoint."""
+        _restore_arrays(self.machine, run)
+        self.epoch, self.step = run.counters["epoch"], run.counters["step"]
+        self.errors, self.cost = run.counters["errors"], float(run.state["cost"])
+        self.history = {key: [float(v) for v in run.history[key]] for key in _HISTORY}
+        self.seconds = [float(v) for v in np.atleast_1d(run.times["seconds_per_epoch"])]
+        self.seconds_before = float(run.times["seconds_in_epoch"])
+        self.order = self._order(self.epoch)
+        self.inputs = self.machine.encode(self.dataset.train_images[self._batch(self.step)])
+        self.pending = run.state["pending"]
+        layers = range(len(self.machine.network.layers))
+        if "voltage_0" in run.state:
+            self.state = _start_from([run.state[f"voltage_{k}"] for k in layers])
+
+    def _train_batch(
+        self, rates: Sequence[float], bias_rates: Sequence[float], following: NDArray[np.intp]
+    ) -> None:
+        machine, chip, event = self.machine, self.machine.chip, self._event
+        batch = self._batch(self.step)
+        targets = self.targets[batch]
+        contrast = machine.rule.contrast(self.pending, targets, self.state, event)
+        updates = machine.rule.updates(contrast, self.inputs, rates)
+        bias_updates = machine.rule.bias_updates(contrast, bias_rates)
+        last = self.step + 1 == self.steps
+        coming = following[: len(batch)] if last else self._batch(self.step + 1)
+        self.inputs = machine.encode(self.dataset.train_images[coming])
+        pending = chip.arrays[0].program(updates[0], event, self.inputs)
+        assert pending is not None
+        self.pending = pending
+        for array, update in zip(chip.arrays[1:], updates[1:], strict=True):
+            array.program(update, event)
+        for bias, update in zip(chip.biases, bias_updates, strict=True):
+            bias.program(update, event)
+        outputs = contrast.free.state[-1]
+        miss = (outputs - targets).ravel()
+        self.cost += 0.5 * float(miss @ miss) / chip.scale.unit_voltage**2
+        labels = self.dataset.train_labels[batch]
+        self.errors += int(np.count_nonzero(outputs.argmax(axis=1) != labels))
+        self.state = _start_from(contrast.free.state)
+        self.step += 1
+
+    @property
+    def _event(self) -> int:
+        return self.epoch * self.steps + self.step
+
+    def _order(self, epoch: int) -> NDArray[np.intp]:
+        """Return the order of the training images in an epoch; the rest of n / batch is left."""
+        count = len(self.dataset.train_images)
+        return randomness.permutation(self.experiment.training.seed, "shuffle", epoch, count)
+
+    def _batch(self, step: int) -> NDArray[np.intp]:
+        batch = self.experiment.training.batch
+        return self.order[step * batch : (step + 1) * batch]
+
+    def _show(
+        self, started: float, first_step: int, phase: Literal["training", "evaluating"]
+    ) -> None:
+        if self.report is None:
+            return
+        training = self.experiment.training
+        elapsed = max(time.perf_counter() - started, 1e-9)
+        per_second = max(self.step - first_step, 1) / elapsed
+        steps_left = (training.epochs - self.epoch) * self.steps - self.step
+        self.report(
+            Progress(
+                epoch=self.epoch + 1,
+                epochs=training.epochs,
+                step=self.step,
+                steps=self.steps,
+                samples_per_second=per_second * training.batch,
+                seconds_left=steps_left / per_second,
+                train_error=self.errors / max(self.step * training.batch, 1),
+                test_error=self.history["test_error"][-1] if self.epoch else None,
+                phase=phase,
+            )
+        )
+
+
+def _open(path: Path | None, experiment: Experiment, resume: bool) -> Run | None:
+    """Return the checkpoint to go on from, after every check that needs no computing."""
+    if path is None:
+        return None
+    if not resume:
+        if path.exists():
+            raise RunFileError(f"{path}: exists; go on with --resume, or choose another --out")
+        run_file.check_writable(path)
+        return None
+    run_file.check_writable(path)
+    if not path.exists():
+        return None
+    run = run_file.load(path)
+    ours, theirs = configuration.to_json(experiment), configuration.to_json(run.experiment)
+    if ours != theirs:
+        pairs = zip(ours.splitlines(), theirs.splitlines(), strict=False)
+        wanted, held = next(((a, b) for a, b in pairs if a != b), ("another", "length"))
+        raise RunFileError(
+            f"{path}: was made with another configuration: it has {held.strip(' ,')}, not"
+            f" {wanted.strip(' ,')}"
+        )
+    return run
+
+
+def _restore_arrays(machine: Machine, run: Run) -> None:
+    for array, record in zip(machine.chip.arrays, run.arrays, strict=True):
+        array.restore(record)
+    for bias, record in zip(machine.chip.biases, run.biases, strict=True):
+        bias.restore(record)
+
+
+def _on_chip(machine: Machine, chip: ChipSpecification, dataset: Dataset) -> Machine:
+    """Return a machine with another chip, into which this one's network is written."""
+    import msgspec
+
+    old = machine.chip
+    if "rails" in (old.specification.bias.kind, chip.bias.kind) and chip != old.specification:
+        raise UnsupportedError(
+            f"chip.bias.kind = {chip.bias.kind}: bias cells on rails cannot be written into"
+            f" another chip (the run has {old.specification.bias.kind})"
+        )
+    other = build(msgspec.structs.replace(machine.experiment, chip=chip), dataset)
+    other.chip.write(
+        [array.values() / old.scale.unit_conductance for array in old.arrays],
+        [bias.record()["current"] / old.scale.unit_current for bias in old.biases],
+    )
+    return other
+
+
+def _start_from(state: list[Array] | tuple[Array, ...]) -> Equilibrium:
+    return Equilibrium(state=tuple(state), residual=np.inf, iterations=0, result="fixed sweeps")
+
+
+def _versions() -> dict[str, str]:
+    packages = ("neurohw", "numpy", "numba", "scipy", "h5py")
+    return {"python": platform.python_version()} | {
+        name: metadata.version(name) for name in packages
+    }
+
+
+@contextmanager
+def _interrupts() -> Iterator[Callable[[], bool]]:
+    """Turn Ctrl-C and termination into a flag that is asked between mini-batches."""
+    received: list[int] = []
+
+    def note(number: int, frame: FrameType | None) -> None:
+        received.append(number)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: False
+        return
+    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield lambda: bool(received)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,223 @@
+"""Equilibrium propagation: the contrast of two equilibria is the gradient of the cost.
+
+With the nudged equilibria at strengths a and b (either may be the free one, strength 0), the
+gradient of the mean cost by conductance g_ij is estimated by the batch mean of
+
+    ½ [(v_i − v_j)²|_a − (v_i − v_j)²|_b] / (a − b)
+
+(a and b counted in the chip's unit of conductance, so that a learning rate is in S/V²), which
+every cell can form from its own voltage drop. With d = v_a − v_b and m = (v_a + v_b)/2 of each
+node it is m_i·d_i + m_j·d_j − (m_i·d_j + d_i·m_j): two line sums and products of two lines.
+
+References
+----------
+Scellier and Bengio (2017), Front. Comput. Neurosci. 11:24; Kendall et al. (2020),
+arXiv:2006.01981; Laborieux et al. (2021), Front. Neurosci. 15:633674, for the centered variant.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neurohw import randomness
+from neurohw.chip import Chip
+from neurohw.engines.equilibrium import (
+    Engine,
+    Equilibrium,
+    Nudging,
+    require_settled,
+    total_conductances,
+)
+from neurohw.errors import InvalidValueError
+from neurohw.networks.resistive import ResistiveNetwork, nudging_bound
+from neurohw.update import Update
+
+Array = NDArray[np.floating]
+
+Variant = Literal["positive", "negative", "random_sign", "centered"]
+
+
+@dataclass(frozen=True, eq=False)
+class Contrast:
+    """The free equilibrium of a mini-batch, and the two that are compared.
+
+    upper and lower hold a (batch, units) array a free layer [V]; span is the difference of
+    their nudging strengths, in units of the chip's unit of conductance.
+    """
+
+    free: Equilibrium
+    upper: Sequence[Array]
+    lower: Sequence[Array]
+    span: float
+
+
+class EquilibriumPropagation:
+    """Free phase, nudged phase or phases, local contrast.
+
+    Parameters
+    ----------
+    network, engine, chip
+        What relaxes, what finds the equilibrium, what holds the conductances.
+    variant : {"positive", "negative", "random_sign", "centered"}
+        Nudged phases: +β, −β, one of the two drawn for each mini-batch, or both.
+    nudging : float
+        β, dimensionless.
+    free_sweeps, nudged_sweeps, tolerance
+        See `neurohw.engines.equilibrium.Engine.relax`.
+    seed : int
+        Of the random sign.
+    """
+
+    def __init__(
+        self,
+        network: ResistiveNetwork,
+        engine: Engine,
+        chip: Chip,
+        *,
+        variant: Variant,
+        nudging: float,
+        free_sweeps: int,
+        nudged_sweeps: int,
+        tolerance: float = 0.0,
+        seed: int = 0,
+    ) -> None:
+        self.network = network
+        self.engine = engine
+        self.chip = chip
+        self.variant = variant
+        self.nudging = nudging
+        self.strength = chip.scale.nudging(nudging)
+        self.free_sweeps = free_sweeps
+        self.nudged_sweeps = nudged_sweeps
+        self.tolerance = tolerance
+        self._sign_stream = randomness.stream(seed, "sign")
+
+    def check_stability(self) -> None:
+        """Refuse a negative nudging that leaves the nudged network without a minimum.
+
+        Raises
+        ------
+        InvalidValueError
+            Naming β and the bound that it broke.
+        """
+        if self.variant == "positive":
+            return
+        arrays = self.chip.seen(0)
+        totals = total_conductances(arrays, self.chip.sources(0))
+        bound = nudging_bound([array.conductance for array in arrays], totals)
+        if self.strength >= bound:
+            unit = self.chip.scale.unit_conductance
+            raise InvalidValueError(
+                f"learning.nudging = {self.nudging:g}: with negative nudging it must be"
+                f" below {bound / unit:.4g}, the smallest eigenvalue of the outputs' Schur"
+                f" complement ({bound:.3g} S); take less nudging or the variant positive"
+            )
+
+    def contrast(
+        self, input_current: Array, target: Array, start: Equilibrium | None, event: int
+    ) -> Contrast:
+        """Relax the free and the nudged phases of one mini-batch.
+
+        input_current (batch, units) [A], target (batch, outputs) [V].
+        """
+        arrays, sources = self.chip.seen(event), self.chip.sources(event)
+        free = self.engine.relax(
+            self.network,
+            arrays,
+            sources,
+            input_current,
+            start=start,
+            sweeps=self.free_sweeps,
+            tolerance=self.tolerance,
+        )
+        require_settled(free, "free", self.tolerance)
+        batch, dtype = len(input_current), input_current.dtype
+        signs = self._signs(event)
+        if len(signs) == 2:
+            input_current = np.concatenate((input_current, input_current))
+            target = np.concatenate((target, target))
+        strength = np.repeat(np.array(signs, dtype) * dtype.type(self.strength), batch)
+        nudged = self.engine.relax(
+            self.network,
+            arrays,
+            sources,
+            input_current,
+            start=free,
+            nudging=Nudging(strength=strength, target=target),
+            sweeps=self.nudged_sweeps,
+            tolerance=self.tolerance,
+        )
+        require_settled(nudged, "nudged", self.tolerance)
+        upper = [v[:batch] for v in nudged.state]
+        if len(signs) == 2:
+            lower = [v[batch:] for v in nudged.state]
+            return Contrast(free, upper, lower, 2.0 * self.nudging)
+        return Contrast(free, upper, free.state, signs[0] * self.nudging)
+
+    def updates(self, contrast: Contrast, inputs: Array, rates: Sequence[float]) -> list[Update]:
+        """Return the update of each array: minus the rate times the mean estimated gradient.
+
+        inputs (batch, inputs) [V]; rates, one an array [S/V²].
+        """
+        below: tuple[Array, Array | None] = (inputs, None)
+        updates = []
+        for k, rate in enumerate(rates):
+            upper, lower = contrast.upper[k], contrast.lower[k]
+            scale = upper.dtype.type(-rate / (len(inputs) * contrast.span))
+            difference = (upper - lower) * scale
+            mean = (upper + lower) * upper.dtype.type(0.5)
+            updates.append(squared_drop_update(*below, mean, difference))
+            below = mean, difference
+        return updates
+
+    def bias_updates(self, contrast: Contrast, rates: Sequence[float]) -> list[Update]:
+        """Return the update of each layer's biases, none where the chip has none.
+
+        rates, one a layer, as `updates` has them for bias cells, in [A/V] for bias currents.
+        """
+        updates = []
+        for k, bias in enumerate(self.chip.biases):
+            upper, lower = contrast.upper[k], contrast.lower[k]
+            dtype = upper.dtype.type
+            scale = dtype(-rates[k] / (len(upper) * contrast.span))
+            difference = (upper - lower) * scale
+            if len(bias.word_lines) == 1:
+                post = -difference.sum(axis=0)[None, None, :]
+                updates.append(Update(presynaptic=np.ones((1, 1, 1), dtype), postsynaptic=post))
+                continue
+            rails = np.tile(np.array(bias.word_lines, dtype), (len(upper), 1))
+            mean = (upper + lower) * dtype(0.5)
+            updates.append(squared_drop_update(rails, None, mean, difference))
+        return updates
+
+    def _signs(self, event: int) -> tuple[float, ...]:
+        if self.variant == "centered":
+            return (1.0, -1.0)
+        if self.variant == "random_sign":
+            return (1.0,) if randomness.key(self._sign_stream, event)[0] & 1 else (-1.0,)
+        return (1.0,) if self.variant == "positive" else (-1.0,)
+
+
+def squared_drop_update(
+    mean_below: Array,
+    scaled_below: Array | None,
+    mean: Array,
+    scaled: Array,
+) -> Update:
+    """Return s · Σ_batch ½[(v_i − v_j)²|_a − (v_i − v_j)²|_b] in factored form.
+
+    mean and scaled are m and s·d of the units, (batch, units) [V]; mean_below and
+    scaled_below those of the inputs, scaled_below None where the inputs do not move.
+    """
+    column = np.einsum("bj,bj->j", mean, scaled)[None]
+    if scaled_below is None:
+        return Update(presynaptic=mean_below[None], postsynaptic=-scaled[None], column=column)
+    return Update(
+        presynaptic=np.concatenate((mean_below, scaled_below))[None],
+        postsynaptic=-np.concatenate((scaled, mean))[None],
+        row=np.einsum("bi,bi->i", mean_below, scaled_below)[None],
+        column=column,
+    )

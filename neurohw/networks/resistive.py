@@ -1,0 +1,152 @@
+"""Deep resistive network: layers of nodes joined by crossbars of resistors, clamped by diodes.
+
+The steady state minimises the co-content of the circuit (half the dissipated power)
+
+    E = ½ Σ_arrays Σ_ij g_ij (v_i − v_j)² + ½ Σ_nodes h_j v_j² − Σ_nodes b_j v_j
+
+over the node voltages that the diodes allow; h and b are the conductance and the current of
+sources at the node. Nudging adds β · ½ Σ_outputs (v − t)², a conductor β to a source at t.
+
+References
+----------
+Kendall et al. (2020), arXiv:2006.01981; Scellier (2024), "A fast algorithm to simulate nonlinear
+resistive networks", ICML, arXiv:2402.11674.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neurohw.errors import InvalidValueError
+
+Array = NDArray[np.floating]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class ResistiveNetwork:
+    """Sizes of a deep resistive network and the voltages that its nodes may take.
+
+    Parameters
+    ----------
+    inputs : int
+        Driven word lines of the first array: twice the pixels.
+    layers : tuple of int
+        Free layers in order, hidden ones and the outputs.
+    low, high : tuple of (units,) arrays [V]
+        Ideal diodes hold each node between these; infinite where there is none.
+    """
+
+    inputs: int
+    layers: tuple[int, ...]
+    low: tuple[Array, ...]
+    high: tuple[Array, ...]
+
+    @property
+    def fan_in(self) -> tuple[int, ...]:
+        """Inputs of each array, first to last."""
+        return (self.inputs, *self.layers[:-1])
+
+
+def deep_resistive_network(
+    pixels: int, hidden: Sequence[int], classes: int, dtype: str = "float64"
+) -> ResistiveNetwork:
+    """Return the published architecture: inputs ±x, diodes on the hidden nodes, linear outputs.
+
+    The first half of a hidden layer is held at or above 0 V, the second half at or below.
+
+    Raises
+    ------
+    InvalidValueError
+        A size below 1.
+    """
+    layers = (*hidden, classes)
+    if min(pixels, *layers) < 1:
+        raise InvalidValueError(f"layer sizes must be at least 1, not {(pixels, *layers)}")
+    low: list[Array] = []
+    high: list[Array] = []
+    for units in layers:
+        below, above = np.full(units, -np.inf, dtype), np.full(units, np.inf, dtype)
+        if len(low) < len(hidden):
+            below[: units // 2] = 0.0
+            above[units // 2 :] = 0.0
+        low.append(below)
+        high.append(above)
+    return ResistiveNetwork(inputs=2 * pixels, layers=layers, low=tuple(low), high=tuple(high))
+
+
+def encode(images: Array, full_scale: float, dtype: str = "float32") -> Array:
+    """Return the word-line voltages of images in [0, 1]: V·[x, −x], shape (n, 2 pixels) [V]."""
+    pixels = images.shape[1]
+    voltages = np.empty((len(images), 2 * pixels), dtype)
+    np.multiply(images, full_scale, out=voltages[:, :pixels])
+    np.negative(voltages[:, :pixels], out=voltages[:, pixels:])
+    return voltages
+
+
+def initial_conductances(uniform: Array, inputs: int) -> Array:
+    """Map uniform draws in (0, 1) to the published start: U(−1/√n, 1/√n) clipped at 0.
+
+    Dimensionless; half of the conductances are exactly 0.
+    """
+    return np.asarray(np.maximum(2.0 * uniform - 1.0, 0.0) / np.sqrt(inputs))
+
+
+def co_content(
+    conductances: Sequence[Array],
+    inputs: Array,
+    state: Sequence[Array],
+    source_conductance: Sequence[Array] | None = None,
+    source_current: Sequence[Array] | None = None,
+) -> Array:
+    """Return E of each sample, shape (batch,) [W].
+
+    conductances (units, inputs) of each array [S], inputs (batch, inputs) and state, a
+    (batch, units) array a free layer [V]; sources (units,) a free layer [S], [A].
+    """
+    voltages = [inputs, *state]
+    energy = np.zeros(len(inputs))
+    for k, g in enumerate(conductances):
+        energy += 0.5 * dissipation(g, voltages[k], voltages[k + 1])
+    for k, v in enumerate(state):
+        if source_conductance is not None:
+            energy += 0.5 * v**2 @ source_conductance[k]
+        if source_current is not None:
+            energy -= v @ source_current[k]
+    return energy
+
+
+def dissipation(conductance: Array, inputs: Array, units: Array) -> Array:
+    """Return Σ g (v_i − v_j)² of one array for each sample, shape (batch,) [W]."""
+    x, y = inputs.astype(np.float64), units.astype(np.float64)
+    g = conductance
+    cross = np.einsum("bj,bj->b", y, x @ g.T)
+    power: Array = (
+        x**2 @ g.sum(0, dtype=np.float64) + y**2 @ g.sum(1, dtype=np.float64) - 2.0 * cross
+    )
+    return power
+
+
+def nudging_bound(conductances: Sequence[Array], totals: Sequence[Array]) -> float:
+    """Return the largest |β| below which negative nudging keeps a minimum [S].
+
+    It is the smallest eigenvalue of the output nodes' Schur complement, every hidden node
+    unclamped: the stiffness with which the rest of the network holds the outputs. A clamped
+    hidden node only adds to it. Inputs are driven, so they count as ground.
+
+    conductances (units, inputs) of each array, the first one unused; totals (units,) of all
+    conductance that meets each node of a free layer [S].
+    """
+    stiffness: Array = np.asarray(totals[0], np.float64)
+    for g, total in zip(conductances[1:], totals[1:], strict=True):
+        array = np.asarray(g, np.float64)
+        if stiffness.ndim == 1:
+            safe = np.where(stiffness > 0, stiffness, 1.0)
+            absorbed = (array / safe) @ array.T
+        else:
+            absorbed = array @ np.linalg.solve(stiffness, array.T)
+        stiffness = np.diag(np.asarray(total, np.float64)) - absorbed
+    if stiffness.ndim == 1:
+        return float(stiffness.min())
+    return float(np.linalg.eigvalsh(stiffness)[0])

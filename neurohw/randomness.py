@@ -1,0 +1,121 @@
+"""Counter-based random numbers: a draw is a function of (seed, purpose, array, cell, event).
+
+Nothing here has a state, so results do not depend on the order of calls, on the number of threads
+or on where a run was interrupted. A *stream* (64 bits) stands for seed, purpose and array; with
+the number of the event it gives the two 32-bit words of a *key*; with a key every cell has its
+own word. `neurohw.devices.kernels` computes the same integers inside its loops.
+
+References
+----------
+Salmon et al. (2011), "Parallel random numbers: as easy as 1, 2, 3", for the idea;
+Steele et al. (2014), "Fast splittable pseudorandom number generators", for `mix`;
+Wellons (2018), "Prospecting for hash functions", for the multipliers of `words`.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.floating]
+Words = NDArray[np.uint32]
+
+_MASK = (1 << 64) - 1
+
+PURPOSES = {
+    "initial": 1,
+    "nonlinearity_up": 2,
+    "nonlinearity_down": 3,
+    "g_min": 4,
+    "g_max": 5,
+    "cycle": 6,
+    "rounding": 7,
+    "shuffle": 8,
+    "sign": 9,
+}
+
+
+def mix(word: int) -> int:
+    """Return 64 well-mixed bits of a 64-bit integer (the finaliser of SplitMix64)."""
+    word = (word + 0x9E3779B97F4A7C15) & _MASK
+    word = ((word ^ (word >> 30)) * 0xBF58476D1CE4E5B9) & _MASK
+    word = ((word ^ (word >> 27)) * 0x94D049BB133111EB) & _MASK
+    return word ^ (word >> 31)
+
+
+def stream(seed: int, purpose: str, array: int = 0) -> int:
+    """Return the 64-bit stream of a purpose (one of `PURPOSES`) on one array."""
+    return mix(mix(mix(seed & _MASK) ^ PURPOSES[purpose]) ^ array)
+
+
+def key(stream: int, event: int = 0) -> tuple[int, int]:
+    """Return the two 32-bit words that one event of a stream gives to all cells."""
+    bits = mix(stream ^ event)
+    return bits & 0xFFFFFFFF, bits >> 32
+
+
+def words(key: tuple[int, int], cells: NDArray[np.integer]) -> Words:
+    """Return one 32-bit word a cell; `cells` are indices below 2**32, any shape."""
+    first, second = np.uint32(key[0]), np.uint32(key[1])
+    with np.errstate(over="ignore"):
+        x = cells.astype(np.uint32) ^ first
+        x ^= x >> np.uint32(16)
+        x *= np.uint32(0x21F0AAAD)
+        x ^= x >> np.uint32(15)
+        x += second
+        x *= np.uint32(0x735A2D97)
+        x ^= x >> np.uint32(15)
+    return x
+
+
+def derived(word: Words) -> Words:
+    """Return a second word of each cell, for draws that need two."""
+    with np.errstate(over="ignore"):
+        x = word * np.uint32(0x85EBCA6B)
+    return x ^ (x >> np.uint32(16))
+
+
+def fractions(word: Words) -> NDArray[np.float32]:
+    """Map 32-bit words to float32 in (0, 1): 2**24 values, centred, never 0 or 1."""
+    return (word >> np.uint32(8)).astype(np.float32) * np.float32(2**-24) + np.float32(2**-25)
+
+
+def uniforms(key: tuple[int, int], cells: NDArray[np.integer]) -> NDArray[np.float32]:
+    """Return one uniform draw in (0, 1) a cell."""
+    return fractions(words(key, cells))
+
+
+def normals(key: tuple[int, int], cells: NDArray[np.integer]) -> NDArray[np.float32]:
+    """Return one standard normal draw a cell (Box and Muller, the cosine of each pair)."""
+    word = words(key, cells)
+    radius = np.sqrt(-2.0 * np.log(fractions(word), dtype=np.float64))
+    angle = 2.0 * np.pi * (fractions(derived(word)).astype(np.float64) - 0.5)
+    return (radius * np.cos(angle)).astype(np.float32)
+
+
+def normals_by_tile(
+    key: tuple[int, int], units: int, inputs: int, tile: int
+) -> NDArray[np.float32]:
+    """Return the draws that the device kernels give to an array, shape (units, inputs).
+
+    Each line of `inputs` cells is cut into tiles; the first half of a tile takes the sines and
+    the second half the cosines of the pairs that the first half's cells index. Standard normal.
+    """
+    draws = np.empty((units, inputs), np.float32)
+    for start in range(0, inputs, tile):
+        length = min(tile, inputs - start)
+        half = (length + 1) // 2
+        cells = np.arange(units)[:, None] * inputs + start + np.arange(half)[None, :]
+        word = words(key, cells)
+        radius = np.sqrt(-2.0 * np.log(fractions(word), dtype=np.float64))
+        angle = 2.0 * np.pi * (fractions(derived(word)).astype(np.float64) - 0.5)
+        draws[:, start : start + half] = radius * np.sin(angle)
+        draws[:, start + half : start + length] = (radius * np.cos(angle))[:, : length - half]
+    return draws
+
+
+def permutation(seed: int, purpose: str, event: int, count: int) -> NDArray[np.intp]:
+    """Return a random order of `count` things, a function of seed, purpose and event."""
+    cells = np.arange(count)
+    order_key = key(stream(seed, purpose), event)
+    first = words(order_key, cells).astype(np.uint64)
+    second = derived(words((order_key[1], order_key[0]), cells)).astype(np.uint64)
+    return np.argsort((first << np.uint64(32)) | second, kind="stable")
