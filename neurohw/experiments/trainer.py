@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from types import FrameType
-from typing import Literal
+from typing import Any, Literal
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
@@ -19,8 +20,14 @@ from threadpoolctl import threadpool_limits
 from neurohw import randomness
 from neurohw.datasets import Dataset
 from neurohw.engines.equilibrium import Equilibrium
-from neurohw.errors import NumericalError, RunFileError, UnsupportedError
-from neurohw.experiments import configuration, physics, run_file
+from neurohw.errors import (
+    ConvergenceError,
+    DataError,
+    NumericalError,
+    RunFileError,
+    UnsupportedError,
+)
+from neurohw.experiments import physics, run_file
 from neurohw.experiments.configuration import Experiment
 from neurohw.experiments.machine import Machine, build, dataset_of
 from neurohw.experiments.run_file import Run
@@ -83,11 +90,8 @@ def train(
     path = None if out is None else Path(out)
     checkpoint = _open(path, experiment, resume)
     dataset = dataset_of(experiment)
-    if checkpoint is not None and checkpoint.dataset["checksum"] != dataset.checksum:
-        raise RunFileError(
-            f"{path}: dataset.checksum = {checkpoint.dataset['checksum'][:12]}…: the data set"
-            f" {dataset.name} is now another one ({dataset.checksum[:12]}…)"
-        )
+    if checkpoint is not None:
+        _require_same_data(checkpoint, dataset, str(path))
     with threadpool_limits(limits=1, user_api="blas"), _interrupts() as interrupted:
         training = _Training(experiment, dataset, path, progress)
         if checkpoint is not None:
@@ -109,12 +113,16 @@ def evaluate(
 
     Raises
     ------
+    RunFileError
+        The run's data set is now another one; one of the same shape can be given as `dataset`.
     UnsupportedError
         The run's bias cells cannot be written into a chip that has none.
     """
     experiment = run.experiment
     if dataset is None:
         dataset = dataset_of(experiment)
+        _require_same_data(run, dataset, experiment.data.name)
+    _require_fit(run, dataset)
     with threadpool_limits(limits=1, user_api="blas"):
         machine = build(experiment, dataset)
         _restore_arrays(machine, run)
@@ -150,7 +158,7 @@ class _Training:
         self.seconds: list[float] = []
         self.seconds_before = 0.0
         self.physical: dict[str, Array] = {}
-        self.order = self._order(0)
+        self.order, self.following = self._order(0), self._order(1)
         self.inputs = self.machine.encode(dataset.train_images[self._batch(0)])
         self.pending = self.machine.chip.arrays[0].read(self.inputs)
         self.saved = time.perf_counter()
@@ -161,33 +169,29 @@ class _Training:
         if self.step == 0:
             machine.rule.check_stability()
         rates, bias_rates = machine.learning_rates(self.epoch)
-        started = shown = time.perf_counter()
-        first_step = self.step
-        following = self._order(self.epoch + 1)
+        shown = time.perf_counter()
+        started = shown - self.seconds_before
         while self.step < self.steps:
-            try:
-                self._train_batch(rates, bias_rates, following)
-            except NumericalError as error:
-                raise NumericalError(
-                    f"epoch {self.epoch + 1}, mini-batch {self.step + 1}: {error}"
-                ) from None
+            with _located(f"epoch {self.epoch + 1}, mini-batch {self.step + 1}"):
+                self._train_batch(rates, bias_rates)
             now = time.perf_counter()
             if now - shown > _PROGRESS_SECONDS:
                 shown = now
-                self._show(started, first_step, "training")
+                self._show(now - started, "training")
             if interrupted() or now - self.saved > CHECKPOINT_SECONDS:
-                self.seconds_before += now - started
-                started, first_step = now, self.step
+                self.seconds_before = now - started
                 self.save()
                 if interrupted():
                     raise KeyboardInterrupt
-        self.seconds.append(self.seconds_before + time.perf_counter() - started)
-        self._show(started, first_step, "evaluating")
+        self.seconds.append(time.perf_counter() - started)
+        self._show(self.seconds[-1], "evaluating")
+        with _located(f"epoch {self.epoch + 1}, evaluation"):
+            test_error = machine.error(self.dataset.test_images, self.dataset.test_labels)
         samples = self.steps * training.batch
         values = {
             "epoch": self.epoch + 1,
             "train_error": self.errors / samples,
-            "test_error": machine.error(self.dataset.test_images, self.dataset.test_labels),
+            "test_error": test_error,
             "learning_rate": rates[0],
             "cost": self.cost / samples,
         }
@@ -195,7 +199,7 @@ class _Training:
             self.history[key].append(float(value))
         self.epoch, self.step, self.errors = self.epoch + 1, 0, 0
         self.cost = self.seconds_before = 0.0
-        self.order = following
+        self.order, self.following = self.following, self._order(self.epoch + 1)
         if self.epoch < training.epochs:
             self.save()
 
@@ -242,25 +246,22 @@ class _Training:
         self.history = {key: [float(v) for v in run.history[key]] for key in _HISTORY}
         self.seconds = [float(v) for v in np.atleast_1d(run.times["seconds_per_epoch"])]
         self.seconds_before = float(run.times["seconds_in_epoch"])
-        self.order = self._order(self.epoch)
+        self.order, self.following = self._order(self.epoch), self._order(self.epoch + 1)
         self.inputs = self.machine.encode(self.dataset.train_images[self._batch(self.step)])
         self.pending = run.state["pending"]
         layers = range(len(self.machine.network.layers))
         if "voltage_0" in run.state:
             self.state = _start_from([run.state[f"voltage_{k}"] for k in layers])
 
-    def _train_batch(
-        self, rates: Sequence[float], bias_rates: Sequence[float], following: NDArray[np.intp]
-    ) -> None:
+    def _train_batch(self, rates: Sequence[float], bias_rates: Sequence[float]) -> None:
         machine, chip, event = self.machine, self.machine.chip, self._event
         batch = self._batch(self.step)
         targets = self.targets[batch]
         contrast = machine.rule.contrast(self.pending, targets, self.state, event)
         updates = machine.rule.updates(contrast, self.inputs, rates)
         bias_updates = machine.rule.bias_updates(contrast, bias_rates)
-        last = self.step + 1 == self.steps
-        coming = following[: len(batch)] if last else self._batch(self.step + 1)
-        self.inputs = machine.encode(self.dataset.train_images[coming])
+        self.step += 1
+        self.inputs = machine.encode(self.dataset.train_images[self._batch(self.step)])
         pending = chip.arrays[0].program(updates[0], event, self.inputs)
         assert pending is not None
         self.pending = pending
@@ -274,7 +275,6 @@ class _Training:
         labels = self.dataset.train_labels[batch]
         self.errors += int(np.count_nonzero(outputs.argmax(axis=1) != labels))
         self.state = _start_from(contrast.free.state)
-        self.step += 1
 
     @property
     def _event(self) -> int:
@@ -286,17 +286,17 @@ class _Training:
         return randomness.permutation(self.experiment.training.seed, "shuffle", epoch, count)
 
     def _batch(self, step: int) -> NDArray[np.intp]:
+        """Return the images of a mini-batch; the one after the last is the next epoch's first."""
         batch = self.experiment.training.batch
+        if step == self.steps:
+            return self.following[:batch]
         return self.order[step * batch : (step + 1) * batch]
 
-    def _show(
-        self, started: float, first_step: int, phase: Literal["training", "evaluating"]
-    ) -> None:
+    def _show(self, seconds: float, phase: Literal["training", "evaluating"]) -> None:
         if self.report is None:
             return
         training = self.experiment.training
-        elapsed = max(time.perf_counter() - started, 1e-9)
-        per_second = max(self.step - first_step, 1) / elapsed
+        per_second = self.step / max(seconds, 1e-9)
         steps_left = (training.epochs - self.epoch) * self.steps - self.step
         self.report(
             Progress(
@@ -313,6 +313,25 @@ class _Training:
         )
 
 
+def _require_same_data(run: Run, dataset: Dataset, where: str) -> None:
+    held = run.dataset["checksum"]
+    if held != dataset.checksum:
+        raise RunFileError(
+            f"{where}: dataset.checksum = {held[:12]}… in the run: the data set {dataset.name}"
+            f" is now another one ({dataset.checksum[:12]}…)"
+        )
+
+
+def _require_fit(run: Run, dataset: Dataset) -> None:
+    pixels, classes = dataset.train_images.shape[1], dataset.classes
+    inputs, outputs = run.arrays[0]["conductance"].shape[1], len(run.arrays[-1]["conductance"])
+    if (2 * pixels, classes) != (inputs, outputs):
+        raise DataError(
+            f"{dataset.name}: {pixels} pixels and {classes} classes do not fit a network of"
+            f" {inputs // 2} pixels and {outputs} outputs"
+        )
+
+
 def _open(path: Path | None, experiment: Experiment, resume: bool) -> Run | None:
     """Return the checkpoint to go on from, after every check that needs no computing."""
     if path is None:
@@ -326,15 +345,21 @@ def _open(path: Path | None, experiment: Experiment, resume: bool) -> Run | None
     if not path.exists():
         return None
     run = run_file.load(path)
-    ours, theirs = configuration.to_json(experiment), configuration.to_json(run.experiment)
-    if ours != theirs:
-        pairs = zip(ours.splitlines(), theirs.splitlines(), strict=False)
-        wanted, held = next(((a, b) for a, b in pairs if a != b), ("another", "length"))
+    ours, theirs = (msgspec.to_builtins(each) for each in (experiment, run.experiment))
+    for key, wanted, held in _differences(ours, theirs):
         raise RunFileError(
-            f"{path}: was made with another configuration: it has {held.strip(' ,')}, not"
-            f" {wanted.strip(' ,')}"
+            f"{path}: was made with another configuration: it has {key} = {held}, not {wanted}"
         )
     return run
+
+
+def _differences(ours: Any, theirs: Any, key: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """Yield path, our value and theirs of every setting that is not the same in both."""
+    if isinstance(ours, dict) and isinstance(theirs, dict):
+        for name in ours:
+            yield from _differences(ours[name], theirs[name], f"{key}.{name}".strip("."))
+    elif ours != theirs:
+        yield key, ours, theirs
 
 
 def _restore_arrays(machine: Machine, run: Run) -> None:
@@ -346,10 +371,10 @@ def _restore_arrays(machine: Machine, run: Run) -> None:
 
 def _on_chip(machine: Machine, chip: ChipSpecification, dataset: Dataset) -> Machine:
     """Return a machine with another chip, into which this one's network is written."""
-    import msgspec
-
     old = machine.chip
-    if "rails" in (old.specification.bias.kind, chip.bias.kind) and chip != old.specification:
+    if chip == old.specification:
+        return machine
+    if "rails" in (old.specification.bias.kind, chip.bias.kind):
         raise UnsupportedError(
             f"chip.bias.kind = {chip.bias.kind}: bias cells on rails cannot be written into"
             f" another chip (the run has {old.specification.bias.kind})"
@@ -364,6 +389,15 @@ def _on_chip(machine: Machine, chip: ChipSpecification, dataset: Dataset) -> Mac
 
 def _start_from(state: list[Array] | tuple[Array, ...]) -> Equilibrium:
     return Equilibrium(state=tuple(state), residual=np.inf, iterations=0, result="fixed sweeps")
+
+
+@contextmanager
+def _located(where: str) -> Iterator[None]:
+    """Say in the errors of a relaxation where the training stood."""
+    try:
+        yield
+    except (ConvergenceError, NumericalError) as error:
+        raise type(error)(f"{where}: {error}") from None
 
 
 def _versions() -> dict[str, str]:
