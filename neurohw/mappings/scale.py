@@ -54,7 +54,7 @@ class PhysicalScale:
         return nudging * self.unit_conductance
 
     def learning_rate(self, rate: float) -> float:
-        """Learning rate of conductances [S/V^2]: change a squared voltage drop."""
+        """Learning rate of conductances [S/V²]: change a squared voltage drop."""
         return rate * self.unit_conductance / self.unit_voltage**2
 
     def bias_learning_rate(self, rate: float) -> float:
@@ -68,7 +68,7 @@ class PhysicalScale:
             ("voltage of 1 (target)", self.unit_voltage, "V"),
             ("current of 1", self.unit_current, "A"),
             ("nudging of 1", self.nudging(1.0), "S"),
-            ("learning rate of 1", self.learning_rate(1.0), "S/V^2"),
+            ("learning rate of 1", self.learning_rate(1.0), "S/V²"),
             ("bias learning rate of 1", self.bias_learning_rate(1.0), "S"),
         ]
         for layer, width in enumerate(self.cell_scale):

@@ -57,7 +57,7 @@ def number(value: float, unit: str = "") -> str:
         return "unlimited" if value > 0 else "−unlimited"
     if math.isnan(value):
         return MISSING
-    return str(_Number(float(value), unit.replace("^2", "²"))).replace("-", "−")
+    return str(_Number(float(value), unit)).replace("-", "−")
 
 
 def count(value: float) -> str:
@@ -248,7 +248,7 @@ def _scale_rows(run: Run) -> Iterator[tuple[str, float, str]]:
     yield "nudging β of this run", scale.nudging(learning.nudging), "S"
     rates = np.broadcast_to(learning.learning_rate, len(run.arrays))
     for index, rate in enumerate(rates):
-        yield f"learning rate of layer {index + 1}", scale.learning_rate(float(rate)), "S/V^2"
+        yield f"learning rate of layer {index + 1}", scale.learning_rate(float(rate)), "S/V²"
     yield from scale.rows()
 
 

@@ -65,7 +65,7 @@ def test_rows_name_every_quantity_and_layer():
     rows = {name: (value, unit) for name, value, unit in scale.rows()}
     assert len(rows) == len(scale.rows()) == 6 + 3 * 2
     assert rows["conductance of 1"] == (scale.unit_conductance, "S")
-    assert rows["learning rate of 1"] == (scale.learning_rate(1), "S/V^2")
+    assert rows["learning rate of 1"] == (scale.learning_rate(1), "S/V²")
     assert rows["g_max of layer 2"] == (scale.window(1)[1], "S")
 
 

@@ -17,7 +17,7 @@ from neurohw.reports import summary
         (0.0, "W", "0 W"),
         (math.inf, "S", "unlimited"),
         (math.nan, "V", "–"),
-        (0.015, "S/V^2", "15 mS/V²"),
+        (0.015, "S/V²", "15 mS/V²"),
         (1.5, "", "1.5"),
     ],
 )
