@@ -1,0 +1,161 @@
+"""What a network asks of its chip, against the same sums written out cell by cell."""
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+
+from neurohw import engines
+from neurohw.engines.equilibrium import Nudging
+from neurohw.errors import NumericalError
+from neurohw.experiments import physics
+from neurohw.experiments.machine import build, dataset_of
+
+KEYS = {
+    *("voltage", "voltage_p90", "difference", "bits", "power"),
+    *("above_write_threshold", "saturated_low", "saturated_high"),
+}
+EXACT = ("training.precision=float64", "network.hidden=[8, 6]")
+
+
+def machine_and_data(experiment):
+    data = dataset_of(experiment)
+    return build(experiment, data), data
+
+
+def phases(machine, data, strengths):
+    """Relax the free phase and one nudged phase a strength with the readable engine."""
+    relaxation, arrays = machine.experiment.relaxation, machine.chip.arrays
+    engine, sources = engines.load("numpy"), machine.chip.sources(0)
+    inputs = machine.encode(data.train_images)
+    seen = [array.seen(0) for array in arrays]
+    current = inputs @ arrays[0].values().T
+    words = (machine.network, seen, sources, current)
+    free = engine.relax(*words, sweeps=relaxation.free_sweeps)
+    targets = machine.targets(data.train_labels)
+    nudged = [
+        engine.relax(
+            *words,
+            start=free,
+            nudging=Nudging(strength=np.full(len(inputs), strength), target=targets),
+            sweeps=relaxation.nudged_sweeps,
+        ).state
+        for strength in strengths
+    ]
+    return inputs, free.state, nudged
+
+
+@pytest.mark.parametrize("variant", ["positive", "negative", "centered"])
+@pytest.mark.parametrize("chip", ["ideal", "epiram"])
+def test_voltages_resolution_and_power(small, variant, chip):
+    experiment = small(*EXACT, f"learning.variant={variant}", chip=chip)
+    machine, data = machine_and_data(experiment)
+    rows = physics.measure(machine, data)
+    assert set(rows) == KEYS
+    assert all(values.shape == (3,) for values in rows.values())
+
+    beta = machine.chip.scale.nudging(experiment.learning.nudging)
+    signs = {"positive": [beta], "negative": [-beta], "centered": [beta, -beta]}[variant]
+    inputs, free, nudged = phases(machine, data, signs)
+    others = nudged[1] if variant == "centered" else free
+    below = inputs
+    for k, (voltage, a, b) in enumerate(zip(free, nudged[0], others, strict=True)):
+        size = np.sort(np.abs(voltage).ravel())
+        difference = np.mean(np.abs(a - b))
+        rank = 0.9 * (len(size) - 1)
+        low, part = int(rank), rank - int(rank)
+        g = machine.chip.arrays[k].values()
+        power = np.mean(
+            [
+                sum(
+                    g[j, i] * (x[i] - y[j]) ** 2
+                    for j in range(g.shape[0])
+                    for i in range(g.shape[1])
+                )
+                for x, y in zip(below, voltage, strict=True)
+            ]
+        )
+        assert_allclose(rows["voltage"][k], size.mean(), rtol=1e-9)
+        assert_allclose(
+            rows["voltage_p90"][k], (1 - part) * size[low] + part * size[low + 1], rtol=1e-9
+        )
+        assert_allclose(rows["difference"][k], difference, rtol=1e-6)
+        assert_allclose(rows["bits"][k], np.log2(2 * size[-1] / difference), rtol=1e-6)
+        assert_allclose(rows["power"][k], power, rtol=1e-9)
+        below = voltage
+
+
+def test_share_above_the_write_threshold(small):
+    experiment = small(*EXACT, 'chip.device.write_threshold="0.06 V"', chip="epiram")
+    machine, data = machine_and_data(experiment)
+    shares = physics.measure(machine, data)["above_write_threshold"]
+    below, free, _ = phases(machine, data, [])
+    for k, voltage in enumerate(free):
+        drops = np.abs(below[:, None, :] - voltage[:, :, None])
+        assert_allclose(shares[k], np.mean(drops > 0.06), rtol=1e-12)
+        below = voltage
+    assert 0 < shares[0] < 1
+    assert shares[-1] == 0
+
+
+def test_a_drop_at_the_threshold_does_not_write():
+    inputs, units = np.array([[-1.0, 0.0, 2.0]]), np.array([[1.0, 0.5]])
+    drops = np.abs(inputs[0][None] - units[0][:, None]).ravel()
+    for threshold in (0.25, 0.5, 1.0, 1.5, 2.0, np.inf):
+        share = physics._share_above(inputs, units, threshold)
+        assert share == np.mean(drops > threshold), threshold
+
+
+def test_ideal_memory_is_never_written_by_reading(small):
+    machine, data = machine_and_data(small())
+    rows = physics.measure(machine, data)
+    assert_array_equal(rows["above_write_threshold"], 0)
+    assert_array_equal(rows["saturated_high"], 0)
+    zeros = [np.mean(array.values() == 0) for array in machine.chip.arrays]
+    assert min(zeros) > 0
+    assert_array_equal(rows["saturated_low"], zeros)
+
+
+def test_share_of_cells_at_a_limit(small):
+    spread = ("chip.device.range_spread=5 %", *EXACT)
+    machine, data = machine_and_data(small(*spread, chip="epiram"))
+    for array in machine.chip.arrays:
+        low, high = array.cells.low, array.cells.high
+        part = np.linspace(0.2, 0.8, low.size).reshape(low.shape)
+        array._conductance[:] = low + part * (high - low)
+    first = machine.chip.arrays[0]
+    first._conductance[0, :12] = first.cells.low[0, :12]
+    first._conductance[3, :7] = first.cells.high[3, :7]
+    rows = physics.measure(machine, data)
+    cells = first.values().size
+    assert_allclose(rows["saturated_low"], [12 / cells, 0, 0], rtol=1e-12)
+    assert_allclose(rows["saturated_high"], [7 / cells, 0, 0], rtol=1e-12)
+
+
+@pytest.mark.parametrize("precision", ["float32", "float64"])
+def test_a_cell_written_to_its_limit_counts_in_either_precision(small, precision):
+    machine, data = machine_and_data(small(f"training.precision={precision}", chip="epiram"))
+    for array in machine.chip.arrays:
+        array.write(np.full(array.values().shape, array.cells.high[0, 0]))
+    assert_array_equal(physics.measure(machine, data)["saturated_high"], 1)
+
+
+def test_phases_that_do_not_differ_need_infinite_resolution(small):
+    machine, data = machine_and_data(small())
+    machine.rule.strength = 0.0
+    rows = physics.measure(machine, data)
+    assert_array_equal(rows["difference"], 0)
+    assert_array_equal(rows["bits"], np.inf)
+
+
+def test_only_the_first_images_are_measured(small):
+    few, many = small("data.train=256"), small("data.train=300")
+    results = [physics.measure(*machine_and_data(each)) for each in (few, many)]
+    for key in KEYS:
+        assert_array_equal(results[0][key], results[1][key])
+
+
+def test_a_voltage_that_is_not_finite_is_an_error(small):
+    machine, data = machine_and_data(small())
+    machine.chip.arrays[1]._conductance[2, 3] = np.nan
+    with pytest.raises(NumericalError, match="voltage of layer 1"):
+        physics.measure(machine, data)
