@@ -64,7 +64,7 @@ class NumpyEngine:
                 change = max(change, float(np.abs(voltage - state[k]).max()))
                 state[k] = voltage
             iterations += 1
-            largest = max(float(np.abs(v).max()) for v in state)
+            largest = float(np.max([np.abs(v).max() for v in state]))
             residual = change / largest if largest > 0 else 0.0
             if not np.isfinite(largest):
                 result = "not finite"

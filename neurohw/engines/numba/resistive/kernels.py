@@ -18,9 +18,13 @@ f32 = np.float32
 
 @njit(fastmath=FAST, inline="always")
 def _settle(current, total, low, high):
-    """Voltage of a node, held by its diodes; 0 V where no conductance meets it."""
+    """Voltage of a node, held by its diodes; 0 V where no conductance meets it.
+
+    Comparisons, because `min` and `max` would turn a NaN into a limit.
+    """
     v = current / total if total != f32(0) else current * f32(0)
-    return min(max(v, low), high)
+    v = low if v < low else v
+    return high if v > high else v
 
 
 @njit(fastmath=FAST)
@@ -30,10 +34,7 @@ def _update_first(projection, back, current, total, low, high, v):
     for b in range(v.shape[0]):
         line, feed, out = projection[b], back[0, b], v[b]
         for i in range(out.shape[0]):
-            c = line[i] + feed[i] + current[i]
-            t = total[i]
-            new = c / t if t != f32(0) else c * f32(0)
-            new = min(max(new, low[i]), high[i])
+            new = _settle(line[i] + feed[i] + current[i], total[i], low[i], high[i])
             change = max(change, abs(new - out[i]))
             out[i] = new
     return change
@@ -231,7 +232,8 @@ def relax(
         largest = 0.0
         for k in range(layers):
             largest = max(largest, _largest(state[k]))
-        if not np.isfinite(largest):
+        # Not isfinite, which reassociation folds to True.
+        if largest == np.inf:
             return done, largest, False
         residual = change / largest if largest > 0 else 0.0
         if tolerance > 0 and residual < tolerance:
@@ -241,12 +243,13 @@ def relax(
 
 @njit(fastmath=FAST)
 def _largest(v):
-    """Return the largest |v|, or NaN where a voltage is not finite."""
+    """Return the largest |v|, infinite where a voltage is NaN or infinite."""
     largest = v[0, 0] * f32(0)
-    poison = v[0, 0] * f32(0)
+    finite = True
     for b in range(v.shape[0]):
         line = v[b]
         for i in range(line.shape[0]):
-            largest = max(largest, abs(line[i]))
-            poison += line[i] * f32(0)
-    return float(largest + poison)
+            size = abs(line[i])
+            largest = max(largest, size)
+            finite &= size < f32(np.inf)
+    return float(largest) if finite else np.inf

@@ -1,0 +1,82 @@
+"""Random resistive networks that several folders of tests relax."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+
+from neurohw import engines
+from neurohw.engines.equilibrium import Equilibrium, SeenArray, Source
+from neurohw.networks.resistive import ResistiveNetwork, deep_resistive_network, encode
+
+SIEMENS, VOLTS = 10e-6, 0.2
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Problem:
+    """A network, its conductances [S], sources, input voltages and targets [V]."""
+
+    network: ResistiveNetwork
+    conductances: list
+    sources: list
+    inputs: np.ndarray
+    target: np.ndarray
+
+    @property
+    def arrays(self):
+        first, *others = self.conductances
+        return [
+            SeenArray(conductance=first, unit_sums=first.sum(axis=1)),
+            *(
+                SeenArray(conductance=g, unit_sums=g.sum(axis=1), input_sums=g.sum(axis=0))
+                for g in others
+            ),
+        ]
+
+    @property
+    def input_current(self):
+        return self.inputs @ self.conductances[0].T
+
+    def relax(self, engine, *, current=None, **options) -> Equilibrium:
+        return engines.load(engine).relax(
+            self.network,
+            self.arrays,
+            self.sources,
+            self.input_current if current is None else current,
+            **options,
+        )
+
+
+@pytest.fixture
+def make_problem():
+    """Make a random problem: some conductances are 0, every node is met by some."""
+
+    def make(hidden, *, pixels=4, outputs=3, batch=4, seed=0, dtype="float64", diodes=True):
+        rng = np.random.default_rng(seed)
+        network = deep_resistive_network(pixels, hidden, outputs, dtype)
+        if not diodes:
+            network = ResistiveNetwork(
+                inputs=network.inputs,
+                layers=network.layers,
+                low=tuple(np.full_like(v, -np.inf) for v in network.low),
+                high=tuple(np.full_like(v, np.inf) for v in network.high),
+            )
+        conductances, sources = [], []
+        for units, inputs in zip(network.layers, network.fan_in, strict=True):
+            g = np.maximum(rng.uniform(-0.3, 1.0, (units, inputs)), 0.0) * SIEMENS
+            conductances.append(g.astype(dtype))
+            sources.append(
+                Source(
+                    current=(0.3 * SIEMENS * VOLTS * rng.normal(size=units)).astype(dtype),
+                    conductance=(0.2 * SIEMENS * rng.uniform(size=units)).astype(dtype),
+                )
+            )
+        return Problem(
+            network=network,
+            conductances=conductances,
+            sources=sources,
+            inputs=encode(rng.uniform(size=(batch, pixels)), VOLTS, dtype),
+            target=(VOLTS * rng.normal(size=(batch, outputs))).astype(dtype),
+        )
+
+    return make
