@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from neurohw.devices.memory import load as load_device
     from neurohw.errors import NeurohwError as NeurohwError
     from neurohw.experiments.configuration import Experiment as Experiment
-    from neurohw.experiments.configuration import load as load_experiment
+    from neurohw.experiments.configuration import load as load_recipe
     from neurohw.experiments.run_file import Run as Run
     from neurohw.experiments.run_file import load as load_run
     from neurohw.experiments.run_file import save as save_run
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from neurohw.experiments.trainer import train as train
     from neurohw.mappings.chip_specification import ChipSpecification as ChipSpecification
     from neurohw.mappings.chip_specification import load as load_chip
-    from neurohw.reports.html import write as write_report
+    from neurohw.reports.html import write as report
 
 # Where each public name lives; imported when first used, so that `neurohw --help` is instant.
 _HOMES = {
@@ -35,11 +35,11 @@ _HOMES = {
     "evaluate": "neurohw.experiments.trainer",
     "load_chip": "neurohw.mappings.chip_specification:load",
     "load_device": "neurohw.devices.memory:load",
-    "load_experiment": "neurohw.experiments.configuration:load",
+    "load_recipe": "neurohw.experiments.configuration:load",
     "load_run": "neurohw.experiments.run_file:load",
     "save_run": "neurohw.experiments.run_file:save",
     "train": "neurohw.experiments.trainer",
-    "write_report": "neurohw.reports.html:write",
+    "report": "neurohw.reports.html:write",
 }
 
 __all__ = [
@@ -53,11 +53,11 @@ __all__ = [
     "evaluate",
     "load_chip",
     "load_device",
-    "load_experiment",
+    "load_recipe",
     "load_run",
+    "report",
     "save_run",
     "train",
-    "write_report",
 ]
 
 

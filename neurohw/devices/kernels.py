@@ -24,8 +24,12 @@ from numpy.typing import NDArray
 Array = NDArray[np.floating]
 
 FAST = {"reassoc", "contract", "nsz", "arcp"}
-TILE = 256
+# Half of the widest usual array: short tiles cost bookkeeping, long ones leave the L1 cache.
+TILE = 784
 IDEAL_TILE = 1024
+CHUNK = 32
+# Where fewer than one cell in this many takes a pulse, cells are programmed one by one.
+FEW = 24
 # Below this many cells waking a second thread costs more than it saves.
 SMALL = 1 << 15
 
@@ -226,6 +230,63 @@ def _apply_with_noise(g, delta, n, normal, sigma, low, high):
 
 
 @njit(fastmath=FAST)
+def _few_pulses(
+    g,
+    n,
+    counts,
+    target_up,
+    rate_up,
+    target_down,
+    rate_down,
+    low,
+    high,
+    step_up,
+    step_down,
+    curved,
+    sigma,
+    cell,
+    first,
+    second,
+):
+    """Program only the cells of a tile that take pulses, one by one; the draws are the same."""
+    length = g.shape[0]
+    half = (length + 1) // 2
+    for begin in range(0, length, CHUNK):
+        end = min(begin + CHUNK, length)
+        pulses = f32(0)
+        for i in range(begin, end):
+            pulses += abs(f32(n[i]))
+        if pulses == f32(0):
+            continue
+        for i in range(begin, end):
+            if n[i] == f32(0):
+                continue
+            up = n[i] > f32(0)
+            if curved:
+                target = target_up[i] if up else target_down[i]
+                rate = rate_up[i] if up else rate_down[i]
+                v = g[i] + (g[i] - target) * _expm1(-n[i] * rate)
+            else:
+                v = g[i] + n[i] * (step_up if up else step_down)
+            if sigma > f32(0):
+                word = _word(u32(cell + u32(i if i < half else i - half)), first, second)
+                radius = np.sqrt(f32(-2) * _log(_fraction(word)))
+                s, c = _sine_and_cosine(_fraction(_derived(word)) - f32(0.5))
+                normal = f32(2) * s * c if i < half else f32(1) - f32(2) * s * s
+                v += sigma * np.sqrt(abs(n[i])) * (radius * normal)
+            g[i] = min(max(v, low[i]), high[i])
+            counts[i] += u32(i32(abs(n[i])))
+
+
+@njit(fastmath=FAST)
+def _total(n, length):
+    total = f32(0)
+    for i in range(length):
+        total += abs(f32(n[i]))
+    return total
+
+
+@njit(fastmath=FAST)
 def _ideal_last_ranks(g0, g1, w0, w1, x, a0, a1, c0, c1, y, start, stop, low, high):
     """Add four ranks and the rest of the wanted change, clip, sum and project four samples."""
     p0, p1, p2, p3 = a0[0], a0[1], a0[2], a0[3]
@@ -420,6 +481,27 @@ def _program_device(
                         _whole_pulses(
                             n, u[:length], per_siemens_up, per_siemens_down, limit_up, limit_down
                         )
+                        if _total(n, length) * FEW < length:
+                            first, second = _key(cycle_stream, first_event + e)
+                            _few_pulses(
+                                line,
+                                n,
+                                pulses[j, start:stop],
+                                target_up[p, q0:q1],
+                                rate_up[p, q0:q1],
+                                target_down[p, q0:q1],
+                                rate_down[p, q0:q1],
+                                low[p, q0:q1],
+                                high[p, q0:q1],
+                                step_up,
+                                step_down,
+                                curved,
+                                sigma,
+                                cell,
+                                first,
+                                second,
+                            )
+                            continue
                         _count(pulses[j, start:stop], n)
                     else:
                         _analog_pulses(

@@ -20,7 +20,7 @@ def measure(machine: Machine, dataset: Dataset) -> dict[str, Array]:
     dict of (layers,) arrays
         voltage, mean |v| of a layer's nodes in the free phase, and voltage_p90, its 90th
         percentile [V]; difference, mean |v_a − v_b| of the phases that are compared [V]; bits,
-        of a converter over ± the largest voltage whose step is that difference; power,
+        of a converter over ± the largest voltage of any phase whose step is that difference; power,
         dissipated in the array below the layer [W]; above_write_threshold, share of its cells
         and samples whose voltage drop could write; saturated_low and saturated_high, share of
         its cells at a limit.
@@ -42,12 +42,14 @@ def measure(machine: Machine, dataset: Dataset) -> dict[str, Array]:
     for k, array in enumerate(arrays):
         voltage = contrast.free.state[k]
         size = np.abs(voltage)
-        difference = float(np.abs(contrast.upper[k] - contrast.lower[k]).mean(dtype=np.float64))
+        upper, lower = contrast.upper[k], contrast.lower[k]
+        difference = float(np.abs(upper - lower).mean(dtype=np.float64))
+        largest = max(float(np.abs(v).max()) for v in (voltage, upper, lower))
         add(
             voltage=float(size.mean(dtype=np.float64)),
             voltage_p90=float(np.quantile(size, 0.9)),
             difference=difference,
-            bits=float(np.log2(2.0 * size.max() / difference)) if difference > 0 else np.inf,
+            bits=float(np.log2(2.0 * largest / difference)) if difference > 0 else np.inf,
             power=float(dissipation(array.values(), below, voltage).mean()),
             above_write_threshold=_share_above(below, voltage, threshold),
         )
