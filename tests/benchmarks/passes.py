@@ -1,0 +1,126 @@
+"""One pass over an array: how near it comes to the memory's speed, and what a device costs."""
+
+from statistics import median
+
+import msgspec
+import numpy as np
+from numba import njit, prange
+from table import Row, interleaved, row
+
+from neurohw.chip import CrossbarArray
+from neurohw.devices import kernels, memory
+from neurohw.devices.laws import fabricate, first_write
+from neurohw.update import Update
+
+INPUTS, RANK = 1568, 4
+SIZES = {"1024×1568": 1024, "100×1568": 100, "21504×1568, 135 MB": 21504}
+_CHUNK = 1 << 14
+
+
+@njit(parallel=True, fastmath=True)
+def read_and_rewrite(g, c):
+    """Add a number to every cell: the least that a pass must move."""
+    for chunk in prange((g.size + _CHUNK - 1) // _CHUNK):
+        part = g[chunk * _CHUNK : (chunk + 1) * _CHUNK]
+        for i in range(part.size):
+            part[i] += c
+
+
+def against_bandwidth(name: str, *, cells: float, rounds: int) -> list[Row]:
+    """Compare the fused ideal pass with reading and rewriting the same array.
+
+    cells: how many are to be passed in a turn.
+    """
+    units = SIZES[name]
+    g, arguments = ideal_pass(units)
+    flat = g.reshape(-1)
+    zero = np.float32(0)
+    tasks = {
+        "rewrite": lambda: read_and_rewrite(flat, zero),
+        "pass": lambda: kernels.program_ideal(g, *arguments),
+    }
+    repeats = max(3, int(cells / g.size))
+    seconds = interleaved(tasks, rounds=rounds, repeats=repeats)
+    moved = 2 * g.nbytes
+    ratios = [a / b for a, b in zip(seconds["rewrite"], seconds["pass"], strict=True)]
+    return [
+        row(f"rewriting {name}", moved / min(seconds["rewrite"]) / 1e9, "GB/s"),
+        row(f"fused pass {name}", moved / min(seconds["pass"]) / 1e9, "GB/s"),
+        row(f"fused pass / rewriting, {name}", 100 * median(ratios), "%", at_least=70, aim=True),
+    ]
+
+
+def ideal_pass(units: int) -> tuple[np.ndarray, tuple[object, ...]]:
+    """Return an array and the other arguments of `kernels.program_ideal`."""
+    rng = np.random.default_rng(0)
+    g = rng.random((units, INPUTS), np.float32)
+    update, following = small_update(units, 1e-6)
+    none = np.zeros((1, 0), np.float32)
+    results = np.empty((RANK, units), np.float32), np.empty(units, np.float32)
+    limits = np.float32(0), np.float32(np.inf)
+    change = update.presynaptic, update.postsynaptic, none, update.column, none
+    return g, (*change, *limits, following, *results)
+
+
+def device_cost(name: str, *, cells: float, rounds: int) -> list[Row]:
+    """Compare what programming costs a cell of three devices."""
+    units = SIZES[name]
+    arrays = {label: fresh_array(device, units) for label, device in devices().items()}
+    update, following = small_update(units, 1e-8)
+    event = iter(range(1 << 62))
+    tasks = {
+        label: lambda array=array: array.program(update, next(event), following)
+        for label, array in arrays.items()
+    }
+    repeats = max(3, int(cells / (units * INPUTS)))
+    seconds = interleaved(tasks, rounds=rounds, repeats=repeats)
+    bars = {"cycle-to-cycle noise": 0.6, "whole pulses, per-cell parameters": 1.0}
+    return [
+        row(f"{label}, {name}", min(times) / (units * INPUTS) * 1e9, "ns/weight",
+            below=bars.get(label))
+        for label, times in seconds.items()
+    ]  # fmt: skip
+
+
+def devices() -> dict[str, memory.MemoryDevice]:
+    """Return the devices whose costs are compared."""
+    linear = memory.MemoryDevice(
+        law="exponential",
+        g_min=0.25e-6,
+        g_max=12.5e-6,
+        pulses_up=64,
+        pulses_down=64,
+        whole_pulses=False,
+        cycle_to_cycle=0.02,
+    )
+    every_effect = msgspec.structs.replace(
+        linear,
+        whole_pulses=True,
+        nonlinearity_up=0.5,
+        nonlinearity_down=-0.5,
+        nonlinearity_spread=0.1,
+        range_spread=0.05,
+    )
+    return {
+        "ideal device": memory.load("ideal"),
+        "cycle-to-cycle noise": linear,
+        "whole pulses, per-cell parameters": every_effect,
+    }
+
+
+def fresh_array(device: memory.MemoryDevice, units: int) -> CrossbarArray:
+    """Return an array of a device, written to random conductances [S]."""
+    cells = fabricate(device, units, INPUTS, width=1.0, seed=0, array=0)
+    wanted = np.random.default_rng(0).random((units, INPUTS)) * 10e-6
+    return CrossbarArray(first_write(cells, wanted).astype(np.float32), cells, driven=True)
+
+
+def small_update(units: int, size: float) -> tuple[Update, np.ndarray]:
+    """Return an update of rank 4 with changes of about `size`, and a next mini-batch."""
+    rng = np.random.default_rng(1)
+    inputs = rng.random((RANK, INPUTS), np.float32)
+    signals = rng.standard_normal((1, RANK, units), np.float32)
+    column = rng.standard_normal((1, units), np.float32)
+    size = np.float32(size)
+    update = Update(presynaptic=inputs[None], postsynaptic=signals * size, column=column * size)
+    return update, inputs[::-1].copy()

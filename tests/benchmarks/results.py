@@ -1,0 +1,181 @@
+"""Train what RESULTS.md reports, and print its tables: `python tests/benchmarks/results.py PART`.
+
+Parts: xs, 1h, 2h, 3h, devices, ablations; `tables` prints what is there. Finished runs are not
+repeated, interrupted ones go on. Run files lie in runs/results. One process and one thread a
+part; parts may run side by side.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from neurohw.experiments import configuration, run_file, trainer
+from neurohw.experiments.run_file import Run
+
+FOLDER = Path("runs/results")
+DEVICES = (
+    "ag-a-si",
+    "taox-hfox",
+    "taox-tio2",
+    "pcmo",
+    "alox-hfo2",
+    "gst-pcm",
+    "epiram",
+    "hzo-fefet",
+)
+SEEDS = (0, 1, 2)
+SEARCH_SEED = 100
+RATE = 0.006
+ABLATIONS = {
+    "as it is": [],
+    "levels off": ["chip.device.whole_pulses=false"],
+    "noise off": ["chip.device.cycle_to_cycle=0.0"],
+    "nonlinearity off": [
+        "chip.device.nonlinearity_up=0.0",
+        "chip.device.nonlinearity_down=0.0",
+    ],
+    "window down to 0": ['chip.device.g_min="0 S"'],
+}
+
+
+def train(name: str, recipe: str, **choices: object) -> Run:
+    """Return a run, trained or read from its file."""
+    path = FOLDER / f"{name}.h5"
+    experiment = configuration.load(recipe, **choices)
+    run = trainer.train(experiment, out=path, resume=True)
+    times = run.times["seconds_per_epoch"]
+    print(
+        f"{name}: test {100 * run.history['test_error'][-1]:.2f} %"
+        f" train {100 * run.history['train_error'][-1]:.2f} % {np.sum(times):.0f} s",
+        flush=True,
+    )
+    return run
+
+
+def settings(scales: tuple[float, float] | None, rate: float) -> list[str]:
+    """Return the options that put conductance scales and a rate into a configuration."""
+    options = [f"learning.learning_rate={rate}"]
+    if scales is not None:
+        options.append(f"chip.mapping.conductance_scale=[{scales[0]}, {scales[1]}]")
+    return options
+
+
+def search(chip: str) -> list[str]:
+    """Choose conductance scales and learning rate on the last 10,000 training images.
+
+    One epoch each on the other 50,000: first one scale for both layers (1, 2, 4, 8) times the
+    published rate (a third, once, three times); then each layer's scale halved and doubled.
+    """
+    path = FOLDER / f"search-{chip}.json"
+    if path.exists():
+        return json.loads(path.read_text())["chosen"]
+    tried: dict[tuple[tuple[float, float] | None, float], float] = {}
+
+    def attempt(scales: tuple[float, float] | None, rate: float) -> None:
+        if (scales, rate) in tried:
+            return
+        options = [*settings(scales, rate), "data.validation=10000"]
+        experiment = configuration.load(
+            "drn-xs", chip=chip, epochs=1, seed=SEARCH_SEED, settings=options
+        )
+        tried[scales, rate] = float(trainer.train(experiment).history["test_error"][-1])
+
+    windows = [None] if chip == "ideal" else [(c, c) for c in (1.0, 2.0, 4.0, 8.0)]
+    for scales in windows:
+        for factor in (1 / 3, 1.0, 3.0):
+            attempt(scales, round(RATE * factor, 6))
+    scales, rate = min(tried, key=tried.__getitem__)
+    if scales is not None:
+        for factor in (0.5, 2.0):
+            attempt((scales[0] * factor, scales[1]), rate)
+            attempt((scales[0], scales[1] * factor), rate)
+    chosen = settings(*min(tried, key=tried.__getitem__))
+    rows = [[a, b, error] for (a, b), error in tried.items()]
+    path.write_text(json.dumps({"chosen": chosen, "tried": rows}, indent=1))
+    print(f"search {chip}: {chosen} at {100 * min(tried.values()):.2f} %", flush=True)
+    return chosen
+
+
+def devices(chips: tuple[str, ...] = ("ideal", *DEVICES)) -> None:
+    """Train on every chip at the published setting and at the chosen one."""
+    for chip in chips:
+        for seed in SEEDS:
+            train(f"published-{chip}-seed{seed}", "drn-xs", chip=chip, seed=seed)
+        chosen = search(chip)
+        for seed in SEEDS:
+            train(f"chosen-{chip}-seed{seed}", "drn-xs", chip=chip, seed=seed, settings=chosen)
+
+
+def ablations() -> None:
+    """Take one property away at a time, at the chosen setting."""
+    for chip in DEVICES:
+        for label, options in ABLATIONS.items():
+            name = f"ablation-{chip}-{label.replace(' ', '-')}"
+            if not options:
+                name = f"chosen-{chip}-seed0"
+            train(name, "drn-xs", chip=chip, seed=0, settings=[*search(chip), *options])
+
+
+def tables() -> None:
+    """Print the tables of RESULTS.md from the run files that are there."""
+
+    def errors(names: list[str]) -> str:
+        runs = [run_file.load(FOLDER / f"{n}.h5") for n in names if (FOLDER / f"{n}.h5").exists()]
+        finished = [r for r in runs if r.counters["epoch"] == r.experiment.training.epochs]
+        if not finished:
+            return "–"
+        values = [100 * float(r.history["test_error"][-1]) for r in finished]
+        spread = f" ± {np.std(values, ddof=1):.2f}" if len(values) > 1 else ""
+        return f"{np.mean(values):.2f}{spread} ({len(values)})"
+
+    print("| run | test error % | train error % | epochs | seconds | run-file checksum |")
+    print("| --- | --- | --- | --- | --- | --- |")
+    for path in sorted(FOLDER.glob("drn-*.h5")):
+        run = run_file.load(path)
+        if run.counters["epoch"] < 1:
+            continue
+        print(
+            f"| {path.stem} | {100 * run.history['test_error'][-1]:.2f}"
+            f" | {100 * run.history['train_error'][-1]:.2f} | {run.counters['epoch']}"
+            f" | {np.sum(run.times['seconds_per_epoch']):.0f}"
+            f" | `{run_file.checksum(run)[:16]}` |"
+        )
+    print("\n| device | published setting | chosen setting | chosen |")
+    print("| --- | --- | --- | --- |")
+    for chip in ("ideal", *DEVICES):
+        found = FOLDER / f"search-{chip}.json"
+        chosen = "; ".join(json.loads(found.read_text())["chosen"]) if found.exists() else "–"
+        columns = [errors([f"{kind}-{chip}-seed{s}" for s in SEEDS]) for kind in KINDS]
+        print(f"| {chip} | {columns[0]} | {columns[1]} | `{chosen}` |")
+    print("\n| device | " + " | ".join(ABLATIONS) + " |")
+    print("| --- " * (1 + len(ABLATIONS)) + "|")
+    for chip in DEVICES:
+        names = [f"ablation-{chip}-{label.replace(' ', '-')}" for label in ABLATIONS]
+        names[0] = f"chosen-{chip}-seed0"
+        print(f"| {chip} | " + " | ".join(errors([name]) for name in names) + " |")
+
+
+KINDS = ("published", "chosen")
+
+if __name__ == "__main__":
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    for part in sys.argv[1:]:
+        match part.partition(":"):
+            case "xs", _, _:
+                for seed in range(5):
+                    train(f"drn-xs-seed{seed}", "drn-xs", seed=seed)
+            case "1h", _, _:
+                for seed in SEEDS:
+                    train(f"drn-1h-seed{seed}", "drn-1h", seed=seed)
+            case ("2h" | "3h") as depth, _, epochs:
+                train(f"drn-{depth}-seed0", f"drn-{depth}", seed=0, epochs=int(epochs or 15))
+            case "devices", _, chip:
+                devices((chip,) if chip else ("ideal", *DEVICES))
+            case "ablations", _, _:
+                ablations()
+            case "tables", _, _:
+                tables()
+            case _:
+                sys.exit(f"{part}: known parts are xs, 1h, 2h, 3h, devices, ablations, tables")
