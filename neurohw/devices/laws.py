@@ -148,6 +148,8 @@ def first_write(cells: Cells, wanted: Array) -> Array:
 def moved(cells: Cells, conductance: Array, pulses: Array) -> Array:
     """Return the noiseless conductance after a signed number of pulses a cell [S]."""
     up = pulses > 0
+    if not cells.curved:
+        return conductance + pulses / np.where(up, cells.per_siemens_up, cells.per_siemens_down)
     curvatures = np.where(up, cells.curvature_up, cells.curvature_down)
     rate = curvatures / np.where(up, cells.pulses_up, cells.pulses_down)
     target = np.where(up, cells.target(cells.curvature_up), cells.target(cells.curvature_down))

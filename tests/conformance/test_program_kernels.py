@@ -1,0 +1,248 @@
+"""The compiled pass over an array does what the readable law says, cell by cell."""
+
+import msgspec
+import numba
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+
+from neurohw import randomness
+from neurohw.chip import CrossbarArray
+from neurohw.devices import kernels, laws
+from neurohw.devices.laws import fabricate, first_write
+from neurohw.devices.memory import load
+from neurohw.update import Update
+
+SPREAD = {"nonlinearity_spread": 0.2, "range_spread": 0.1}
+DEVICES = {
+    "epiram": load("epiram"),
+    "strongly curved": load("pcmo"),
+    "unlike directions": load("gst-pcm"),
+    "spread": msgspec.structs.replace(load("ag-a-si"), **SPREAD),
+    "no noise": msgspec.structs.replace(load("hzo-fefet"), cycle_to_cycle=0.0),
+    "analog": msgspec.structs.replace(load("alox-hfo2"), whole_pulses=False),
+    "analog spread": msgspec.structs.replace(load("epiram"), whole_pulses=False, **SPREAD),
+    "straight": msgspec.structs.replace(load("epiram"), nonlinearity_up=0.0, nonlinearity_down=0.0),
+}
+BOUNDED = msgspec.structs.replace(load("ideal"), g_min=1e-6, g_max=20e-6)
+IDEAL = {"ideal": load("ideal"), "bounded": BOUNDED}
+
+# Beside the limits of a vector (4, 8, 16), a tile (256), a tile of ideal cells (1024).
+SHAPES = [(1, 15), (2, 8), (7, 33), (3, 257), (5, 300), (3, 1030)]
+TINY = [(1, 5), (3, 9), (2, 261)]
+
+
+def span(device):
+    return 10e-6 if np.isinf(device.g_max) else device.g_max - device.g_min
+
+
+def make_array(device, shape, dtype, rng, *, driven=False):
+    cells = fabricate(device, *shape, width=1.0, seed=11, array=3)
+    wanted = device.g_min + span(device) * rng.uniform(-0.1, 1.1, shape)
+    return CrossbarArray(first_write(cells, wanted).astype(dtype), cells, driven=driven)
+
+
+def make_update(device, shape, dtype, rng, *, events, rank, parts):
+    """Return an update of about 6 pulses a cell, some of many more, some of parts of one."""
+    units, inputs = shape
+    size = 0.1 * span(device)
+
+    def normal(*shape):
+        return rng.normal(size=shape)
+
+    pieces = {
+        "presynaptic": normal(events, rank, inputs) / np.sqrt(rank),
+        "postsynaptic": size * normal(events, rank, units) ** 3,
+    }
+    if "row" in parts:
+        pieces["row"] = size * normal(events, inputs)
+    if "column" in parts:
+        pieces["column"] = size * normal(events, units)
+    if "decay" in parts:
+        pieces["decay"] = rng.uniform(-0.2, 0.2, (events, units))
+    return Update(**{name: lines.astype(dtype) for name, lines in pieces.items()})
+
+
+def exact(update, event):
+    """Return one event of an update in float64."""
+    parts = (getattr(update, name) for name in Update.__dataclass_fields__)
+    lines = (None if part is None else part[event : event + 1].astype(float) for part in parts)
+    return Update(**dict(zip(Update.__dataclass_fields__, lines, strict=True)))
+
+
+def oracle(cells, conductance, update, first_event, margin):
+    """Apply the readable law; also say which cells' draws stay clear of every threshold."""
+    g, count = conductance.astype(float), np.zeros(conductance.shape)
+    clear = np.ones(g.shape, bool)
+    index = np.arange(g.size).reshape(g.shape)
+    for event in range(len(update.presynaptic)):
+        part = exact(update, event)
+        if cells.whole:
+            wanted = part.dense(g, 0)
+            pulses = wanted * np.where(wanted > 0, cells.per_siemens_up, cells.per_siemens_down)
+            key = randomness.key(cells.rounding_stream, first_event + event)
+            drawn = pulses + randomness.uniforms(key, index)
+            clear &= np.abs(drawn - np.rint(drawn)) > margin * (1 + np.abs(pulses))
+        g, used = laws.program(cells, g, part, first_event + event, kernels.TILE)
+        count += used
+    return g, count, clear
+
+
+def check_sums(array, projection, next_input, dtype):
+    """Line sums and the projection are those of the conductances that the pass left."""
+    g, seen = array.values().astype(float), array.seen(0)
+    share = {"float64": 1e-13, "float32": 1e-5}[dtype]
+    assert_allclose(seen.unit_sums, g.sum(axis=1), rtol=share)
+    if array.driven:
+        assert seen.input_sums is None
+    else:
+        assert_allclose(seen.input_sums, g.sum(axis=0), rtol=share, atol=share * g.max())
+    scale = np.abs(next_input).astype(float) @ g.T
+    assert projection.shape == scale.shape
+    assert projection.dtype == dtype
+    assert np.all(np.abs(projection - next_input.astype(float) @ g.T) <= share * scale)
+    assert_allclose(array.read(next_input), projection, rtol=0, atol=share * scale.max())
+
+
+def check_ideal(device, shape, dtype, seed, **options):
+    rng = np.random.default_rng(seed)
+    array = make_array(device, shape, dtype, rng, driven=bool(seed % 2))
+    update = make_update(device, shape, dtype, rng, **options)
+    before = array.values()
+    g = before.astype(float)
+    for event in range(options["events"]):
+        g, _ = laws.program(array.cells, g, exact(update, event), event, kernels.TILE)
+    next_input = rng.normal(size=(int(rng.integers(1, 10)), shape[1])).astype(dtype)
+    projection = array.program(update, 0, next_input)
+    share = {"float64": 1e-10, "float32": 1e-5}[dtype]
+    assert_allclose(array.values(), g, rtol=0, atol=share * span(device))
+    assert np.abs(array.values() - before).max() > 1e-3 * span(device)
+    assert array.values().min() >= array._low
+    assert array.values().max() <= array._high
+    check_sums(array, projection, next_input, dtype)
+
+
+def check_device(device, shape, dtype, seed, **options):
+    rng = np.random.default_rng(seed)
+    array = make_array(device, shape, dtype, rng)
+    update = make_update(device, shape, dtype, rng, **options)
+    cells, before, first_event = array.cells, array.values(), 5
+    margin = {"float64": 1e-6, "float32": 1e-5}[dtype]
+    expected, count, clear = oracle(cells, before, update, first_event, margin)
+    next_input = rng.normal(size=(int(rng.integers(1, 10)), shape[1])).astype(dtype)
+    projection = array.program(update, first_event, next_input)
+    assert clear.mean() > 0.98
+    # The normals of the kernel differ from the oracle's by 1e-5 at most.
+    share = {"float64": 3e-7, "float32": 3e-6}[dtype] * options["events"]
+    allowed = share * span(device) + 1e-5 * cells.sigma * np.sqrt(count * options["events"])
+    off = np.abs(array.values() - expected) / allowed
+    assert off[clear].max() <= 1
+    if cells.whole:
+        assert_array_equal(array.pulses[clear], count[clear])
+        assert count.max() > 0
+    low, high = (v.astype(dtype) for v in np.broadcast_arrays(cells.low, cells.high))
+    assert np.all((array.values() >= low) & (array.values() <= high))
+    assert np.any(array.values() != before)
+    check_sums(array, projection, next_input, dtype)
+
+
+RANDOM_OPTIONS = [
+    {"events": 1, "rank": 4, "parts": ("column",)},
+    {"events": 1, "rank": 8, "parts": ("row", "column")},
+    {"events": 1, "rank": 1, "parts": ()},
+    {"events": 1, "rank": 4, "parts": ("column", "decay")},
+    {"events": 2, "rank": 3, "parts": ("row", "column", "decay")},
+    {"events": 3, "rank": 9, "parts": ("row",)},
+    {"events": 2, "rank": 5, "parts": ("decay",)},
+    {"events": 1, "rank": 2, "parts": ("row", "decay")},
+    {"events": 1, "rank": 6, "parts": ("column",)},
+    {"events": 3, "rank": 7, "parts": ("row", "column", "decay")},
+]
+
+
+def describe(options):
+    return f"{options['events']} events, rank {options['rank']}, {'+'.join(options['parts'])}"
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("options", RANDOM_OPTIONS, ids=describe)
+@pytest.mark.parametrize("name", IDEAL)
+def test_ideal_cells(name, options, shape, dtype):
+    check_ideal(IDEAL[name], shape, dtype, options["rank"] + shape[1], **options)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("options", RANDOM_OPTIONS, ids=describe)
+@pytest.mark.parametrize("name", DEVICES)
+def test_cells_of_a_device(name, options, shape, dtype):
+    check_device(DEVICES[name], shape, dtype, options["rank"] + shape[1], **options)
+
+
+@pytest.mark.kernels
+@pytest.mark.parametrize("shape", TINY, ids=str)
+@pytest.mark.parametrize("options", RANDOM_OPTIONS[3:5], ids=describe)
+@pytest.mark.parametrize("name", [*IDEAL, "spread", "analog", "straight"])
+def test_tiny_arrays(name, options, shape):
+    if name in IDEAL:
+        check_ideal(IDEAL[name], shape, "float64", 1, **options)
+    else:
+        check_device(DEVICES[name], shape, "float64", 1, **options)
+
+
+@pytest.mark.kernels
+@pytest.mark.parametrize("name", ["ideal", "epiram"])
+def test_a_pass_without_next_input_changes_the_cells_alike(name):
+    device = {**IDEAL, **DEVICES}[name]
+    options = {"events": 1, "rank": 4, "parts": ("column",)}
+    results = []
+    for next_input in (None, np.ones((2, 9))):
+        rng = np.random.default_rng(0)
+        array = make_array(device, (3, 9), "float64", rng)
+        update = make_update(device, (3, 9), "float64", rng, **options)
+        projection = array.program(update, 1, next_input)
+        assert (projection is None) == (next_input is None)
+        results.append(array.values())
+    assert_array_equal(*results)
+
+
+def programmed(name, shape, dtype):
+    """Return everything that two passes over an array leave."""
+    device = {**IDEAL, **DEVICES}[name]
+    rng = np.random.default_rng(4)
+    array = make_array(device, shape, dtype, rng)
+    options = {"events": 2, "rank": 5, "parts": ("row", "column", "decay")}
+    next_input = rng.normal(size=(5, shape[1])).astype(dtype)
+    for event in (0, 2):
+        update = make_update(device, shape, dtype, rng, **options)
+        projection = array.program(update, event, next_input)
+    seen = array.seen(4)
+    return [array.values(), array.pulses, projection, seen.unit_sums, seen.input_sums]
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("shape", [(7, 300), (129, 33)], ids=str)
+@pytest.mark.parametrize("name", ["ideal", "spread"])
+def test_serial_and_parallel_passes_give_the_same_bits(monkeypatch, name, shape, dtype):
+    monkeypatch.setattr(kernels, "SMALL", np.prod(shape) + 1)
+    serial = programmed(name, shape, dtype)
+    monkeypatch.setattr(kernels, "SMALL", 0)
+    for one, other in zip(serial, programmed(name, shape, dtype), strict=True):
+        assert_array_equal(one, other)
+
+
+@pytest.mark.skipif(numba.config.NUMBA_NUM_THREADS < 2, reason="needs two threads")
+@pytest.mark.parametrize("name", ["ideal", "spread"])
+def test_one_and_two_threads_give_the_same_bits(name):
+    shape = (129, 300)
+    assert np.prod(shape) > kernels.SMALL
+    results, before = [], numba.get_num_threads()
+    try:
+        for threads in (1, 2):
+            numba.set_num_threads(threads)
+            results.append(programmed(name, shape, "float32"))
+    finally:
+        numba.set_num_threads(before)
+    for one, two in zip(*results, strict=True):
+        assert_array_equal(one, two)
