@@ -92,7 +92,7 @@ def train(
     dataset = dataset_of(experiment)
     if checkpoint is not None:
         _require_same_data(checkpoint, dataset, str(path))
-    with threadpool_limits(limits=1, user_api="blas"), _interrupts() as interrupted:
+    with _computing(), _interrupts() as interrupted:
         training = _Training(experiment, dataset, path, progress)
         if checkpoint is not None:
             training.restore(checkpoint)
@@ -123,7 +123,7 @@ def evaluate(
         dataset = dataset_of(experiment)
         _require_same_data(run, dataset, experiment.data.name)
     _require_fit(run, dataset)
-    with threadpool_limits(limits=1, user_api="blas"):
+    with _computing():
         machine = build(experiment, dataset)
         _restore_arrays(machine, run)
         if chip is not None:
@@ -389,6 +389,16 @@ def _on_chip(machine: Machine, chip: ChipSpecification, dataset: Dataset) -> Mac
 
 def _start_from(state: list[Array] | tuple[Array, ...]) -> Equilibrium:
     return Equilibrium(state=tuple(state), residual=np.inf, iterations=0, result="fixed sweeps")
+
+
+@contextmanager
+def _computing() -> Iterator[None]:
+    """Give BLAS one thread, for results that do not depend on it, and let numbers overflow.
+
+    What overflows is found in the voltages, where a message can say which.
+    """
+    with threadpool_limits(limits=1, user_api="blas"), np.errstate(all="ignore"):
+        yield
 
 
 @contextmanager

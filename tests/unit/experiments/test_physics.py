@@ -79,7 +79,8 @@ def test_voltages_resolution_and_power(small, variant, chip):
             rows["voltage_p90"][k], (1 - part) * size[low] + part * size[low + 1], rtol=1e-9
         )
         assert_allclose(rows["difference"][k], difference, rtol=1e-6)
-        assert_allclose(rows["bits"][k], np.log2(2 * size[-1] / difference), rtol=1e-6)
+        largest = max(size[-1], np.abs(a).max(), np.abs(b).max())
+        assert_allclose(rows["bits"][k], np.log2(2 * largest / difference), rtol=1e-6)
         assert_allclose(rows["power"][k], power, rtol=1e-9)
         below = voltage
 
@@ -145,6 +146,15 @@ def test_phases_that_do_not_differ_need_infinite_resolution(small):
     rows = physics.measure(machine, data)
     assert_array_equal(rows["difference"], 0)
     assert_array_equal(rows["bits"], np.inf)
+
+
+def test_a_network_that_is_dead_until_nudged_needs_few_bits(small):
+    machine, data = machine_and_data(small("chip.bias.kind=off"))
+    machine.chip.arrays[0].write(np.zeros((8, 128)))
+    rows = physics.measure(machine, data)
+    assert_array_equal(rows["voltage"], 0)
+    assert rows["difference"][-1] > 0
+    assert np.isfinite(rows["bits"][-1])
 
 
 def test_only_the_first_images_are_measured(small):
