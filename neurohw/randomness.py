@@ -74,12 +74,12 @@ def derived(word: Words) -> Words:
 
 
 def fractions(word: Words) -> NDArray[np.float32]:
-    """Map 32-bit words to float32 in (0, 1): 2**24 values, centred, never 0 or 1."""
+    """Map 32-bit words to float32 in (0, 1]; 1 itself, by rounding, once in 2**24 draws."""
     return (word >> np.uint32(8)).astype(np.float32) * np.float32(2**-24) + np.float32(2**-25)
 
 
 def uniforms(key: tuple[int, int], cells: NDArray[np.integer]) -> NDArray[np.float32]:
-    """Return one uniform draw in (0, 1) a cell."""
+    """Return one uniform draw in (0, 1] a cell."""
     return fractions(words(key, cells))
 
 
