@@ -83,6 +83,7 @@ def fabricate(
     """Draw the cells of an array: device-to-device spread around the device's parameters.
 
     width is the size of the cells relative to the device as measured; it scales both limits.
+    Ideal cells are all alike.
     """
     g_min, g_max = device.g_min * width, device.g_max * width
     ideal = device.law == "ideal"
@@ -95,7 +96,7 @@ def fabricate(
 
     low, high = np.full((1, 1), g_min), np.full((1, 1), g_max)
     labels = [np.full((1, 1), device.nonlinearity_up), np.full((1, 1), device.nonlinearity_down)]
-    if device.range_spread > 0:
+    if device.range_spread > 0 and not ideal:
         low = np.maximum(g_min * (1 + device.range_spread * normal("g_min")), 0.0)
         high = g_max * (1 + device.range_spread * normal("g_max"))
         high = np.maximum(high, low + 0.01 * (g_max - g_min))
@@ -140,7 +141,9 @@ def first_write(cells: Cells, wanted: Array) -> Array:
         return held
     rate = cells.curvature_up / cells.pulses_up
     target = cells.target(cells.curvature_up)
-    pulses = np.rint(-np.log1p(-(held - cells.low) / (target - cells.low)) / rate)
+    # On the steepest curves the target is the upper limit itself, infinitely many pulses away.
+    with np.errstate(divide="ignore"):
+        pulses = np.rint(-np.log1p(-(held - cells.low) / (target - cells.low)) / rate)
     pulses = np.clip(pulses, 0, cells.pulses_up)
     return np.clip(target - (target - cells.low) * np.exp(-pulses * rate), cells.low, cells.high)
 
