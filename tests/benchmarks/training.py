@@ -61,6 +61,7 @@ def deeper(recipe: str, *, steps: int, rounds: int) -> list[Row]:
     result = np.empty_like(square)
     seconds, shares, speeds, sgemm = [], [], [], []
     for _ in range(rounds):
+        time.sleep(0.1)
         with threadpool_limits(limits=1, user_api="blas"):
             fused()
             engine.seconds, begun = 0.0, time.perf_counter()
