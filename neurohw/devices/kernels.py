@@ -7,8 +7,8 @@ unit are scalars in registers. Two units go together so that each load of an inp
 The readable equivalent is `neurohw.devices.laws.program`; the draws are those of
 `neurohw.randomness`.
 
-Rank and next batch are multiples of 4 here (the caller pads with zeros). Each pass is compiled
-twice, on one thread for small arrays and on all threads; both give the same numbers.
+Rank and next batch are multiples of 4 here (the caller pads with zeros). A unit's numbers do not
+depend on the thread that computes them.
 """
 
 import os
@@ -18,7 +18,7 @@ from typing import Any
 os.environ.setdefault("GOMP_SPINCOUNT", "20000")
 
 import numpy as np
-from numba import njit, prange
+from numba import get_num_threads, njit, prange, set_num_threads
 from numpy.typing import NDArray
 
 Array = NDArray[np.floating]
@@ -26,7 +26,7 @@ Array = NDArray[np.floating]
 FAST = {"reassoc", "contract", "nsz", "arcp"}
 # Half of the widest usual array: short tiles cost bookkeeping, long ones leave the L1 cache.
 TILE = 784
-IDEAL_TILE = 1024
+IDEAL_TILE = 2 * TILE
 CHUNK = 32
 # Where fewer than one cell in this many takes a pulse, cells are programmed one by one.
 FEW = 24
@@ -356,6 +356,7 @@ def _store(sums, projection, b, j0, j1, s):
         projection[b + 3, j1] += s[9]
 
 
+@njit(cache=True, fastmath=FAST, parallel=True)
 def _program_ideal(g, x, a, row, column, decay, low, high, y, projection, sums):
     """Add an update to an array of ideal cells, clip it, and project the next mini-batch.
 
@@ -366,14 +367,15 @@ def _program_ideal(g, x, a, row, column, decay, low, high, y, projection, sums):
     units, inputs = g.shape
     events, ranks = x.shape[0], x.shape[1]
     simple = events == 1 and ranks == 4 and row.shape[1] == 0 and decay.shape[1] == 0
+    nothing = np.zeros((2, IDEAL_TILE), g.dtype)
     for pair in prange((units + 1) // 2):
         j0 = np.intp(2 * pair)
         j1 = min(j0 + 1, units - 1)
         g0 = g[j0]
         # The last of an odd number of units goes with a copy of itself, thrown away.
         g1 = g[j1] if j1 > j0 else g[j1].copy()
-        size = min(inputs, IDEAL_TILE)
-        w0, w1 = np.zeros(size, g.dtype), np.zeros(size, g.dtype)
+        w = nothing if simple else np.empty((2, IDEAL_TILE), g.dtype)
+        w0, w1 = w[0], w[1]
         sums[j0] = 0
         sums[j1] = 0
         for b in range(y.shape[0]):
@@ -403,6 +405,7 @@ def _program_ideal(g, x, a, row, column, decay, low, high, y, projection, sums):
                 _store(sums, projection, b, j0, j1, s)
 
 
+@njit(cache=True, fastmath=FAST, parallel=True)
 def _program_device(
     g,
     pulses,
@@ -531,6 +534,7 @@ def _program_device(
                 _store(sums, projection, b, j0, j1, s)
 
 
+@njit(cache=True, fastmath=FAST, parallel=True)
 def _input_sums(g, partial):
     """Sum an array's conductances over its units, block by block: partial (blocks, inputs) [S]."""
     units, inputs = g.shape
@@ -545,23 +549,28 @@ def _input_sums(g, partial):
                 out[i] += line[i]
 
 
-_one = njit(cache=True, fastmath=FAST)
-_all = njit(cache=True, fastmath=FAST, parallel=True)
-_program_ideal_one, _program_ideal_all = _one(_program_ideal), _all(_program_ideal)
-_program_device_one, _program_device_all = _one(_program_device), _all(_program_device)
-_input_sums_one, _input_sums_all = _one(_input_sums), _all(_input_sums)
-
-
 def program_ideal(g: Array, *arguments: Any) -> None:
     """Run `_program_ideal` on as many threads as the array is worth."""
-    (_program_ideal_one if g.size < SMALL else _program_ideal_all)(g, *arguments)
+    _run(_program_ideal, g, *arguments)
 
 
 def program_device(g: Array, *arguments: Any) -> None:
     """Run `_program_device` on as many threads as the array is worth."""
-    (_program_device_one if g.size < SMALL else _program_device_all)(g, *arguments)
+    _run(_program_device, g, *arguments)
 
 
 def input_sums(g: Array, partial: Array) -> None:
     """Run `_input_sums` on as many threads as the array is worth."""
-    (_input_sums_one if g.size < SMALL else _input_sums_all)(g, partial)
+    _run(_input_sums, g, partial)
+
+
+def _run(kernel: Any, g: Array, *arguments: Any) -> None:
+    if g.size >= SMALL:
+        kernel(g, *arguments)
+        return
+    threads = get_num_threads()
+    set_num_threads(1)
+    try:
+        kernel(g, *arguments)
+    finally:
+        set_num_threads(threads)
