@@ -1,5 +1,6 @@
 """Training: mini-batches through the chip, progress, checkpoints, exact resume."""
 
+import json
 import platform
 import signal
 import threading
@@ -27,7 +28,7 @@ from neurohw.errors import (
     RunFileError,
     UnsupportedError,
 )
-from neurohw.experiments import physics, run_file
+from neurohw.experiments import configuration, physics, run_file
 from neurohw.experiments.configuration import Experiment
 from neurohw.experiments.machine import Machine, build, dataset_of
 from neurohw.experiments.run_file import Run
@@ -345,7 +346,7 @@ def _open(path: Path | None, experiment: Experiment, resume: bool) -> Run | None
     if not path.exists():
         return None
     run = run_file.load(path)
-    ours, theirs = (msgspec.to_builtins(each) for each in (experiment, run.experiment))
+    ours, theirs = (json.loads(configuration.to_json(e)) for e in (experiment, run.experiment))
     for key, wanted, held in _differences(ours, theirs):
         raise RunFileError(
             f"{path}: was made with another configuration: it has {key} = {held}, not {wanted}"
