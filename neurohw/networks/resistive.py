@@ -145,7 +145,8 @@ def nudging_bound(conductances: Sequence[Array], totals: Sequence[Array]) -> flo
             safe = np.where(stiffness > 0, stiffness, 1.0)
             absorbed = (array / safe) @ array.T
         else:
-            absorbed = array @ np.linalg.solve(stiffness, array.T)
+            # Nodes that nothing connects to ground make it singular; they hold nothing.
+            absorbed = array @ np.linalg.pinv(stiffness, rcond=1e-12, hermitian=True) @ array.T
         stiffness = np.diag(np.asarray(total, np.float64)) - absorbed
     if stiffness.ndim == 1:
         return float(stiffness.min())
