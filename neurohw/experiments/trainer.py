@@ -259,8 +259,7 @@ class _Training:
         batch = self._batch(self.step)
         targets = self.targets[batch]
         contrast = machine.rule.contrast(self.pending, targets, self.state, event)
-        updates = machine.rule.updates(contrast, self.inputs, rates)
-        bias_updates = machine.rule.bias_updates(contrast, bias_rates)
+        updates, bias_updates = machine.rule.updates(contrast, self.inputs, rates, bias_rates)
         self.step += 1
         self.inputs = machine.encode(self.dataset.train_images[self._batch(self.step)])
         pending = chip.arrays[0].program(updates[0], event, self.inputs)
@@ -337,14 +336,11 @@ def _open(path: Path | None, experiment: Experiment, resume: bool) -> Run | None
     """Return the checkpoint to go on from, after every check that needs no computing."""
     if path is None:
         return None
-    if not resume:
-        if path.exists():
-            raise RunFileError(f"{path}: exists; go on with --resume, or choose another --out")
-        run_file.check_writable(path)
-        return None
     run_file.check_writable(path)
     if not path.exists():
         return None
+    if not resume:
+        raise RunFileError(f"{path}: exists; go on with --resume, or choose another --out")
     run = run_file.load(path)
     ours, theirs = (json.loads(configuration.to_json(e)) for e in (experiment, run.experiment))
     for key, wanted, held in _differences(ours, theirs):

@@ -37,7 +37,7 @@ def make_run(experiment: Any) -> Run:
         experiment=experiment,
         dataset={"name": experiment.data.name, "checksum": "00"},
         arrays=[{"conductance": np.full((4, 6), 1e-6)}, {"conductance": np.full((2, 4), 1e-6)}],
-        biases=[{}, {}],
+        biases=[],
         state={},
         counters={"epoch": epochs},
         history={
@@ -53,15 +53,13 @@ def make_run(experiment: Any) -> Run:
 
 
 class FakeTrainer:
-    """Stands in for the trainer; `interrupt` names the step that Ctrl-C comes at."""
+    """Stands in for the trainer; `interrupt`: Ctrl-C comes in the first epoch."""
 
     def __init__(self) -> None:
         self.interrupt = False
         self.writes = True
-        self.calls: list[dict[str, Any]] = []
 
     def train(self, experiment: Any, *, out: Path, resume: bool, progress: Any) -> Run:
-        self.calls.append({"experiment": experiment, "out": out, "resume": resume})
         epochs = experiment.training.epochs
         run = make_run(experiment)
         for epoch in range(1, epochs + 1):
@@ -85,10 +83,6 @@ class FakeTrainer:
             if self.interrupt:
                 raise KeyboardInterrupt
         return run
-
-    def evaluate(self, run: Run, *, chip: Any = None) -> dict[str, Any]:
-        self.calls.append({"chip": chip})
-        return {"test_error": 0.25, "train_error": np.float64(0.125), "epochs": 3}
 
 
 @pytest.fixture

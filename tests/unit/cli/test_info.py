@@ -12,8 +12,10 @@ from neurohw.cli.listing import available
 from neurohw.cli.new import MEANINGS, chip_text
 from neurohw.cli.output import plain
 from neurohw.devices import memory
+from neurohw.experiments import run_file
 from neurohw.mappings import chip_specification
 from neurohw.mappings.chip_specification import ChipSpecification
+from neurohw.units import show
 
 CHIPS = [str(entry["name"]) for entry in chip_specification.available()]
 
@@ -94,13 +96,16 @@ def test_dataset_by_name_and_by_file(invoke):
     assert facts_of(invoke, copy)["checksum"] == facts["checksum"]
 
 
-def test_run(invoke, trainer):
-    invoke("train", "--recipe", "drn-digits", "--epochs", 2, "--out", "a.h5")
+def test_run(invoke):
+    few = ("--set", "data.train=40", "--epochs", 2, "--out", "a.h5")
+    assert invoke("train", "--recipe", "drn-digits", *few).exit_code == 0
     facts = facts_of(invoke, "a.h5")
     assert (facts["kind"], facts["recipe"], facts["epochs"]) == ("run", "drn-digits", 2)
-    assert facts["history"]["cost"] == [None, None]
+    run = run_file.load("a.h5")
+    assert facts["history"]["cost"] == run.history["cost"].tolist()
+    assert facts["checksum"] == run_file.checksum(run)
     shown = invoke("info", "a.h5").stdout
-    assert "1 mV, 2 mV" in shown
+    assert ", ".join(show(float(v), "V") for v in run.physical["voltage"]) in shown
 
 
 def test_unknown_name_suggests_the_nearest(invoke):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -39,19 +40,29 @@ def test_resuming_nothing_starts(invoke):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Ctrl-C cannot be sent to one process there")
-def test_interrupted_run_ends_as_the_uninterrupted_one(invoke):
-    words = (*DIGITS, "--epochs", "100")
+@pytest.mark.parametrize("chip", ["ideal", "epiram"])
+def test_the_command_that_an_interruption_shows_ends_as_the_uninterrupted_run(invoke, chip):
+    words = (*DIGITS, "--chip", chip, "--epochs", "50", "--set", 'chip.input.full_scale="0.1 V"')
     command = [sys.executable, "-c", "from neurohw.cli import main; main(prog_name='neurohw')"]
-    command += [*words, "--out", "a.h5"]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as training:
+    command += [*words, "--out", "my run.h5"]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as training:
         assert training.stderr is not None
-        assert training.stderr.readline().startswith("epoch 1/100")
+        assert training.stderr.readline().startswith("epoch 1/50")
         training.send_signal(signal.SIGINT)
-        *_, last = training.stderr.read().splitlines()
+        output, messages = training.communicate(timeout=300)
     assert training.returncode == 130
-    assert last.startswith("interrupted; continue with: neurohw train --recipe drn-digits")
-    assert load("a.h5").counters["epoch"] < 100
+    assert output == ""
+    *epochs, last = messages.splitlines()
+    assert all(line.startswith("epoch ") for line in epochs)
+    told, _, shown = last.partition(": ")
+    assert told == "interrupted; continue with"
+    assert load("my run.h5").counters["epoch"] < 50
 
-    assert invoke(*words, "--out", "a.h5", "--resume").exit_code == 0
+    program, *shown_words = shlex.split(shown)
+    assert program == "neurohw"
+    assert invoke(*shown_words).exit_code == 0
     assert invoke(*words, "--out", "b.h5").exit_code == 0
-    assert checksum(load("a.h5")) == checksum(load("b.h5"))
+    assert checksum(load("my run.h5")) == checksum(load("b.h5"))
+    assert sorted(os.listdir()) == ["b.h5", "my run.h5"]
