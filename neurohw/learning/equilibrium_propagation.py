@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neurohw import randomness
-from neurohw.chip import Chip
+from neurohw.chip import BiasRails, Chip
 from neurohw.engines.equilibrium import (
     Engine,
     Equilibrium,
@@ -32,6 +32,7 @@ from neurohw.engines.equilibrium import (
     total_conductances,
 )
 from neurohw.errors import InvalidValueError
+from neurohw.learning import kernels
 from neurohw.networks.resistive import ResistiveNetwork, nudging_bound
 from neurohw.update import Update
 
@@ -157,41 +158,65 @@ class EquilibriumPropagation:
             return Contrast(free, upper, lower, 2.0 * self.nudging)
         return Contrast(free, upper, free.state, signs[0] * self.nudging)
 
-    def updates(self, contrast: Contrast, inputs: Array, rates: Sequence[float]) -> list[Update]:
-        """Return the update of each array: minus the rate times the mean estimated gradient.
+    def updates(
+        self,
+        contrast: Contrast,
+        inputs: Array,
+        rates: Sequence[float],
+        bias_rates: Sequence[float],
+    ) -> tuple[list[Update], list[Update]]:
+        """Return the updates of the arrays, and of the biases where the chip has them.
 
-        inputs (batch, inputs) [V]; rates, one an array [S/V²].
+        Each is minus the rate times the mean estimated gradient.
+
+        Parameters
+        ----------
+        contrast : Contrast
+        inputs : (batch, inputs) array [V]
+        rates : sequence of float [S/V²]
+            One an array.
+        bias_rates : sequence of float
+            One a layer, as `rates` for bias cells, in [A/V] for bias currents.
         """
-        below: tuple[Array, Array | None] = (inputs, None)
-        updates = []
-        for k, rate in enumerate(rates):
-            upper, lower = contrast.upper[k], contrast.lower[k]
-            scale = upper.dtype.type(-rate / (len(inputs) * contrast.span))
-            difference = (upper - lower) * scale
-            mean = (upper + lower) * upper.dtype.type(0.5)
-            updates.append(squared_drop_update(*below, mean, difference))
-            below = mean, difference
-        return updates
-
-    def bias_updates(self, contrast: Contrast, rates: Sequence[float]) -> list[Update]:
-        """Return the update of each layer's biases, none where the chip has none.
-
-        rates, one a layer, as `updates` has them for bias cells, in [A/V] for bias currents.
-        """
-        updates = []
+        batch, dtype = len(inputs), inputs.dtype
+        per_sample = 1.0 / (batch * contrast.span)
+        layers = self.network.layers
+        last = len(layers) - 1
+        post = [np.empty((2 * batch if k else batch, n), dtype) for k, n in enumerate(layers)]
+        columns = [np.empty(n, dtype) for n in layers]
+        rows = [np.empty(n, dtype) for n in layers[:last]]
+        pre = [np.empty((2 * batch, n), dtype) for n in layers[:last]]
+        differences = [np.empty(n, dtype) for n in layers]
+        kernels.contrast(
+            tuple(contrast.upper),
+            tuple(contrast.lower),
+            np.array(rates, dtype) * dtype.type(-per_sample),
+            tuple(pre),
+            tuple(post),
+            tuple(rows),
+            tuple(columns),
+            tuple(differences),
+        )
+        updates = [
+            Update(
+                presynaptic=pre[k - 1][None] if k else inputs[None],
+                postsynaptic=post[k][None],
+                row=rows[k - 1][None] if k else None,
+                column=columns[k][None],
+            )
+            for k in range(last + 1)
+        ]
+        bias_updates = []
         for k, bias in enumerate(self.chip.biases):
-            upper, lower = contrast.upper[k], contrast.lower[k]
-            dtype = upper.dtype.type
-            scale = dtype(-rates[k] / (len(upper) * contrast.span))
-            difference = (upper - lower) * scale
-            if len(bias.word_lines) == 1:
-                post = -difference.sum(axis=0)[None, None, :]
-                updates.append(Update(presynaptic=np.ones((1, 1, 1), dtype), postsynaptic=post))
-                continue
-            rails = np.tile(np.array(bias.word_lines, dtype), (len(upper), 1))
-            mean = (upper + lower) * dtype(0.5)
-            updates.append(squared_drop_update(rails, None, mean, difference))
-        return updates
+            rate = dtype.type(bias_rates[k] * per_sample)
+            if isinstance(bias, BiasRails):
+                signals = contrast.upper[k], contrast.lower[k]
+                bias_updates.append(_rail_update(bias, *signals, -rate))
+            else:
+                currents = (rate * differences[k])[None, None]
+                ones = np.ones((1, 1, 1), dtype)
+                bias_updates.append(Update(presynaptic=ones, postsynaptic=currents))
+        return updates, bias_updates
 
     def _signs(self, event: int) -> tuple[float, ...]:
         if self.variant == "centered":
@@ -201,23 +226,13 @@ class EquilibriumPropagation:
         return (1.0,) if self.variant == "positive" else (-1.0,)
 
 
-def squared_drop_update(
-    mean_below: Array,
-    scaled_below: Array | None,
-    mean: Array,
-    scaled: Array,
-) -> Update:
-    """Return s · Σ_batch ½[(v_i − v_j)²|_a − (v_i − v_j)²|_b] in factored form.
-
-    mean and scaled are m and s·d of the units, (batch, units) [V]; mean_below and
-    scaled_below those of the inputs, scaled_below None where the inputs do not move.
-    """
-    column = np.einsum("bj,bj->j", mean, scaled)[None]
-    if scaled_below is None:
-        return Update(presynaptic=mean_below[None], postsynaptic=-scaled[None], column=column)
+def _rail_update(bias: BiasRails, upper: Array, lower: Array, scale: np.floating) -> Update:
+    """Return the update of cells between the units and two rails."""
+    rails = np.array(bias.word_lines, upper.dtype)
+    difference = (upper - lower) * scale
+    mean = (upper + lower) * upper.dtype.type(0.5)
     return Update(
-        presynaptic=np.concatenate((mean_below, scaled_below))[None],
-        postsynaptic=-np.concatenate((scaled, mean))[None],
-        row=np.einsum("bi,bi->i", mean_below, scaled_below)[None],
-        column=column,
+        presynaptic=rails[None, None],
+        postsynaptic=-difference.sum(axis=0)[None, None],
+        column=np.einsum("bj,bj->j", mean, difference)[None],
     )

@@ -1,6 +1,8 @@
 """Compiled engine: same algorithm and same results as `neurohw.engines.numpy`, fused."""
 
 from collections.abc import Sequence
+from functools import lru_cache
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +13,6 @@ from neurohw.engines.equilibrium import (
     Result,
     SeenArray,
     Source,
-    total_conductances,
 )
 from neurohw.engines.numba.resistive import kernels
 from neurohw.networks.resistive import ResistiveNetwork
@@ -39,34 +40,29 @@ class NumbaEngine:
         tolerance: float = 0.0,
     ) -> Equilibrium:
         """See `neurohw.engines.equilibrium.Engine.relax`."""
-        batch, dtype = len(input_current), input_current.dtype
-        layers = network.layers
-        rows = -(-batch // 4) * 4
-        current = _padded(input_current, rows)
-        state = tuple(_start(start, k, batch, rows, n, dtype) for k, n in enumerate(layers))
-        backs = []
-        for k, units in enumerate(layers):
-            blocks = 1 if k == len(layers) - 1 else _blocks(layers[k + 1], units)
-            back = np.zeros((blocks, rows, units), dtype)
-            if start is not None and start.carry is not None and rows == batch:
-                _repeat(start.carry[k], back[0])
-            backs.append(back)
-        if nudging is None:
-            strength, target = np.empty(0, dtype), np.empty((0, 0), dtype)
-        else:
-            strength, target = _padded(nudging.strength, rows), _padded(nudging.target, rows)
-        sweeps_done, residual, finite = kernels.relax(
-            tuple(array.conductance for array in arrays[1:]),
-            current,
-            tuple(source.current for source in sources),
-            tuple(total_conductances(arrays, sources)),
+        batch, dtype, layers = len(input_current), input_current.dtype, network.layers
+        rows = batch + -batch % 4
+        state = tuple([np.empty((rows, units), dtype) for units in layers])
+        backs = tuple([np.empty(shape, dtype) for shape in _feedback_shapes(layers, rows)])
+        carry = None if start is None else start.carry
+        done, residual, finite = kernels.relax(
+            tuple([array.conductance for array in arrays[1:]]),
+            _padded(input_current, rows),
+            tuple([source.current for source in sources]),
+            tuple([source.conductance for source in sources]),
+            tuple([array.unit_sums for array in arrays]),
+            tuple([array.input_sums for array in arrays[1:]]),
             network.low,
             network.high,
-            strength,
-            target,
+            np.empty(0, dtype) if nudging is None else _padded(nudging.strength, rows),
+            np.empty((0, 0), dtype) if nudging is None else _padded(nudging.target, rows),
+            state if start is None else start.state,
+            state if carry is None else carry,
+            batch,
+            start is None,
+            carry is None,
             state,
-            tuple(backs),
-            start is None or start.carry is None or rows != batch,
+            backs,
             sweeps,
             tolerance,
         )
@@ -78,10 +74,17 @@ class NumbaEngine:
         return Equilibrium(
             state=state if rows == batch else tuple(v[:batch] for v in state),
             residual=residual,
-            iterations=sweeps_done,
+            iterations=done,
             result=result,
-            carry=tuple(back[0] for back in backs) if rows == batch else None,
+            carry=tuple([back[0] for back in backs]) if rows == batch else None,
         )
+
+
+@lru_cache(maxsize=64)
+def _feedback_shapes(layers: tuple[int, ...], rows: int) -> list[tuple[int, int, int]]:
+    """Return (blocks, rows, units) of the feedback into each free layer."""
+    blocks = [_blocks(above, units) for units, above in pairwise(layers)]
+    return [(n, rows, units) for n, units in zip([*blocks, 1], layers, strict=True)]
 
 
 def _blocks(units: int, inputs: int) -> int:
@@ -95,19 +98,3 @@ def _padded(array: Array, rows: int) -> Array:
     padded = np.zeros((rows, *array.shape[1:]), array.dtype)
     padded[: len(array)] = array
     return padded
-
-
-def _start(
-    start: Equilibrium | None, layer: int, batch: int, rows: int, units: int, dtype: np.dtype
-) -> Array:
-    state = np.zeros((rows, units), dtype)
-    if start is not None:
-        _repeat(start.state[layer], state[:batch])
-    return state
-
-
-def _repeat(few: Array, many: Array) -> None:
-    """Fill `many` with copies of `few` along the first axis."""
-    size = len(few)
-    for first in range(0, len(many), size):
-        many[first : first + size] = few

@@ -141,40 +141,75 @@ def _gather(back):
                 total[i] += share[i]
 
 
+@njit
+def _repeat(few, many, batch):
+    """Fill the first `batch` lines of `many` with copies of `few`, the rest with zeros."""
+    for b in range(many.shape[0]):
+        if b < batch:
+            many[b] = few[b % few.shape[0]]
+        else:
+            many[b] = 0
+
+
 @njit(cache=True, fastmath=FAST)
 def relax(
     arrays,
     projection,
     currents,
-    totals,
+    conductances,
+    unit_sums,
+    input_sums,
     lows,
     highs,
     strength,
     target,
+    start,
+    carry,
+    batch,
+    from_zero,
+    fresh,
     state,
     backs,
-    fresh,
     sweeps,
     tolerance,
 ):
     """Sweep until done; return (sweeps done, residual, whether every voltage is finite).
 
-    arrays: for each free layer but the first, its (units, inputs) array [S]; projection (batch,
-    units) into the first layer [A]; currents, totals, lows, highs (units,) a free layer [A], [S],
-    [V]; strength (batch,) [S] and target (batch, outputs) [V], or empty; state (batch, units) a
-    free layer [V], changed in place; backs (blocks, batch, units) [A] for each free layer (one
-    block of zeros for the last), workspace that holds the feedback in its first block, valid on
-    entry unless `fresh`. The arrays are tuples of equal type.
+    arrays: for each free layer but the first, its (units, inputs) array [S], and input_sums their
+    sums over units; unit_sums of every array [S]; projection (rows, units) into the first layer
+    [A]; currents [A] and conductances [S] of sources, lows and highs [V], (units,) a free layer;
+    strength (rows,) [S] and target (rows, outputs) [V], or empty; start (few, units) a free layer
+    [V], repeated, unless `from_zero`; carry, likewise, the feedback at `start`, unless `fresh`;
+    state (rows, units) a free layer [V], the result; backs (blocks, rows, units) [A] a free
+    layer, workspace that ends with the feedback at `state` in its first block. Rows from `batch`
+    on are padding. The collections are tuples of arrays of equal type.
     """
     layers = len(state)
     nothing_strength, nothing_target = strength[:0], target[:0]
-    if fresh:
-        for k in range(1, layers):
-            back = backs[k - 1]
-            if back.shape[0] == 1:
-                _feed_back_block(arrays[k - 1], state[k], back[0], 0, state[k].shape[1])
-            else:
-                _feed_back_blocks(arrays[k - 1], state[k], back)
+    size = 0
+    for k in range(layers):
+        size = max(size, state[k].shape[1])
+        if from_zero:
+            state[k][:] = 0
+        else:
+            _repeat(start[k], state[k], batch)
+    totals = np.zeros((layers, size), projection.dtype)
+    for k in range(layers):
+        for i in range(state[k].shape[1]):
+            totals[k, i] = unit_sums[k][i] + conductances[k][i]
+            if k + 1 < layers:
+                totals[k, i] += input_sums[k][i]
+    backs[layers - 1][:] = 0
+    for k in range(1, layers):
+        back = backs[k - 1]
+        if not fresh:
+            _repeat(carry[k - 1], back[0], batch)
+        elif from_zero:
+            back[0][:] = 0
+        elif back.shape[0] == 1:
+            _feed_back_block(arrays[k - 1], state[k], back[0], 0, state[k].shape[1])
+        else:
+            _feed_back_blocks(arrays[k - 1], state[k], back)
             _gather(back)
     done = 0
     residual = np.inf
