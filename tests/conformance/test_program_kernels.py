@@ -117,8 +117,8 @@ def check_ideal(device, shape, dtype, seed, **options):
     share = {"float64": 1e-10, "float32": 1e-5}[dtype]
     assert_allclose(array.values(), g, rtol=0, atol=share * span(device))
     assert np.abs(array.values() - before).max() > 1e-3 * span(device)
-    assert array.values().min() >= array._low
-    assert array.values().max() <= array._high
+    assert array.values().min() >= array.cells.low
+    assert array.values().max() <= array.cells.high
     check_sums(array, projection, next_input, dtype)
 
 

@@ -82,12 +82,15 @@ class Case:
             high = self.network.high[k]
             same &= (contrast.upper[k] == high) == (contrast.lower[k] == high)
             assert same.all(), "a diode switches between the phases"
-        updates = rule.updates(contrast, self.inputs, [1.0] * len(self.chip.arrays))
-        biases = rule.bias_updates(contrast, [1.0] * len(self.chip.arrays))
+        rates = 0.5 + np.arange(len(self.chip.arrays))
+        updates, biases = rule.updates(contrast, self.inputs, rates, 2 * rates)
         values = [array.values() for array in self.chip.arrays]
         return (
-            [-update.dense(g, 0) for update, g in zip(updates, values, strict=True)],
-            [-update.dense(np.zeros(1), 0)[:, 0] for update in biases],
+            [-u.dense(g, 0) / rate for u, g, rate in zip(updates, values, rates, strict=True)],
+            [
+                -u.dense(np.zeros(1), 0)[:, 0] / (2 * rate)
+                for u, rate in zip(biases, rates, strict=True)
+            ],
         )
 
 
@@ -229,7 +232,7 @@ def test_bias_cells_follow_the_gradient():
     case = make_case((7, 6), bias="rails")
     rule = case.rule("centered", 1e-3)
     contrast = rule.contrast(case.input_current, case.target, None, 0)
-    updates = rule.bias_updates(contrast, [1.0, 1.0, 1.0])
+    _, updates = rule.updates(contrast, case.inputs, [3.0] * 3, [1.0] * 3)
     unit = case.chip.scale.unit_conductance
     rng = np.random.default_rng(1)
     for bias, update in zip(case.chip.biases, updates, strict=True):
@@ -255,7 +258,8 @@ def test_a_step_against_the_gradient_lowers_the_cost(case):
     true, _ = case.true_gradient()
     rate = 1e-3 * before / np.sum((case.chip.scale.unit_conductance * flat(true)) ** 2)
     rate *= case.chip.scale.unit_conductance
-    updates = rule.updates(contrast, case.inputs, [rate] * len(case.chip.arrays))
+    rates = [rate] * len(case.chip.arrays)
+    updates, _ = rule.updates(contrast, case.inputs, rates, [0.0] * len(rates))
     for array, update in zip(case.chip.arrays, updates, strict=True):
         array.program(update, 0)
     assert_allclose(case.cost() - before, -1e-3 * before, rtol=0.05)
