@@ -87,19 +87,18 @@ class CrossbarArray:
         y = self._no_next if next_input is None else _multiple_of_4(next_input, 0)
         projection = np.empty((len(y), len(g)), dtype)
         sums = np.empty(len(g), dtype)
-        arguments = (
+        lines = (
             _multiple_of_4(update.presynaptic, 1),
             _multiple_of_4(update.postsynaptic, 1),
             self._lines(update.row, update),
             self._column(update),
             self._lines(update.decay, update),
         )
+        coming = (y, projection, sums)
         if cells.ideal:
-            kernels.program_ideal(g, *arguments, self._low, self._high, y, projection, sums)
+            kernels.program_ideal(g, lines, self._limits, coming)
         else:
-            kernels.program_device(
-                g, self.pulses, *arguments, *self._law, event, y, projection, sums
-            )
+            kernels.program_device(g, self.pulses, lines, self._law, event, coming)
         self._unit_sums = sums
         if not self.driven:
             self._input_sums = self._sum_over_units()
@@ -134,11 +133,12 @@ class CrossbarArray:
         return state
 
     def _sum_over_units(self) -> Array:
-        units, inputs = self._conductance.shape
-        partial = np.empty((max(1, units // 64), inputs), self._conductance.dtype)
-        kernels.input_sums(self._conductance, partial)
-        total: Array = partial.sum(axis=0)
-        return total
+        g = self._conductance
+        if g.size < kernels.SMALL:
+            return np.asarray(g.sum(axis=0))
+        partial = np.empty((max(1, len(g) // 64), g.shape[1]), g.dtype)
+        kernels.input_sums(g, partial)
+        return np.asarray(partial.sum(axis=0))
 
     def _lines(self, lines: Array | None, update: Update) -> Array:
         if lines is None:
@@ -152,16 +152,13 @@ class CrossbarArray:
         return update.column
 
     @cached_property
-    def _low(self) -> np.floating:
-        return self._conductance.dtype.type(self.cells.low[0, 0])
-
-    @cached_property
-    def _high(self) -> np.floating:
-        return self._conductance.dtype.type(self.cells.high[0, 0])
+    def _limits(self) -> tuple[np.floating, np.floating]:
+        dtype = self._conductance.dtype.type
+        return dtype(self.cells.low[0, 0]), dtype(self.cells.high[0, 0])
 
     @cached_property
     def _law(self) -> tuple[object, ...]:
-        """Arguments of `kernels.program_device` that describe the cells."""
+        """The cells as `kernels.program_device` takes them."""
         cells, dtype = self.cells, self._conductance.dtype.type
 
         def each(values: Array) -> Array:
@@ -208,8 +205,8 @@ class BiasCurrents:
 
     def program(self, update: Update, event: int) -> None:
         """Add an update [A]."""
-        change = np.einsum("erl,eru->u", update.presynaptic, update.postsynaptic)
-        self.values = self.values + change.astype(self.values.dtype)
+        change = (update.presynaptic * update.postsynaptic).sum(axis=(0, 1))
+        self.values = self.values + change
 
     def restore(self, state: dict[str, Array]) -> None:
         """Take over the currents of `record`."""

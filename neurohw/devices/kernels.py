@@ -18,7 +18,7 @@ from typing import Any
 os.environ.setdefault("GOMP_SPINCOUNT", "20000")
 
 import numpy as np
-from numba import get_num_threads, njit, prange, set_num_threads
+from numba import njit, prange
 from numpy.typing import NDArray
 
 Array = NDArray[np.floating]
@@ -356,187 +356,181 @@ def _store(sums, projection, b, j0, j1, s):
         projection[b + 3, j1] += s[9]
 
 
-@njit(cache=True, fastmath=FAST, parallel=True)
-def _program_ideal(g, x, a, row, column, decay, low, high, y, projection, sums):
-    """Add an update to an array of ideal cells, clip it, and project the next mini-batch.
-
-    g (units, inputs) [S], changed in place; x (event, rank, inputs), a (event, rank, units),
-    row (event, inputs or 0), column (event, units), decay (event, units or 0); low, high [S];
-    y (next batch, inputs) [V]; results projection (next batch, units) [A] and sums (units,) [S].
-    """
+@njit(fastmath=FAST)
+def _ideal_pair(pair, g, nothing, lines, limits, coming):
+    """Program two units of ideal cells; see `program_ideal`."""
+    x, a, row, column, decay = lines
+    low, high = limits
+    y, projection, sums = coming
     units, inputs = g.shape
-    events, ranks = x.shape[0], x.shape[1]
-    simple = events == 1 and ranks == 4 and row.shape[1] == 0 and decay.shape[1] == 0
-    nothing = np.zeros((2, IDEAL_TILE), g.dtype)
-    for pair in prange((units + 1) // 2):
-        j0 = np.intp(2 * pair)
-        j1 = min(j0 + 1, units - 1)
-        g0 = g[j0]
-        # The last of an odd number of units goes with a copy of itself, thrown away.
-        g1 = g[j1] if j1 > j0 else g[j1].copy()
-        w = nothing if simple else np.empty((2, IDEAL_TILE), g.dtype)
-        w0, w1 = w[0], w[1]
-        sums[j0] = 0
-        sums[j1] = 0
-        for b in range(y.shape[0]):
-            projection[b, j0] = 0
-            projection[b, j1] = 0
-        for start in range(0, inputs, IDEAL_TILE):
-            stop = min(start + IDEAL_TILE, inputs)
-            h0, h1 = g0[start:stop], g1[start:stop]
-            for e in range(events):
-                c0, c1 = column[e, j0], column[e, j1]
-                if not simple:
-                    w0[:] = 0
-                    w1[:] = 0
-                    _other_ranks(w0, w1, x[e], a[e, :, j0], a[e, :, j1], start, stop)
-                    d0 = decay[e, j0] if decay.shape[1] > 0 else c0 * f32(0)
-                    d1 = decay[e, j1] if decay.shape[1] > 0 else c1 * f32(0)
-                    r = row[e, start:stop] if row.shape[1] > 0 else row[e]
-                    _row_and_decay(w0, h0, r, d0)
-                    _row_and_decay(w1, h1, r, d1)
-                a0, a1 = a[e, :, j0], a[e, :, j1]
-                s = _ideal_last_ranks(
-                    h0, h1, w0, w1, x[e], a0, a1, c0, c1, y, start, stop, low, high
-                )
-            _store(sums, projection, 0, j0, j1, s)
-            for b in range(4, y.shape[0], 4):
-                s = _project(h0, h1, y[b : b + 4], start, stop)
-                _store(sums, projection, b, j0, j1, s)
+    events = x.shape[0]
+    simple = _is_simple(lines)
+    j0 = np.intp(2 * pair)
+    j1 = min(j0 + 1, units - 1)
+    g0 = g[j0]
+    # The last of an odd number of units goes with a copy of itself, thrown away.
+    g1 = g[j1] if j1 > j0 else g[j1].copy()
+    w = nothing if simple else np.empty((2, IDEAL_TILE), g.dtype)
+    w0, w1 = w[0], w[1]
+    sums[j0] = 0
+    sums[j1] = 0
+    for b in range(y.shape[0]):
+        projection[b, j0] = 0
+        projection[b, j1] = 0
+    for start in range(0, inputs, IDEAL_TILE):
+        stop = min(start + IDEAL_TILE, inputs)
+        h0, h1 = g0[start:stop], g1[start:stop]
+        for e in range(events):
+            c0, c1 = column[e, j0], column[e, j1]
+            if not simple:
+                w0[:] = 0
+                w1[:] = 0
+                _other_ranks(w0, w1, x[e], a[e, :, j0], a[e, :, j1], start, stop)
+                d0 = decay[e, j0] if decay.shape[1] > 0 else c0 * f32(0)
+                d1 = decay[e, j1] if decay.shape[1] > 0 else c1 * f32(0)
+                r = row[e, start:stop] if row.shape[1] > 0 else row[e]
+                _row_and_decay(w0, h0, r, d0)
+                _row_and_decay(w1, h1, r, d1)
+            a0, a1 = a[e, :, j0], a[e, :, j1]
+            s = _ideal_last_ranks(h0, h1, w0, w1, x[e], a0, a1, c0, c1, y, start, stop, low, high)
+        _store(sums, projection, 0, j0, j1, s)
+        for b in range(4, y.shape[0], 4):
+            s = _project(h0, h1, y[b : b + 4], start, stop)
+            _store(sums, projection, b, j0, j1, s)
 
 
-@njit(cache=True, fastmath=FAST, parallel=True)
-def _program_device(
-    g,
-    pulses,
-    x,
-    a,
-    row,
-    column,
-    decay,
-    target_up,
-    rate_up,
-    target_down,
-    rate_down,
-    low,
-    high,
-    per_siemens_up,
-    per_siemens_down,
-    limit_up,
-    limit_down,
-    step_up,
-    step_down,
-    curved,
-    whole,
-    sigma,
-    cycle_stream,
-    rounding_stream,
-    first_event,
-    y,
-    projection,
-    sums,
-):
-    """Program an array of real cells, pulse by pulse, and project the next mini-batch.
+@njit
+def _is_simple(lines):
+    """Whether an update is one event of four ranks and column sums, as most are."""
+    x, _, row, _, decay = lines
+    return x.shape[0] == 1 and x.shape[1] == 4 and row.shape[1] == 0 and decay.shape[1] == 0
 
-    g, x, a, row, column, decay, y, projection, sums as in `_program_ideal`. The wanted change
-    times `per_siemens` [1/S] is a number of pulses, rounded stochastically where `whole`, held
-    within the limits, and counted in `pulses` (units, inputs). Cells move towards `target` [S] by
-    1 − e^(−n·rate) where `curved`, else by n·step [S], then by sigma·√|n|·ξ [S]; low and high
-    [S]. The parameters of cells have shape (units, inputs), or (1, TILE) where all are alike.
-    """
+
+@njit(fastmath=FAST)
+def _device_pair(pair, g, pulses, lines, cells, first_event, coming):
+    """Program two units of real cells; see `program_device`."""
+    x, a, row, column, decay = lines
+    target_up, rate_up, target_down, rate_down, low, high = cells[:6]
+    per_siemens_up, per_siemens_down, limit_up, limit_down, step_up, step_down = cells[6:12]
+    curved, whole, sigma, cycle_stream, rounding_stream = cells[12:]
+    y, projection, sums = coming
     units, inputs = g.shape
     events = x.shape[0]
     per_cell = low.shape[0] == units and low.shape[1] == inputs
-    for pair in prange((units + 1) // 2):
-        j0 = np.intp(2 * pair)
-        j1 = min(j0 + 1, units - 1)
-        w = np.empty((2, TILE), g.dtype)
-        u = np.empty(TILE, g.dtype)
-        normal = np.empty(TILE + 1, np.float32)
-        sums[j0] = 0
-        sums[j1] = 0
-        for b in range(y.shape[0]):
-            projection[b, j0] = 0
-            projection[b, j1] = 0
-        for start in range(0, inputs, TILE):
-            stop = min(start + TILE, inputs)
-            length = stop - start
-            half = (length + 1) // 2
-            for e in range(events):
-                r = row[e, start:stop] if row.shape[1] > 0 else row[e]
-                a0, a1 = a[e, :, j0], a[e, :, j1]
-                c0, c1 = column[e, j0], column[e, j1]
-                _first_ranks(w[0], w[1], x[e], a0, a1, c0, c1, start, stop)
-                _other_ranks(w[0], w[1], x[e], a0, a1, start, stop)
-                for k in range(j1 - j0 + 1):
-                    j = j0 + k
-                    n = w[k]
-                    line = g[j, start:stop]
-                    cell = u32(j * inputs + start)
-                    d = decay[e, j] if decay.shape[1] > 0 else column[e, j] * f32(0)
-                    _row_and_decay(n, line, r, d)
-                    p = j if per_cell else np.intp(0)
-                    q0 = start if per_cell else np.intp(0)
-                    q1 = q0 + length
-                    if whole:
-                        first, second = _key(rounding_stream, first_event + e)
-                        _draw_uniforms(u[:length], cell, first, second)
-                        _whole_pulses(
-                            n, u[:length], per_siemens_up, per_siemens_down, limit_up, limit_down
-                        )
-                        if _total(n, length) * FEW < length:
-                            first, second = _key(cycle_stream, first_event + e)
-                            _few_pulses(
-                                line,
-                                n,
-                                pulses[j, start:stop],
-                                target_up[p, q0:q1],
-                                rate_up[p, q0:q1],
-                                target_down[p, q0:q1],
-                                rate_down[p, q0:q1],
-                                low[p, q0:q1],
-                                high[p, q0:q1],
-                                step_up,
-                                step_down,
-                                curved,
-                                sigma,
-                                cell,
-                                first,
-                                second,
-                            )
-                            continue
-                        _count(pulses[j, start:stop], n)
-                    else:
-                        _analog_pulses(
-                            n, length, per_siemens_up, per_siemens_down, limit_up, limit_down
-                        )
-                    if curved:
-                        _exponential(
-                            u,
-                            n,
+    j0 = np.intp(2 * pair)
+    j1 = min(j0 + 1, units - 1)
+    w = np.empty((2, TILE), g.dtype)
+    u = np.empty(TILE, g.dtype)
+    normal = np.empty(TILE + 1, np.float32)
+    sums[j0] = 0
+    sums[j1] = 0
+    for b in range(y.shape[0]):
+        projection[b, j0] = 0
+        projection[b, j1] = 0
+    for start in range(0, inputs, TILE):
+        stop = min(start + TILE, inputs)
+        length = stop - start
+        half = (length + 1) // 2
+        for e in range(events):
+            r = row[e, start:stop] if row.shape[1] > 0 else row[e]
+            a0, a1 = a[e, :, j0], a[e, :, j1]
+            c0, c1 = column[e, j0], column[e, j1]
+            _first_ranks(w[0], w[1], x[e], a0, a1, c0, c1, start, stop)
+            _other_ranks(w[0], w[1], x[e], a0, a1, start, stop)
+            for k in range(j1 - j0 + 1):
+                j = j0 + k
+                n = w[k]
+                line = g[j, start:stop]
+                cell = u32(j * inputs + start)
+                d = decay[e, j] if decay.shape[1] > 0 else column[e, j] * f32(0)
+                _row_and_decay(n, line, r, d)
+                p = j if per_cell else np.intp(0)
+                q0 = start if per_cell else np.intp(0)
+                q1 = q0 + length
+                if whole:
+                    first, second = _key(rounding_stream, first_event + e)
+                    _draw_uniforms(u[:length], cell, first, second)
+                    _whole_pulses(
+                        n, u[:length], per_siemens_up, per_siemens_down, limit_up, limit_down
+                    )
+                    if _total(n, length) * FEW < length:
+                        first, second = _key(cycle_stream, first_event + e)
+                        _few_pulses(
                             line,
+                            n,
+                            pulses[j, start:stop],
                             target_up[p, q0:q1],
                             rate_up[p, q0:q1],
                             target_down[p, q0:q1],
                             rate_down[p, q0:q1],
+                            low[p, q0:q1],
+                            high[p, q0:q1],
+                            step_up,
+                            step_down,
+                            curved,
+                            sigma,
+                            cell,
+                            first,
+                            second,
                         )
-                    else:
-                        _linear(u, n, length, step_up, step_down)
-                    if sigma > f32(0):
-                        first, second = _key(cycle_stream, first_event + e)
-                        _draw_normals(normal[:half], normal[half : 2 * half], cell, first, second)
-                        _apply_with_noise(line, u, n, normal, sigma, low[p, q0:q1], high[p, q0:q1])
-                    else:
-                        _apply(line, u, low[p, q0:q1], high[p, q0:q1])
-            h0, h1 = g[j0, start:stop], g[j1, start:stop]
-            for b in range(0, y.shape[0], 4):
-                s = _project(h0, h1, y[b : b + 4], start, stop)
-                _store(sums, projection, b, j0, j1, s)
+                        continue
+                    _count(pulses[j, start:stop], n)
+                else:
+                    _analog_pulses(
+                        n, length, per_siemens_up, per_siemens_down, limit_up, limit_down
+                    )
+                if curved:
+                    _exponential(
+                        u,
+                        n,
+                        line,
+                        target_up[p, q0:q1],
+                        rate_up[p, q0:q1],
+                        target_down[p, q0:q1],
+                        rate_down[p, q0:q1],
+                    )
+                else:
+                    _linear(u, n, length, step_up, step_down)
+                if sigma > f32(0):
+                    first, second = _key(cycle_stream, first_event + e)
+                    _draw_normals(normal[:half], normal[half : 2 * half], cell, first, second)
+                    _apply_with_noise(line, u, n, normal, sigma, low[p, q0:q1], high[p, q0:q1])
+                else:
+                    _apply(line, u, low[p, q0:q1], high[p, q0:q1])
+        h0, h1 = g[j0, start:stop], g[j1, start:stop]
+        for b in range(0, y.shape[0], 4):
+            s = _project(h0, h1, y[b : b + 4], start, stop)
+            _store(sums, projection, b, j0, j1, s)
+
+
+@njit(cache=True, fastmath=FAST)
+def _program_ideal_one(g, lines, limits, coming):
+    nothing = np.zeros((2, IDEAL_TILE), g.dtype)
+    for pair in range((g.shape[0] + 1) // 2):
+        _ideal_pair(pair, g, nothing, lines, limits, coming)
+
+
+@njit(cache=True, fastmath=FAST, parallel=True)
+def _program_ideal_all(g, lines, limits, coming):
+    nothing = np.zeros((2, IDEAL_TILE), g.dtype)
+    for pair in prange((g.shape[0] + 1) // 2):
+        _ideal_pair(pair, g, nothing, lines, limits, coming)
+
+
+@njit(cache=True, fastmath=FAST)
+def _program_device_one(g, pulses, lines, cells, first_event, coming):
+    for pair in range((g.shape[0] + 1) // 2):
+        _device_pair(pair, g, pulses, lines, cells, first_event, coming)
+
+
+@njit(cache=True, fastmath=FAST, parallel=True)
+def _program_device_all(g, pulses, lines, cells, first_event, coming):
+    for pair in prange((g.shape[0] + 1) // 2):
+        _device_pair(pair, g, pulses, lines, cells, first_event, coming)
 
 
 @njit(cache=True, fastmath=FAST, parallel=True)
 def _input_sums(g, partial):
-    """Sum an array's conductances over its units, block by block: partial (blocks, inputs) [S]."""
     units, inputs = g.shape
     blocks = partial.shape[0]
     for block in prange(blocks):
@@ -549,28 +543,43 @@ def _input_sums(g, partial):
                 out[i] += line[i]
 
 
-def program_ideal(g: Array, *arguments: Any) -> None:
-    """Run `_program_ideal` on as many threads as the array is worth."""
-    _run(_program_ideal, g, *arguments)
+def program_ideal(g: Array, lines: Any, limits: Any, coming: Any) -> None:
+    """Add an update to an array of ideal cells, clip it, and project the next mini-batch.
+
+    Parameters
+    ----------
+    g : (units, inputs) array [S]
+        Changed in place.
+    lines : tuple
+        x (event, rank, inputs), a (event, rank, units), row (event, inputs or 0), column (event,
+        units) and decay (event, units or 0), as in `neurohw.update.Update`.
+    limits : tuple
+        low, high [S].
+    coming : tuple
+        y (next batch, inputs) [V]; results projection (next batch, units) [A], sums (units,) [S].
+    """
+    (_program_ideal_one if g.size < SMALL else _program_ideal_all)(g, lines, limits, coming)
 
 
-def program_device(g: Array, *arguments: Any) -> None:
-    """Run `_program_device` on as many threads as the array is worth."""
-    _run(_program_device, g, *arguments)
+def program_device(
+    g: Array, pulses: Any, lines: Any, cells: Any, first_event: int, coming: Any
+) -> None:
+    """Program an array of real cells, pulse by pulse, and project the next mini-batch.
+
+    g, lines, coming as in `program_ideal`. The wanted change times `per_siemens` [1/S] is a
+    number of pulses, rounded stochastically where `whole`, held within the limits, and counted in
+    pulses (units, inputs). Cells move towards `target` [S] by 1 − e^(−n·rate) where `curved`,
+    else by n·step [S], then by sigma·√|n|·ξ [S], within low and high [S].
+
+    cells : tuple
+        target_up, rate_up, target_down, rate_down, low, high, of shape (units, inputs), or
+        (1, TILE) where all cells are alike; per_siemens_up and _down, limit_up and _down, step_up
+        and _down; curved, whole, sigma; cycle_stream, rounding_stream.
+    """
+    program = _program_device_one if g.size < SMALL else _program_device_all
+    program(g, pulses, lines, cells, first_event, coming)
 
 
 def input_sums(g: Array, partial: Array) -> None:
-    """Run `_input_sums` on as many threads as the array is worth."""
-    _run(_input_sums, g, partial)
-
-
-def _run(kernel: Any, g: Array, *arguments: Any) -> None:
-    if g.size >= SMALL:
-        kernel(g, *arguments)
-        return
-    threads = get_num_threads()
-    set_num_threads(1)
-    try:
-        kernel(g, *arguments)
-    finally:
-        set_num_threads(threads)
+    """Sum an array's conductances over its units, block by block: partial (blocks, inputs) [S]."""
+    _input_sums(g, partial)

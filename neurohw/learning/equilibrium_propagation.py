@@ -207,6 +207,7 @@ class EquilibriumPropagation:
             for k in range(last + 1)
         ]
         bias_updates = []
+        one = np.ones((1, 1, 1), dtype)
         for k, bias in enumerate(self.chip.biases):
             rate = dtype.type(bias_rates[k] * per_sample)
             if isinstance(bias, BiasRails):
@@ -214,8 +215,7 @@ class EquilibriumPropagation:
                 bias_updates.append(_rail_update(bias, *signals, -rate))
             else:
                 currents = (rate * differences[k])[None, None]
-                ones = np.ones((1, 1, 1), dtype)
-                bias_updates.append(Update(presynaptic=ones, postsynaptic=currents))
+                bias_updates.append(Update(presynaptic=one, postsynaptic=currents))
         return updates, bias_updates
 
     def _signs(self, event: int) -> tuple[float, ...]:
