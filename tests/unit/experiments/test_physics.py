@@ -167,5 +167,7 @@ def test_only_the_first_images_are_measured(small):
 def test_a_voltage_that_is_not_finite_is_an_error(small):
     machine, data = machine_and_data(small())
     machine.chip.arrays[1]._conductance[2, 3] = np.nan
-    with pytest.raises(NumericalError, match=r"voltage of layer [12], unit \d is nan in the free phase"):
+    with pytest.raises(
+        NumericalError, match=r"voltage of layer [12], unit \d is nan in the free phase"
+    ):
         physics.measure(machine, data)
