@@ -68,6 +68,9 @@ def _feed_back(g0, g1, v, j0, j1, b, out):
     u0, u1, u2, u3 = v[b, j0], v[b + 1, j0], v[b + 2, j0], v[b + 3, j0]
     keep = f32(1) if j1 > j0 else f32(0)
     w0, w1, w2, w3 = v[b, j1] * keep, v[b + 1, j1] * keep, v[b + 2, j1] * keep, v[b + 3, j1] * keep
+    # Most hidden units are held at 0 V, and feed back nothing.
+    if max(abs(u0), abs(u1), abs(u2), abs(u3), abs(w0), abs(w1), abs(w2), abs(w3)) == f32(0):
+        return
     for i in range(g0.shape[0]):
         p, q = g0[i], g1[i]
         y0[i] += p * u0 + q * w0
