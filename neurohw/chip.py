@@ -293,7 +293,8 @@ class Chip:
             elif specification.bias.kind == "rails":
                 number = _FIRST_BIAS_ARRAY + k
                 rails = self._fabricate(np.zeros((units, 2)), k, number, seed, dtype)
-                self.biases.append(BiasRails(rails, specification.rail))
+                rail = specification.bias.rail or self.scale.unit_voltage
+                self.biases.append(BiasRails(rails, rail))
 
     def _fabricate(
         self, wanted: Array, layer: int, number: int, seed: int, dtype: str

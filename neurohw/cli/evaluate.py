@@ -12,7 +12,11 @@ from neurohw.cli.output import percent, print_json, summary
 @click.option("--chip", metavar="NAME|FILE", help="Chip to run on.  [default: the run's]")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def evaluate(path: Path, chip: str | None, as_json: bool) -> None:
-    """Measure the errors of a trained network on the training and the test images."""
+    """Measure the errors of a trained network on the training and the test images.
+
+    On another chip the network is written into fresh cells, each as near as it can come; bias
+    currents that the chip has no sources for are left out.
+    """
     from neurohw.experiments import run_file, trainer
     from neurohw.mappings import chip_specification
 

@@ -42,9 +42,9 @@ MEANINGS = {
     "mapping.conductance_scale": "g_max of a layer in units of 1/sqrt(inputs); one, or one a layer",
     "input.full_scale": "voltage of a pixel of 1",
     "bias.kind": '"off", "current" (a source a node) or "rails" (cells to two rails)',
-    "bias.rail": "voltage of the rails; default: the input's full scale",
+    "bias.rail": "voltage of the rails; default: the target's voltage",
 }
-_ABSENT = {"mapping.unit_conductance": '"10 uS"', "bias.rail": '"0.2 V"'}
+_ABSENT = {"mapping.unit_conductance": '"10 uS"', "bias.rail": '"2 mV"'}
 
 
 @click.group()

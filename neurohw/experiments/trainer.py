@@ -107,6 +107,8 @@ def evaluate(
 ) -> dict[str, float]:
     """Measure the errors of a trained run, on its chip or written into a fresh other one.
 
+    Bias currents for which the other chip has no sources are left out.
+
     Returns
     -------
     dict

@@ -63,7 +63,8 @@ class Bias(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
         A programmable current source a node; none; or a cell to a positive and a cell to a
         negative rail.
     rail : float [V], optional
-        Magnitude of the rails' voltage; default the inputs' full scale.
+        Magnitude of the rails' voltage; default the voltage of the target 1, so that a bias moves
+        the outputs no faster than another unit does.
     """
 
     kind: Literal["current", "off", "rails"] = "off"
@@ -91,11 +92,6 @@ class ChipSpecification(msgspec.Struct, frozen=True, forbid_unknown_fields=True,
                 f"mapping.unit_conductance = {show(unit, 'S')}: must be left out, because "
                 f"the device's g_max and mapping.conductance_scale set it"
             )
-
-    @property
-    def rail(self) -> float:
-        """Magnitude of the bias rails [V]."""
-        return self.input.full_scale if self.bias.rail is None else self.bias.rail
 
     def conductance_scales(self, layers: int) -> tuple[float, ...]:
         """One conductance scale a layer; `InvalidValueError` for a list of another length."""

@@ -226,7 +226,7 @@ def test_bias_rails(device):
     chip, network = make_chip(device, bias="rails")
     bias, units = chip.biases[1], network.layers[1]
     assert isinstance(bias, BiasRails)
-    rail = chip.specification.rail
+    rail = chip.scale.unit_voltage
     assert bias.word_lines == (rail, -rail)
     g = bias.array.values()
     assert g.shape == (units, 2)

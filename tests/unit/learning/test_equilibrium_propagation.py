@@ -85,7 +85,7 @@ def test_bias_currents_follow_the_difference_of_voltages(span):
 def test_bias_cells_follow_the_contrast_of_their_drops(span):
     rule = make_rule("rails")
     contrast, inputs = random_contrast(rule, span)
-    rates, rail = [0.5, 2.0, 3.0], rule.chip.specification.rail
+    rates, rail = [0.5, 2.0, 3.0], rule.chip.scale.unit_voltage
     assert rail > 0
     _, updates = rule.updates(contrast, inputs, [1.0, 1.0, 1.0], rates)
     rails = np.tile([rail, -rail], (BATCH, 1))

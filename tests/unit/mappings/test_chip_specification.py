@@ -34,8 +34,8 @@ def test_a_chip_file_with_a_device_file_beside_it(tmp_path):
 
 def test_rails_follow_the_inputs_unless_given():
     chip = load({"device": "epiram", "bias": {"kind": "rails"}, "input": {"full_scale": "0.3 V"}})
-    assert chip.rail == 0.3
-    assert load({"preset": "epiram", "bias": {"rail": "50 mV"}}).rail == 0.05
+    assert chip.bias.rail is None
+    assert load({"preset": "epiram", "bias": {"rail": "50 mV"}}).bias.rail == 0.05
     assert Bias().kind == "off"
 
 
