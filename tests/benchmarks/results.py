@@ -1,8 +1,8 @@
 """Train what RESULTS.md reports, and print its tables: `python tests/benchmarks/results.py PART`.
 
-Parts: xs, 1h, 2h, 3h, devices, ablations; `tables` prints what is there. Finished runs are not
-repeated, interrupted ones go on. Run files lie in runs/results. One process and one thread a
-part; parts may run side by side.
+Parts: xs, 1h, 2h, 3h, devices, ablations; `tables` and `figure` show what is there; a part may
+carry an argument, as in 2h:15 (epochs) or devices:epiram. Finished runs are not repeated,
+interrupted ones go on. Run files lie in runs/results. Parts may run side by side.
 """
 
 import json
@@ -154,6 +154,34 @@ def tables() -> None:
         print(f"| {chip} | " + " | ".join(errors([name]) for name in names) + " |")
 
 
+def figure(path: Path) -> None:
+    """Draw the test error of every device at both settings, one dot a seed."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    chips = ("ideal", *DEVICES)
+    canvas, axes = pyplot.subplots(figsize=(8, 4), layout="constrained")
+    for kind, shift, color in (("published", -0.15, "#d55e00"), ("chosen", 0.15, "#0072b2")):
+        points = []
+        for place, chip in enumerate(chips):
+            for seed in SEEDS:
+                found = FOLDER / f"{kind}-{chip}-seed{seed}.h5"
+                if found.exists():
+                    error = run_file.load(found).history["test_error"][-1]
+                    points.append((place + shift, 100 * float(error)))
+        axes.plot(*zip(*points, strict=True), "o", color=color, label=f"{kind} setting", alpha=0.8)
+    axes.set_xticks(range(len(chips)), chips, rotation=30, ha="right")
+    axes.set_yscale("log")
+    axes.set_yticks([3, 5, 10, 20, 50, 90], ["3", "5", "10", "20", "50", "90"])
+    axes.minorticks_off()
+    axes.set_ylabel("MNIST test error [%]")
+    axes.grid(axis="y", alpha=0.3)
+    axes.legend(frameon=False)
+    canvas.savefig(path, dpi=120)
+
+
 KINDS = ("published", "chosen")
 
 if __name__ == "__main__":
@@ -174,5 +202,9 @@ if __name__ == "__main__":
                 ablations()
             case "tables", _, _:
                 tables()
+            case "figure", _, path:
+                figure(Path(path or "docs/devices.png"))
             case _:
-                sys.exit(f"{part}: known parts are xs, 1h, 2h, 3h, devices, ablations, tables")
+                sys.exit(
+                    f"{part}: known parts are xs, 1h, 2h, 3h, devices, ablations, tables, figure"
+                )
