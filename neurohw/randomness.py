@@ -83,6 +83,11 @@ def uniforms(key: tuple[int, int], cells: NDArray[np.integer]) -> NDArray[np.flo
     return fractions(words(key, cells))
 
 
+def roundings(key: tuple[int, int], cells: NDArray[np.integer]) -> NDArray[np.float32]:
+    """Return one draw in [0, 1) a cell, for stochastic rounding: 0 never rounds up."""
+    return (words(key, cells) >> np.uint32(8)).astype(np.float32) * np.float32(2**-24)
+
+
 def normals(key: tuple[int, int], cells: NDArray[np.integer]) -> NDArray[np.float32]:
     """Return one standard normal draw a cell (Box and Muller, the cosine of each pair)."""
     word = words(key, cells)

@@ -135,9 +135,9 @@ def _draw_normals(sines, cosines, cell, first, second):
 
 
 @njit(fastmath=FAST)
-def _draw_uniforms(out, cell, first, second):
+def _draw_roundings(out, cell, first, second):
     for i in range(out.shape[0]):
-        out[i] = _fraction(_word(u32(cell + u32(i)), first, second))
+        out[i] = f32(i32(_word(u32(cell + u32(i)), first, second) >> u32(8))) * f32(2**-24)
 
 
 @njit(fastmath=FAST)
@@ -449,7 +449,7 @@ def _device_pair(pair, g, pulses, lines, cells, first_event, coming):
                 q1 = q0 + length
                 if whole:
                     first, second = _key(rounding_stream, first_event + e)
-                    _draw_uniforms(u[:length], cell, first, second)
+                    _draw_roundings(u[:length], cell, first, second)
                     _whole_pulses(
                         n, u[:length], per_siemens_up, per_siemens_down, limit_up, limit_down
                     )

@@ -179,7 +179,7 @@ def program(
         pulses = wanted * np.where(wanted > 0, cells.per_siemens_up, cells.per_siemens_down)
         if cells.whole:
             key = randomness.key(cells.rounding_stream, first_event + event)
-            pulses = np.floor(pulses + randomness.uniforms(key, index))
+            pulses = np.floor(pulses + randomness.roundings(key, index))
         pulses = np.clip(pulses, -cells.pulses_down, cells.pulses_up)
         g = moved(cells, g, pulses)
         if cells.sigma > 0:

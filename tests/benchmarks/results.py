@@ -54,45 +54,49 @@ def train(name: str, recipe: str, **choices: object) -> Run:
     return run
 
 
-def settings(scales: tuple[float, float] | None, rate: float) -> list[str]:
+def settings(chip: str, first: float, second: float, rate: float) -> list[str]:
     """Return the options that put conductance scales and a rate into a configuration."""
     options = [f"learning.learning_rate={rate}"]
-    if scales is not None:
-        options.append(f"chip.mapping.conductance_scale=[{scales[0]}, {scales[1]}]")
+    if chip != "ideal":
+        options.append(f"chip.mapping.conductance_scale=[{first}, {second}]")
     return options
 
 
 def search(chip: str) -> list[str]:
     """Choose conductance scales and learning rate on the last 10,000 training images.
 
-    One epoch each on the other 50,000: first one scale for both layers (1, 2, 4, 8) times the
-    published rate (a third, once, three times); then each layer's scale halved and doubled.
+    One epoch each on the other 50,000. First one scale for both layers (1, 2, 4, 8) times the
+    published rate (a third, once, three times); then, from the best, each layer's scale halved
+    or doubled and the rate a third or three times, one at a time, until none of them helps.
     """
     path = FOLDER / f"search-{chip}.json"
     if path.exists():
         return json.loads(path.read_text())["chosen"]
-    tried: dict[tuple[tuple[float, float] | None, float], float] = {}
+    tried: dict[tuple[float, float, float], float] = {}
 
-    def attempt(scales: tuple[float, float] | None, rate: float) -> None:
-        if (scales, rate) in tried:
-            return
-        options = [*settings(scales, rate), "data.validation=10000"]
-        experiment = configuration.load(
-            "drn-xs", chip=chip, epochs=1, seed=SEARCH_SEED, settings=options
-        )
-        tried[scales, rate] = float(trainer.train(experiment).history["test_error"][-1])
+    def attempt(first: float, second: float, rate: float) -> float:
+        point = (first, second, round(rate, 6))
+        if point not in tried:
+            options = [*settings(chip, *point), "data.validation=10000"]
+            experiment = configuration.load(
+                "drn-xs", chip=chip, epochs=1, seed=SEARCH_SEED, settings=options
+            )
+            tried[point] = float(trainer.train(experiment).history["test_error"][-1])
+        return tried[point]
 
-    windows = [None] if chip == "ideal" else [(c, c) for c in (1.0, 2.0, 4.0, 8.0)]
-    for scales in windows:
+    for scale in (4.0,) if chip == "ideal" else (1.0, 2.0, 4.0, 8.0):
         for factor in (1 / 3, 1.0, 3.0):
-            attempt(scales, round(RATE * factor, 6))
-    scales, rate = min(tried, key=tried.__getitem__)
-    if scales is not None:
-        for factor in (0.5, 2.0):
-            attempt((scales[0] * factor, scales[1]), rate)
-            attempt((scales[0], scales[1] * factor), rate)
-    chosen = settings(*min(tried, key=tried.__getitem__))
-    rows = [[a, b, error] for (a, b), error in tried.items()]
+            attempt(scale, scale, RATE * factor)
+    best = None
+    while best != min(tried, key=tried.__getitem__):
+        best = first, second, rate = min(tried, key=tried.__getitem__)
+        for factor in (1 / 3, 3.0):
+            attempt(first, second, rate * factor)
+        for factor in () if chip == "ideal" else (0.5, 2.0):
+            attempt(first * factor, second, rate)
+            attempt(first, second * factor, rate)
+    chosen = settings(chip, *best)
+    rows = [[*point, error] for point, error in tried.items()]
     path.write_text(json.dumps({"chosen": chosen, "tried": rows}, indent=1))
     print(f"search {chip}: {chosen} at {100 * min(tried.values()):.2f} %", flush=True)
     return chosen

@@ -81,7 +81,7 @@ def oracle(cells, conductance, update, first_event, margin):
             wanted = part.dense(g, 0)
             pulses = wanted * np.where(wanted > 0, cells.per_siemens_up, cells.per_siemens_down)
             key = randomness.key(cells.rounding_stream, first_event + event)
-            drawn = pulses + randomness.uniforms(key, index)
+            drawn = pulses + randomness.roundings(key, index)
             clear &= np.abs(drawn - np.rint(drawn)) > margin * (1 + np.abs(pulses))
         g, used = laws.program(cells, g, part, first_event + event, kernels.TILE)
         count += used

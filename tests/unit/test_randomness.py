@@ -7,7 +7,16 @@ from scipy import stats
 
 from neurohw import randomness
 from neurohw.devices import kernels
-from neurohw.randomness import PURPOSES, key, normals, permutation, stream, uniforms, words
+from neurohw.randomness import (
+    PURPOSES,
+    key,
+    normals,
+    permutation,
+    roundings,
+    stream,
+    uniforms,
+    words,
+)
 
 COUNT = 40_000
 CELLS = np.arange(COUNT)
@@ -70,7 +79,7 @@ def test_normals_by_tile_are_normal_in_both_halves():
         assert abs(np.corrcoef(one.ravel(), other.ravel())[0, 1]) < 4 / np.sqrt(one.size)
 
 
-@pytest.mark.parametrize("draw", [uniforms, normals])
+@pytest.mark.parametrize("draw", [uniforms, roundings, normals])
 @pytest.mark.parametrize(
     "keys",
     [
@@ -154,8 +163,9 @@ def test_kernels_draw_the_same_uniforms():
     with np.errstate(over="ignore"):
         first, second = (np.uint32(word) for word in draw_key())
         found = np.empty(300, np.float32)
-        kernels._draw_uniforms(found, np.uint32(1000), first, second)
-    assert_array_equal(found, uniforms(draw_key(), np.arange(1000, 1300)))
+        kernels._draw_roundings(found, np.uint32(1000), first, second)
+    assert_array_equal(found, roundings(draw_key(), np.arange(1000, 1300)))
+    assert found.min() >= 0 and found.max() < 1
 
 
 @pytest.mark.kernels
