@@ -73,38 +73,34 @@ def _fraction(word):
 
 @njit(fastmath=FAST, inline="always")
 def _log(u):
-    """Natural logarithm of a positive float32, relative error 1e-7 (Cephes polynomial)."""
+    """Natural logarithm of a positive float32, relative error 1e-7 (fit on Chebyshev nodes)."""
     bits = f32(u).view(i32)
     exponent = i32((bits - i32(0x3F3504F3)) >> i32(23))
     f = i32(bits - i32(exponent << i32(23))).view(f32) - f32(1)
-    p = f32(7.0376836292e-2)
-    p = p * f + f32(-1.1514610310e-1)
-    p = p * f + f32(1.1676998740e-1)
-    p = p * f + f32(-1.2420140846e-1)
-    p = p * f + f32(1.4249322787e-1)
-    p = p * f + f32(-1.6668057665e-1)
-    p = p * f + f32(2.0000714765e-1)
-    p = p * f + f32(-2.4999993993e-1)
-    p = p * f + f32(3.3333331174e-1)
+    p = f32(0.09272214)
+    p = p * f + f32(-0.14118425)
+    p = p * f + f32(0.14676397)
+    p = p * f + f32(-0.16592856)
+    p = p * f + f32(0.19985128)
+    p = p * f + f32(-0.25000922)
+    p = p * f + f32(0.3333341)
     z = f * f
     return f32(exponent) * f32(0.6931471805599453) + (f - f32(0.5) * z + f * z * p)
 
 
 @njit(fastmath=FAST, inline="always")
 def _sine_and_cosine(t):
-    """Sine and cosine of pi·t for |t| <= 1/2, absolute error 1e-6 (Taylor)."""
+    """Sine and cosine of pi·t for |t| <= 1/2, absolute error 1e-7 (fit on Chebyshev nodes)."""
     z = t * t
-    s = f32(-0.007370430945714351)
-    s = s * z + f32(0.08214588661112823)
-    s = s * z + f32(-0.5992645293207921)
-    s = s * z + f32(2.550164039877345)
-    s = s * z + f32(-5.16771278004997)
-    s = (s * z + f32(3.141592653589793)) * t
-    c = f32(-0.02580689139001406)
-    c = c * z + f32(0.2353306303588935)
-    c = c * z + f32(-1.3352627688545893)
-    c = c * z + f32(4.058712126416768)
-    c = c * z + f32(-4.934802200544679)
+    s = f32(0.07765766)
+    s = s * z + f32(-0.59829129)
+    s = s * z + f32(2.55007752)
+    s = s * z + f32(-5.16771008)
+    s = (s * z + f32(3.14159264)) * t
+    c = f32(0.21968961)
+    c = c * z + f32(-1.33187657)
+    c = c * z + f32(4.05841135)
+    c = c * z + f32(-4.93479283)
     return s, c * z + f32(1)
 
 
@@ -253,10 +249,7 @@ def _few_pulses(
     half = (length + 1) // 2
     for begin in range(0, length, CHUNK):
         end = min(begin + CHUNK, length)
-        pulses = f32(0)
-        for i in range(begin, end):
-            pulses += abs(f32(n[i]))
-        if pulses == f32(0):
+        if _chunk_is_idle(n, begin, end):
             continue
         for i in range(begin, end):
             if n[i] == f32(0):
@@ -276,6 +269,17 @@ def _few_pulses(
                 v += sigma * np.sqrt(abs(n[i])) * (radius * normal)
             g[i] = min(max(v, low[i]), high[i])
             counts[i] += u32(i32(abs(n[i])))
+
+
+@njit(fastmath=FAST)
+def _chunk_is_idle(n, begin, end):
+    if end - begin < CHUNK:
+        return False
+    chunk = n[begin:end]
+    pulses = f32(0)
+    for i in range(CHUNK):
+        pulses += abs(f32(chunk[i]))
+    return pulses == f32(0)
 
 
 @njit(fastmath=FAST)
