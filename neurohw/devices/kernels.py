@@ -131,12 +131,6 @@ def _draw_normals(sines, cosines, cell, first, second):
 
 
 @njit(fastmath=FAST)
-def _draw_roundings(out, cell, first, second):
-    for i in range(out.shape[0]):
-        out[i] = f32(i32(_word(u32(cell + u32(i)), first, second) >> u32(8))) * f32(2**-24)
-
-
-@njit(fastmath=FAST)
 def _first_ranks(w0, w1, x, a0, a1, c0, c1, start, stop):
     """Write column + Σ x·a over the first four ranks as the wanted changes of two units."""
     p0, p1, p2, p3 = a0[0], a0[1], a0[2], a0[3]
@@ -171,12 +165,17 @@ def _row_and_decay(w, g, row, decay):
 
 
 @njit(fastmath=FAST)
-def _whole_pulses(w, u, per_siemens_up, per_siemens_down, up, down):
-    """Replace wanted changes by whole numbers of pulses, rounded stochastically."""
-    for i in range(u.shape[0]):
+def _whole_pulses(w, length, per_siemens_up, per_siemens_down, up, down, cell, first, second):
+    """Replace wanted changes by whole pulses, rounded stochastically; return how many in all."""
+    total = f32(0)
+    for i in range(length):
+        rounding = f32(i32(_word(u32(cell + u32(i)), first, second) >> u32(8))) * f32(2**-24)
         n = w[i]
-        n = np.floor(n * (per_siemens_up if n > f32(0) else per_siemens_down) + u[i])
-        w[i] = min(max(n, -down), up)
+        n = np.floor(n * (per_siemens_up if n > f32(0) else per_siemens_down) + rounding)
+        n = min(max(n, -down), up)
+        w[i] = n
+        total += abs(f32(n))
+    return total
 
 
 @njit(fastmath=FAST)
@@ -206,10 +205,18 @@ def _exponential(delta, n, g, target_up, rate_up, target_down, rate_down):
 
 
 @njit(fastmath=FAST)
-def _linear(delta, n, length, step_up, step_down):
-    for i in range(length):
-        v = n[i]
-        delta[i] = v * (step_up if v > f32(0) else step_down)
+def _straight(g, n, step_up, step_down, normal, sigma, low, high):
+    """Move each cell by n signed pulses of a straight law, with noise where there is any."""
+    if sigma > f32(0):
+        for i in range(g.shape[0]):
+            v = n[i]
+            v = v * (step_up if v > f32(0) else step_down) + sigma * np.sqrt(abs(v)) * normal[i]
+            g[i] = min(max(g[i] + v, low[i]), high[i])
+    else:
+        for i in range(g.shape[0]):
+            v = n[i]
+            v = v * (step_up if v > f32(0) else step_down)
+            g[i] = min(max(g[i] + v, low[i]), high[i])
 
 
 @njit(fastmath=FAST)
@@ -280,14 +287,6 @@ def _chunk_is_idle(n, begin, end):
     for i in range(CHUNK):
         pulses += abs(f32(chunk[i]))
     return pulses == f32(0)
-
-
-@njit(fastmath=FAST)
-def _total(n, length):
-    total = f32(0)
-    for i in range(length):
-        total += abs(f32(n[i]))
-    return total
 
 
 @njit(fastmath=FAST)
@@ -453,11 +452,18 @@ def _device_pair(pair, g, pulses, lines, cells, first_event, coming):
                 q1 = q0 + length
                 if whole:
                     first, second = _key(rounding_stream, first_event + e)
-                    _draw_roundings(u[:length], cell, first, second)
-                    _whole_pulses(
-                        n, u[:length], per_siemens_up, per_siemens_down, limit_up, limit_down
+                    total = _whole_pulses(
+                        n,
+                        length,
+                        per_siemens_up,
+                        per_siemens_down,
+                        limit_up,
+                        limit_down,
+                        cell,
+                        first,
+                        second,
                     )
-                    if _total(n, length) * FEW < length:
+                    if total * FEW < length:
                         first, second = _key(cycle_stream, first_event + e)
                         _few_pulses(
                             line,
@@ -483,24 +489,26 @@ def _device_pair(pair, g, pulses, lines, cells, first_event, coming):
                     _analog_pulses(
                         n, length, per_siemens_up, per_siemens_down, limit_up, limit_down
                     )
-                if curved:
-                    _exponential(
-                        u,
-                        n,
-                        line,
-                        target_up[p, q0:q1],
-                        rate_up[p, q0:q1],
-                        target_down[p, q0:q1],
-                        rate_down[p, q0:q1],
-                    )
-                else:
-                    _linear(u, n, length, step_up, step_down)
                 if sigma > f32(0):
                     first, second = _key(cycle_stream, first_event + e)
                     _draw_normals(normal[:half], normal[half : 2 * half], cell, first, second)
-                    _apply_with_noise(line, u, n, normal, sigma, low[p, q0:q1], high[p, q0:q1])
+                lowest, highest = low[p, q0:q1], high[p, q0:q1]
+                if not curved:
+                    _straight(line, n, step_up, step_down, normal, sigma, lowest, highest)
+                    continue
+                _exponential(
+                    u,
+                    n,
+                    line,
+                    target_up[p, q0:q1],
+                    rate_up[p, q0:q1],
+                    target_down[p, q0:q1],
+                    rate_down[p, q0:q1],
+                )
+                if sigma > f32(0):
+                    _apply_with_noise(line, u, n, normal, sigma, lowest, highest)
                 else:
-                    _apply(line, u, low[p, q0:q1], high[p, q0:q1])
+                    _apply(line, u, lowest, highest)
         h0, h1 = g[j0, start:stop], g[j1, start:stop]
         for b in range(0, y.shape[0], 4):
             s = _project(h0, h1, y[b : b + 4], start, stop)

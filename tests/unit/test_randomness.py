@@ -159,13 +159,24 @@ def test_kernels_draw_the_same_integers(event):
 
 
 @pytest.mark.kernels
-def test_kernels_draw_the_same_uniforms():
+def test_kernels_round_alike():
+    wanted = np.random.default_rng(3).uniform(-2, 2, 300).astype(np.float32)
+    drawn = wanted + roundings(draw_key(), np.arange(1000, 1300))
+    assert np.abs(drawn - np.rint(drawn)).min() > 1e-6
+    found, one, limit = wanted.copy(), np.float32(1), np.float32(9)
     with np.errstate(over="ignore"):
         first, second = (np.uint32(word) for word in draw_key())
-        found = np.empty(300, np.float32)
-        kernels._draw_roundings(found, np.uint32(1000), first, second)
-    assert_array_equal(found, roundings(draw_key(), np.arange(1000, 1300)))
-    assert found.min() >= 0 and found.max() < 1
+        total = kernels._whole_pulses(
+            found, 300, one, one, limit, limit, np.uint32(1000), first, second
+        )
+    assert_array_equal(found, np.floor(drawn))
+    assert total == np.abs(found).sum()
+
+
+def test_a_zero_change_is_never_rounded_up():
+    draws = roundings(draw_key(), np.arange(1 << 20))
+    assert draws.min() >= 0
+    assert draws.max() < 1
 
 
 @pytest.mark.kernels
