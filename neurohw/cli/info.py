@@ -2,6 +2,7 @@
 
 import difflib
 import tomllib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -112,14 +113,18 @@ def _run(path: Path) -> Facts:
         "physical": run.physical,
         "experiment": _builtins(run.experiment),
         "versions": run.versions,
+        **_scale(run.experiment, [array["conductance"].shape[1] for array in run.arrays]),
     }
 
 
 def _chip(target: str, recipe: str) -> Facts:
+    from neurohw import datasets
     from neurohw.experiments import configuration
 
     experiment = configuration.load(recipe, chip=target)
-    return {"kind": "chip", **_builtins(experiment.chip), **_scale(experiment)}
+    inputs = datasets.load(experiment.data.name).train_images.shape[1]
+    scale = _scale(experiment, [2 * inputs, *experiment.network.hidden])
+    return {"kind": "chip", **_builtins(experiment.chip), **scale}
 
 
 def _device(target: str) -> Facts:
@@ -157,25 +162,11 @@ def _builtins(struct: Any) -> Facts:
     return facts
 
 
-def _scale(experiment: "Experiment") -> Facts:
-    """Return what one unit of the dimensionless network is on the chip."""
-    from neurohw import datasets
-    from neurohw.mappings.scale import physical_scale
+def _scale(experiment: "Experiment", fan_in: Sequence[int]) -> Facts:
+    """Return what the numbers of the dimensionless network are on the chip."""
+    from neurohw.experiments import scale
 
-    inputs = datasets.load(experiment.data.name).train_images.shape[1]
-    fan_in = (2 * inputs, *experiment.network.hidden)
-    scale = physical_scale(experiment.chip, fan_in, experiment.network.input_gain)
-    learning = experiment.learning
-    rows = [*scale.rows(), ("nudging", scale.nudging(learning.nudging), "S")]
-    for name, rates, convert, unit in (
-        ("learning rate", learning.learning_rate, scale.learning_rate, "S/V²"),
-        ("bias learning rate", learning.bias_learning_rate, scale.bias_learning_rate, "S"),
-    ):
-        each = rates if isinstance(rates, tuple) else (rates,)
-        rows += [
-            (name if len(each) == 1 else f"{name}, layer {layer}", convert(rate), unit)
-            for layer, rate in enumerate(each, start=1)
-        ]
+    rows = scale.rows(experiment, fan_in)
     return {
         "scale_recipe": experiment.recipe,
         "scale": [{"quantity": name, "value": value, "unit": unit} for name, value, unit in rows],

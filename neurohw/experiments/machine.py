@@ -70,11 +70,12 @@ class Machine:
         """Return the rates of arrays [S/V²] and of biases in an epoch counted from 0."""
         learning, scale = self.experiment.learning, self.chip.scale
         factor = learning.learning_rate_decay**epoch
-        rails = self.chip.specification.bias.kind == "rails"
-        to_bias = scale.learning_rate if rails else scale.bias_learning_rate
         return (
             [scale.learning_rate(rate * factor) for rate in self.experiment.learning_rates],
-            [to_bias(rate * factor) for rate in self.experiment.bias_learning_rates],
+            [
+                scale.bias_learning_rate(rate * factor)
+                for rate in self.experiment.bias_learning_rates
+            ],
         )
 
 

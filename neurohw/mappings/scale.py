@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -23,6 +24,8 @@ class PhysicalScale:
         Width of each layer's cells relative to the device as measured; 1 for the first layer.
     g_min, g_max : float [S]
         Limits of the device as measured.
+    bias : {"current", "off", "rails"}
+        Kind of the biases, which decides what their learning rate is counted in.
     """
 
     unit_conductance: float
@@ -30,6 +33,7 @@ class PhysicalScale:
     cell_scale: tuple[float, ...]
     g_min: float
     g_max: float
+    bias: Literal["current", "off", "rails"]
 
     @property
     def unit_current(self) -> float:
@@ -58,8 +62,17 @@ class PhysicalScale:
         return rate * self.unit_conductance / self.unit_voltage**2
 
     def bias_learning_rate(self, rate: float) -> float:
-        """Learning rate of bias currents [A/V = S]: change a voltage difference."""
-        return rate * self.unit_conductance
+        """Learning rate of biases in `bias_rate_unit`.
+
+        Of bias currents it is their change a voltage difference [A/V = S]; cells to rails learn
+        like all others [S/V²].
+        """
+        return self.learning_rate(rate) if self.bias == "rails" else rate * self.unit_conductance
+
+    @property
+    def bias_rate_unit(self) -> str:
+        """Unit of `bias_learning_rate`."""
+        return "S/V²" if self.bias == "rails" else "S"
 
     def rows(self) -> list[tuple[str, float, str]]:
         """Rows (quantity, value, unit) of a table for people."""
@@ -69,8 +82,10 @@ class PhysicalScale:
             ("current of 1", self.unit_current, "A"),
             ("nudging of 1", self.nudging(1.0), "S"),
             ("learning rate of 1", self.learning_rate(1.0), "S/V²"),
-            ("bias learning rate of 1", self.bias_learning_rate(1.0), "S"),
         ]
+        if self.bias != "off":
+            unit = self.bias_rate_unit
+            rows.append(("bias learning rate of 1", self.bias_learning_rate(1.0), unit))
         for layer, width in enumerate(self.cell_scale):
             low, high = self.window(layer)
             rows += [
@@ -123,4 +138,5 @@ def physical_scale(
         cell_scale=cell_scale,
         g_min=device.g_min,
         g_max=device.g_max,
+        bias=chip.bias.kind,
     )

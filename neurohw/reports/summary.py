@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from quantiphy import Quantity
 
+from neurohw.experiments import scale
 from neurohw.experiments.configuration import to_json
 from neurohw.experiments.run_file import Run
 from neurohw.mappings.scale import PhysicalScale, physical_scale
@@ -96,8 +97,11 @@ def title(runs: Sequence[Run]) -> str:
 
 def scale_of(run: Run) -> PhysicalScale:
     """Physical scale of the run's chip and network."""
-    fan_in = [array["conductance"].shape[1] for array in run.arrays]
-    return physical_scale(run.experiment.chip, fan_in, run.experiment.network.input_gain)
+    return physical_scale(run.experiment.chip, _fan_in(run), run.experiment.network.input_gain)
+
+
+def _fan_in(run: Run) -> list[int]:
+    return [array["conductance"].shape[1] for array in run.arrays]
 
 
 def reference_of(runs: Sequence[Run]) -> int:
@@ -235,21 +239,15 @@ def pulses(run: Run) -> Table | None:
 def scales(runs: Sequence[Run]) -> Table:
     """Table of the physical scale, one column a run, with what its recipe comes to."""
     columns = [
-        {name: number(value, unit) for name, value, unit in _scale_rows(run)} for run in runs
+        {
+            name: number(value, unit)
+            for name, value, unit in scale.rows(run.experiment, _fan_in(run))
+        }
+        for run in runs
     ]
     names = list(dict.fromkeys(name for column in columns for name in column))
     rows = [(name, *(column.get(name, MISSING) for column in columns)) for name in names]
     return Table(("Quantity", *labels(runs)), rows)
-
-
-def _scale_rows(run: Run) -> Iterator[tuple[str, float, str]]:
-    scale, learning = scale_of(run), run.experiment.learning
-    yield "input full scale", run.experiment.chip.input.full_scale, "V"
-    yield "nudging β of this run", scale.nudging(learning.nudging), "S"
-    rates = np.broadcast_to(learning.learning_rate, len(run.arrays))
-    for index, rate in enumerate(rates):
-        yield f"learning rate of layer {index + 1}", scale.learning_rate(float(rate)), "S/V²"
-    yield from scale.rows()
 
 
 def physics(run: Run) -> Table:

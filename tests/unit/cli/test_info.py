@@ -45,8 +45,10 @@ def test_chip_wins_over_the_device_of_the_same_name(invoke):
 def test_physical_scale_of_every_chip(invoke, chip):
     facts = facts_of(invoke, chip, "--recipe", "drn-digits")
     scale = {row["quantity"]: (row["value"], row["unit"]) for row in facts["scale"]}
-    assert scale["nudging"][1] == "S"
-    assert scale["learning rate, layer 1"][1].startswith("S/V")
+    assert scale["nudging β"][1] == "S"
+    assert scale["learning rate of layer 1"][1] == "S/V²"
+    biases = chip_specification.load(chip).bias.kind != "off"
+    assert ("bias learning rate of layer 1" in scale) == biases
     shown = invoke("info", chip, "--recipe", "drn-digits").stdout
     assert "scale of the network drn-digits on this chip" in shown
 
@@ -104,7 +106,11 @@ def test_run(invoke):
     run = run_file.load("a.h5")
     assert facts["history"]["cost"] == run.history["cost"].tolist()
     assert facts["checksum"] == run_file.checksum(run)
+    scale = {row["quantity"]: (row["value"], row["unit"]) for row in facts["scale"]}
+    assert scale["input full scale"] == (run.experiment.chip.input.full_scale, "V")
+    assert scale["bias learning rate of layer 2"][1] == "S"
     shown = invoke("info", "a.h5").stdout
+    assert "scale of the network drn-digits on this chip" in shown
     assert ", ".join(show(float(v), "V") for v in run.physical["voltage"]) in shown
 
 

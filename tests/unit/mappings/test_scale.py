@@ -63,10 +63,18 @@ def test_kirchhoff_holds_in_both_descriptions():
 def test_rows_name_every_quantity_and_layer():
     scale = physical_scale(load("epiram"), [1568, 100], 100.0)
     rows = {name: (value, unit) for name, value, unit in scale.rows()}
-    assert len(rows) == len(scale.rows()) == 6 + 3 * 2
+    assert len(rows) == len(scale.rows()) == 5 + 3 * 2
     assert rows["conductance of 1"] == (scale.unit_conductance, "S")
     assert rows["learning rate of 1"] == (scale.learning_rate(1), "S/V²")
     assert rows["g_max of layer 2"] == (scale.window(1)[1], "S")
+
+
+@pytest.mark.parametrize(("kind", "unit"), [("current", "S"), ("rails", "S/V²")])
+def test_biases_learn_in_the_unit_of_their_kind(kind, unit):
+    chip = load({"preset": "epiram", "bias": {"kind": kind}})
+    scale = physical_scale(chip, [1568, 100], 100.0)
+    value = scale.learning_rate(1.0) if kind == "rails" else scale.unit_conductance
+    assert ("bias learning rate of 1", value, unit) in scale.rows()
 
 
 def test_wrong_sizes_are_refused():

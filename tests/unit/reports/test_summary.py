@@ -100,7 +100,7 @@ def test_scale_shows_this_runs_nudging_and_rates(make_run):
     run = make_run(chip="epiram")
     rows = {row[0]: row[1] for row in summary.scales([run]).rows}
     scale, learning = summary.scale_of(run), run.experiment.learning
-    assert rows["nudging β of this run"] == summary.number(scale.nudging(learning.nudging), "S")
+    assert rows["nudging β"] == summary.number(scale.nudging(learning.nudging), "S")
     assert rows["input full scale"].replace("\xa0", " ") == "200 mV"
 
 
