@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from neurohw.cli.output import percent, print_json, summary
+from neurohw.cli.output import print_summary, summary
 
 
 @click.command()
@@ -25,11 +25,4 @@ def evaluate(path: Path, chip: str | None, as_json: bool) -> None:
     result = summary(run, path) | trainer.evaluate(run, chip=other)
     if other is not None:
         result["chip"] = other.name
-    if as_json:
-        print_json(result)
-    else:
-        click.echo(
-            f"{path}: {result['recipe']} on {result['chip']}, {result['epochs']} epochs:"
-            f" train error {percent(result['train_error'])},"
-            f" test error {percent(result['test_error'])}"
-        )
+    print_summary(result, as_json)

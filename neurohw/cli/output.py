@@ -78,6 +78,18 @@ def summary(run: "Run", path: Path) -> dict[str, Any]:
     }
 
 
+def print_summary(result: Mapping[str, Any], as_json: bool) -> None:
+    """Print what `summary` returned as one JSON object or as one line for people."""
+    if as_json:
+        print_json(result)
+        return
+    click.echo(
+        f"{result['run']}: {result['recipe']} on {result['chip']}, {result['epochs']} epochs:"
+        f" train error {percent(result['train_error'])},"
+        f" test error {percent(result['test_error'])}"
+    )
+
+
 def _last(values: Any) -> float | None:
     return None if values is None or len(values) == 0 else float(values[-1])
 

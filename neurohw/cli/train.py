@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from neurohw.cli.output import percent, print_json, summary
+from neurohw.cli.output import print_summary, summary
 
 if TYPE_CHECKING:
     from neurohw.experiments.configuration import Experiment
@@ -71,15 +71,7 @@ def train(
         raise Interrupted(_how_to_resume(path)) from None
     finally:
         progress.close()
-    result = summary(run, path)
-    if as_json:
-        print_json(result)
-    else:
-        click.echo(
-            f"{path}: {result['recipe']} on {result['chip']}, {result['epochs']} epochs:"
-            f" train error {percent(result['train_error'])},"
-            f" test error {percent(result['test_error'])}"
-        )
+    print_summary(summary(run, path), as_json)
 
 
 def default_path(experiment: "Experiment") -> Path:
