@@ -180,7 +180,10 @@ def _print_facts(facts: Facts) -> None:
 
     scale = facts.pop("scale", [])
     recipe = facts.pop("scale_recipe", "")
-    _print_nested(facts, UNITS | units_of(Experiment))
+    experiment = facts.pop("experiment", None)
+    _print_nested(facts, UNITS if facts["kind"] == "run" else units_of(Experiment))
+    if experiment:
+        _print_nested({"experiment": experiment}, units_of(Experiment))
     if scale:
         click.echo(f"scale of the network {recipe} on this chip")
         print_table(((row["quantity"], show(row["value"], row["unit"])) for row in scale), "  ")

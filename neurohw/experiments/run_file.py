@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,13 +22,17 @@ FORMAT = "neurohw run"
 
 UNITS = {
     "conductance": "S",
+    "unit_sums": "S",
+    "input_sums": "S",
     "g_min": "S",
     "g_max": "S",
     "current": "A",
+    "pending": "A",
     "voltage": "V",
     "voltage_p90": "V",
     "difference": "V",
     "power": "W",
+    "learning_rate": "S/V²",
     "seconds_per_epoch": "s",
 }
 PER_CELL = "unit, input"
@@ -53,7 +58,8 @@ class Run:
     counters : dict of int
         `epoch` (finished epochs) and other counts.
     history : dict of (epochs,) arrays
-        `epoch`, `train_error`, `test_error` (fractions), `learning_rate`, `cost`.
+        `epoch`, `train_error` (while learning) and `test_error` (at its end) as fractions,
+        `learning_rate` of the first layer [S/V²], `cost` a sample (dimensionless).
     physical : dict of arrays
         One value a layer or array: `voltage`, `voltage_p90`, `difference` [V], `bits`,
         `power` [W], and the shares `above_write_threshold`, `saturated_low`, `saturated_high`.
@@ -205,8 +211,9 @@ def _write_array(group: h5py.Group, key: str, array: Array) -> None:
     if "/" in key or key in ("", "."):
         raise RunFileError(f"{where}: {key!r} cannot be a name in a run file")
     dataset = group.create_dataset(key, data=array)
-    if key in UNITS:
-        dataset.attrs["unit"] = _text(UNITS[key])
+    # The state has one voltage a layer: voltage_0, voltage_1, ...
+    if unit := UNITS.get(re.sub(r"_\d+$", "", key)):
+        dataset.attrs["unit"] = _text(unit)
     if group.name.startswith("/arrays/") and array.ndim == 2:
         dataset.attrs["axes"] = _text(PER_CELL)
 

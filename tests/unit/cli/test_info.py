@@ -112,6 +112,8 @@ def test_run(invoke):
     shown = invoke("info", "a.h5").stdout
     assert "scale of the network drn-digits on this chip" in shown
     assert ", ".join(show(float(v), "V") for v in run.physical["voltage"]) in shown
+    assert ", ".join(show(float(v), "S/V²") for v in run.history["learning_rate"]) in shown
+    assert "learning_rate        0.02, 0.02" in shown
 
 
 def test_unknown_name_suggests_the_nearest(invoke):

@@ -148,13 +148,18 @@ def test_equal_runs_give_equal_bytes(tmp_path: Path) -> None:
 
 
 def test_file_says_units_and_orientation_and_is_contiguous(tmp_path: Path) -> None:
-    save(tmp_path / "a.h5", make_run())
+    run = make_run()
+    run.state["voltage_1"] = np.zeros((4, 3))
+    run.history["learning_rate"] = np.ones(2)
+    save(tmp_path / "a.h5", run)
     with h5py.File(tmp_path / "a.h5") as file:
         conductance = file["arrays/0/conductance"]
         assert conductance.attrs["unit"] == b"S"
         assert conductance.attrs["axes"] == b"unit, input"
         assert conductance.chunks is None
         assert file["physical/voltage"].attrs["unit"] == b"V"
+        assert file["state/voltage_1"].attrs["unit"] == b"V"
+        assert file["history/learning_rate"].attrs["unit"].decode() == "S/V²"
 
 
 def test_large_array_adds_little_to_its_bytes(tmp_path: Path) -> None:
