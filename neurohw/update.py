@@ -14,6 +14,8 @@ Array = NDArray[np.floating]
 class Update:
     """Wanted change of the conductances of one array, learning rate included [S].
 
+    For bias currents, read amperes for siemens.
+
     Written for cell (input i, unit j), each event one after the other:
 
         ΔW_ij = Σ_rank presynaptic_i · postsynaptic_j + row_i + column_j − decay_j · W_ij

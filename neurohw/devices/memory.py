@@ -27,7 +27,8 @@ class MemoryDevice(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     Parameters
     ----------
     law : {"ideal", "exponential"}
-        ``ideal`` takes any change exactly, within the limits. ``exponential``: G rises along
+        ``ideal`` takes any change exactly, within the limits; pulses, nonlinearity, noise and
+        spread do not apply to it. ``exponential``: G rises along
         ``(1 - exp(-p/A)) / (1 - exp(-1/A))``, p the share of `pulses_up`, A set by the label, and
         falls along the same form with the label of the other direction.
     g_min, g_max : float [S]
@@ -35,7 +36,8 @@ class MemoryDevice(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     pulses_up, pulses_down : int
         Pulses from one limit to the other.
     nonlinearity_up, nonlinearity_down : float
-        NeuroSim labels, -9 to 9; 0 is linear. A negative label falls steeply from the top.
+        NeuroSim labels, -9 to 9; 0 is linear. `nonlinearity_down` below 0 falls steeply from the
+        top, above 0 it retraces a rise.
     whole_pulses : bool
         Pulse counts are rounded stochastically to whole numbers; otherwise the same law takes
         fractions of a pulse.

@@ -21,9 +21,9 @@ def measure(machine: Machine, dataset: Dataset) -> dict[str, Array]:
         voltage, mean |v| of a layer's nodes in the free phase, and voltage_p90, its 90th
         percentile [V]; difference, mean |v_a − v_b| of the phases that are compared [V]; bits,
         of a converter over ± the largest voltage of any phase, whose step is that difference;
-        power, dissipated in the array below the layer [W]; above_write_threshold, share of its
-        cells and samples whose voltage drop could write; saturated_low and saturated_high, share
-        of its cells at a limit.
+        power, dissipated in the free phase in the array below the layer [W];
+        above_write_threshold, share of its cells and samples whose voltage drop could write;
+        saturated_low and saturated_high, share of its cells at a limit.
     """
     images = dataset.train_images[:_SAMPLES]
     inputs = machine.encode(images)

@@ -86,7 +86,7 @@ def encode(images: Array, full_scale: float, dtype: str = "float32") -> Array:
 
 
 def initial_conductances(uniform: Array, inputs: int) -> Array:
-    """Map uniform draws in (0, 1) to the published start: U(−1/√n, 1/√n) clipped at 0.
+    """Map uniform draws in (0, 1] to the published start: U(−1/√n, 1/√n) clipped at 0.
 
     Dimensionless; half of the conductances are exactly 0.
     """
