@@ -80,13 +80,7 @@ class Machine:
 
 
 def build(experiment: Experiment, dataset: Dataset) -> Machine:
-    """Fabricate the chip of an experiment and put its network on it.
-
-    Raises
-    ------
-    InvalidValueError
-        The negative nudging leaves the nudged network without a minimum.
-    """
+    """Fabricate the chip of an experiment and put its network on it."""
     settings, training = experiment.network, experiment.training
     network = deep_resistive_network(
         dataset.train_images.shape[1], settings.hidden, dataset.classes, training.precision
@@ -110,7 +104,6 @@ def build(experiment: Experiment, dataset: Dataset) -> Machine:
         tolerance=experiment.relaxation.tolerance,
         seed=training.seed,
     )
-    rule.check_stability()
     return Machine(experiment=experiment, network=network, chip=chip, engine=engine, rule=rule)
 
 

@@ -83,6 +83,8 @@ def train(
     ------
     RunFileError
         `out` exists and is not to be resumed, cannot be written, or holds another experiment.
+    InvalidValueError
+        Negative nudging leaves the nudged network without a minimum, at the start of an epoch.
     NumericalError
         NaN or infinity in a state; names epoch, mini-batch, layer and unit.
     KeyboardInterrupt
@@ -152,6 +154,7 @@ class _Training:
         self.path = path
         self.report = progress
         self.machine = build(experiment, dataset)
+        self.machine.rule.check_stability()
         self.steps = len(dataset.train_images) // experiment.training.batch
         self.targets = self.machine.targets(dataset.train_labels)
         self.epoch = self.step = self.errors = 0

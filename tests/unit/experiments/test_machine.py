@@ -82,9 +82,9 @@ def test_too_much_negative_nudging_names_the_bound_that_it_broke(small):
     schur = outputs - arrays[1] @ np.linalg.inv(hidden) @ arrays[1].T
     bound = np.linalg.eigvalsh(schur)[0] / machine.chip.scale.unit_conductance
     for variant in ("negative", "centered", "random_sign"):
-        built(variant, float(bound * 0.999))
+        built(variant, float(bound * 0.999)).rule.check_stability()
         with pytest.raises(InvalidValueError, match=r"learning\.nudging") as refusal:
-            built(variant, float(bound * 1.001))
+            built(variant, float(bound * 1.001)).rule.check_stability()
         assert f"below {bound:.4g}" in str(refusal.value)
         assert "\n" not in str(refusal.value)
 
