@@ -193,8 +193,6 @@ class BiasCurrents:
     Its update has one input line that carries 1: presynaptic (event, 1, 1).
     """
 
-    word_lines = (1.0,)
-
     def __init__(self, units: int, dtype: str) -> None:
         self.values = np.zeros(units, dtype)
         self._none = np.zeros(units, dtype)

@@ -10,9 +10,7 @@ from neurohw.errors import InvalidValueError
 
 Siemens = Annotated[float, msgspec.Meta(extra={"unit": "S"})]
 Volts = Annotated[float, msgspec.Meta(extra={"unit": "V"})]
-Amperes = Annotated[float, msgspec.Meta(extra={"unit": "A"})]
 Seconds = Annotated[float, msgspec.Meta(extra={"unit": "s"})]
-Ohms = Annotated[float, msgspec.Meta(extra={"unit": "Ohm"})]
 Fraction = Annotated[float, msgspec.Meta(extra={"unit": "%"})]
 Number = Annotated[float, msgspec.Meta(extra={"unit": ""})]
 

@@ -100,7 +100,7 @@ def fabricate(
         low = np.maximum(g_min * (1 + device.range_spread * normal("g_min")), 0.0)
         high = g_max * (1 + device.range_spread * normal("g_max"))
         high = np.maximum(high, low + 0.01 * (g_max - g_min))
-    if device.nonlinearity_spread > 0:
+    if device.nonlinearity_spread > 0 and not ideal:
         spread = device.nonlinearity_spread
         labels[0] = labels[0] + spread * normal("nonlinearity_up")
         labels[1] = labels[1] + spread * normal("nonlinearity_down")
