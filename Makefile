@@ -29,7 +29,8 @@ test: lint ngspice
 	$(BIN)/python -m pytest --cov --cov-report=term
 
 lint: $(VENV)/installed-dev
-	$(BIN)/ruff check neurohw tests
+	$(BIN)/ruff check neurohw tests datasets
+	$(BIN)/ruff format --check neurohw tests datasets
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
