@@ -87,9 +87,9 @@ def fabricate(
     """
     g_min, g_max = device.g_min * width, device.g_max * width
     ideal = device.law == "ideal"
-    cells = np.arange(units * inputs).reshape(units, inputs)
 
     def normal(purpose: str) -> Array:
+        cells = np.arange(units * inputs).reshape(units, inputs)
         return randomness.normals(
             randomness.key(randomness.stream(seed, purpose, array)), cells
         ).astype(np.float64)
