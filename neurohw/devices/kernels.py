@@ -15,7 +15,7 @@ import os
 from typing import Any
 
 # Threads that wait must not spin for long: on a busy machine they would stop the ones that work.
-os.environ.setdefault("GOMP_SPINCOUNT", "20000")
+os.environ.setdefault("GOMP_SPINCOUNT", "3000")
 
 import numpy as np
 from numba import njit, prange
@@ -31,7 +31,7 @@ CHUNK = 32
 # Where fewer than one cell in this many takes a pulse, cells are programmed one by one.
 FEW = 24
 # Below this many cells waking a second thread costs more than it saves.
-SMALL = 1 << 15
+SMALL = 1 << 18
 
 f32 = np.float32
 u32 = np.uint32

@@ -252,9 +252,9 @@ def test_serial_and_parallel_passes_give_the_same_bits(monkeypatch, name, shape,
 
 @pytest.mark.skipif(numba.config.NUMBA_NUM_THREADS < 2, reason="needs two threads")
 @pytest.mark.parametrize("name", ["ideal", "spread"])
-def test_one_and_two_threads_give_the_same_bits(name):
+def test_one_and_two_threads_give_the_same_bits(monkeypatch, name):
     shape = (129, 300)
-    assert np.prod(shape) > kernels.SMALL
+    monkeypatch.setattr(kernels, "SMALL", 0)
     results, before = [], numba.get_num_threads()
     try:
         for threads in (1, 2):

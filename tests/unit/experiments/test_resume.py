@@ -174,8 +174,8 @@ class Trainings:
 @pytest.mark.parametrize(
     ("chip", "settings"),
     [
-        ("ideal", ("network.hidden=[300]",)),
-        ("epiram", ("network.hidden=[300]", "chip.device.range_spread=5 %")),
+        ("ideal", ("network.hidden=[2100]",)),
+        ("epiram", ("network.hidden=[2100]", "chip.device.range_spread=5 %")),
     ],
 )
 def test_killed_twice_on_one_and_two_threads(tmp_path, chip, settings):
@@ -188,7 +188,7 @@ def test_killed_twice_on_one_and_two_threads(tmp_path, chip, settings):
         counters = run_file.load(tmp_path / "a.h5").counters
         assert 0 < counters["epoch"] * 50 + counters["step"] < 20 * 50
     killed = trainings.finish("a.h5", threads=1)
-    assert killed.arrays[0]["conductance"].size > 2**15
+    assert killed.arrays[0]["conductance"].size > 2**18
     assert_bitwise(killed, trainings.finish("b.h5", threads=2))
     assert sorted(os.listdir(tmp_path)) == ["a.h5", "b.h5"]
 
