@@ -27,7 +27,7 @@ FAST = {"reassoc", "contract", "nsz", "arcp"}
 # Half of the widest usual array: short tiles cost bookkeeping, long ones leave the L1 cache.
 TILE = 784
 IDEAL_TILE = 2 * TILE
-CHUNK = 32
+CHUNK = 16
 # Where fewer than one cell in this many takes a pulse, cells are programmed one by one.
 FEW = 24
 # Below this many cells waking a second thread costs more than it saves.
