@@ -24,6 +24,7 @@ from neurohw.engines.equilibrium import Equilibrium
 from neurohw.errors import (
     ConvergenceError,
     DataError,
+    InvalidValueError,
     NumericalError,
     RunFileError,
     UnsupportedError,
@@ -95,6 +96,8 @@ def train(
     dataset = dataset_of(experiment)
     if checkpoint is not None:
         _require_same_data(checkpoint, dataset, str(path))
+        if checkpoint.physical:
+            return checkpoint
     with _computing(), _interrupts() as interrupted:
         training = _Training(experiment, dataset, path, progress)
         if checkpoint is not None:
@@ -173,7 +176,8 @@ class _Training:
         """Train to the end of the epoch, evaluate, and write a checkpoint."""
         machine, training = self.machine, self.experiment.training
         if self.step == 0:
-            machine.rule.check_stability()
+            with _located(f"epoch {self.epoch + 1}"):
+                machine.rule.check_stability()
         rates, bias_rates = machine.learning_rates(self.epoch)
         shown = time.perf_counter()
         started = shown - self.seconds_before
@@ -206,12 +210,13 @@ class _Training:
         self.epoch, self.step, self.errors = self.epoch + 1, 0, 0
         self.cost = self.seconds_before = 0.0
         self.order, self.following = self.following, self._order(self.epoch + 1)
-        if self.epoch < training.epochs:
-            self.save()
+        self.save()
 
     def finish(self) -> Run:
         """Measure what the trained network asks of its chip, and write the final run file."""
-        self.physical = physics.measure(self.machine, self.dataset)
+        with _located("after the last epoch"):
+            self.machine.rule.check_stability()
+            self.physical = physics.measure(self.machine, self.dataset)
         return self.save()
 
     def save(self) -> Run:
@@ -408,12 +413,12 @@ def _located(where: str) -> Iterator[None]:
     """Say in the errors of a relaxation where the training stood."""
     try:
         yield
-    except (ConvergenceError, NumericalError) as error:
+    except (ConvergenceError, InvalidValueError, NumericalError) as error:
         raise type(error)(f"{where}: {error}") from None
 
 
 def _versions() -> dict[str, str]:
-    packages = ("neurohw", "numpy", "numba", "scipy", "h5py")
+    packages = ("neurohw", "numpy", "numba", "h5py")
     return {"python": platform.python_version()} | {
         name: metadata.version(name) for name in packages
     }

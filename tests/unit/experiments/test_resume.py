@@ -65,7 +65,7 @@ def test_every_checkpoint_leads_to_the_same_end(experiment, tmp_path, monkeypatc
         patch.setattr(run_file, "save", save_and_copy)
         assert_bitwise(trainer.train(experiment, out=out), reference)
     steps = 40 // experiment.training.batch
-    assert len(copies) == 2 * steps + 2
+    assert len(copies) == 2 * steps + 3
     for copy in copies:
         assert_bitwise(trainer.train(experiment, out=copy, resume=True), reference)
         assert_bitwise(run_file.load(copy), reference)
