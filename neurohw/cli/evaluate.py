@@ -10,7 +10,12 @@ from neurohw.cli.output import print_summary, summary
 @click.command()
 @click.argument("path", type=click.Path(path_type=Path), metavar="RUN.h5")
 @click.option("--chip", metavar="NAME|FILE", help="Chip to run on.  [default: the run's]")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.option(
+    "--json",
+    "as_json",
+    is_flag=True,
+    help="Print one JSON object; its train_error is that after training.",
+)
 def evaluate(path: Path, chip: str | None, as_json: bool) -> None:
     """Measure the errors of a trained network on the training and the test images.
 

@@ -40,7 +40,12 @@ class Interrupted(click.ClickException):
     help="Run file to write.  [default: runs/RECIPE-CHIP-seedS.h5]",
 )
 @click.option("--resume", is_flag=True, help="Continue the run in RUN.h5, bit for bit.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.option(
+    "--json",
+    "as_json",
+    is_flag=True,
+    help="Print one JSON object; its train_error was met during the last epoch.",
+)
 def train(
     config: Path | None,
     recipe: str | None,
