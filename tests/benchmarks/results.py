@@ -112,12 +112,12 @@ def devices(chips: tuple[str, ...] = ("ideal", *DEVICES)) -> None:
             train(f"chosen-{chip}-seed{seed}", "drn-xs", chip=chip, seed=seed, settings=chosen)
 
 
-def ablations() -> None:
-    """Take one property away at a time, at the chosen setting, for three epochs."""
-    for chip in DEVICES:
+def ablations(chips: tuple[str, ...] = DEVICES) -> None:
+    """Take one property away at a time, at the published setting, for three epochs."""
+    for chip in chips:
         for label, options in ABLATIONS.items():
             name = f"ablation-{chip}-{label.replace(' ', '-')}"
-            train(name, "drn-xs", chip=chip, seed=0, epochs=3, settings=[*search(chip), *options])
+            train(name, "drn-xs", chip=chip, seed=0, epochs=3, settings=options)
 
 
 def tables() -> None:
@@ -202,8 +202,8 @@ if __name__ == "__main__":
                 train(f"drn-{depth}-seed0", f"drn-{depth}", seed=0, epochs=int(epochs or 15))
             case "devices", _, chip:
                 devices((chip,) if chip else ("ideal", *DEVICES))
-            case "ablations", _, _:
-                ablations()
+            case "ablations", _, chip:
+                ablations((chip,) if chip else DEVICES)
             case "tables", _, _:
                 tables()
             case "figure", _, path:
