@@ -120,15 +120,19 @@ def ablations(chips: tuple[str, ...] = DEVICES) -> None:
             train(name, "drn-xs", chip=chip, seed=0, epochs=3, settings=options)
 
 
+def finished(run: Run) -> bool:
+    """Return whether a run has had all its epochs."""
+    return run.counters["epoch"] == run.experiment.training.epochs
+
+
 def tables() -> None:
     """Print the tables of RESULTS.md from the run files that are there."""
 
     def errors(names: list[str]) -> str:
         runs = [run_file.load(FOLDER / f"{n}.h5") for n in names if (FOLDER / f"{n}.h5").exists()]
-        finished = [r for r in runs if r.counters["epoch"] == r.experiment.training.epochs]
-        if not finished:
+        values = [100 * float(r.history["test_error"][-1]) for r in runs if finished(r)]
+        if not values:
             return "–"
-        values = [100 * float(r.history["test_error"][-1]) for r in finished]
         spread = f" ± {np.std(values, ddof=1):.2f}" if len(values) > 1 else ""
         return f"{np.mean(values):.2f}{spread} ({len(values)})"
 
@@ -172,9 +176,9 @@ def figure(path: Path) -> None:
         for place, chip in enumerate(chips):
             for seed in SEEDS:
                 found = FOLDER / f"{kind}-{chip}-seed{seed}.h5"
-                if found.exists():
-                    error = run_file.load(found).history["test_error"][-1]
-                    points.append((place + shift, 100 * float(error)))
+                run = run_file.load(found) if found.exists() else None
+                if run is not None and finished(run):
+                    points.append((place + shift, 100 * float(run.history["test_error"][-1])))
         axes.plot(*zip(*points, strict=True), "o", color=color, label=f"{kind} setting", alpha=0.8)
     axes.set_xticks(range(len(chips)), chips, rotation=30, ha="right")
     axes.set_yscale("log")
