@@ -13,7 +13,7 @@ from neurohw.engines.equilibrium import SeenArray, Source
 from neurohw.mappings.chip_specification import ChipSpecification
 from neurohw.mappings.scale import physical_scale
 from neurohw.networks.resistive import ResistiveNetwork, initial_conductances
-from neurohw.update import Update
+from neurohw.update import Update, pairs
 
 Array = NDArray[np.floating]
 
@@ -31,22 +31,31 @@ class CrossbarArray:
     cells : Cells
     driven : bool
         Whether the inputs are driven by sources, so that no one asks for their line sums.
+    paired : bool
+        Whether inputs are pairs of word lines that carry opposite voltages. Voltages given to the
+        array, and presynaptic signals, are then those of the first half of its inputs.
     """
 
-    def __init__(self, conductance: Array, cells: Cells, *, driven: bool) -> None:
+    def __init__(
+        self, conductance: Array, cells: Cells, *, driven: bool, paired: bool = False
+    ) -> None:
         self.cells = cells
         self.driven = driven
+        self.paired = paired
         self._conductance = conductance
         self.pulses = np.zeros(conductance.shape if cells.whole else (0, 0), np.uint32)
         dtype = conductance.dtype.type
         self._no_rows = np.zeros((1, 0), dtype)
-        self._no_next = np.zeros((4, conductance.shape[1]), dtype)
+        self._no_next = np.zeros((4, conductance.shape[1] // (1 + paired)), dtype)
         self._unit_sums = conductance.sum(axis=1)
         self._input_sums = None if driven else self._sum_over_units()
 
     def read(self, voltages: Array) -> Array:
         """Return the unit lines' currents, held at 0 V, for (batch, inputs) voltages [A]."""
-        return np.asarray(voltages @ self._conductance.T)
+        g = self._conductance
+        if self.paired:
+            g = g[:, : g.shape[1] // 2] - g[:, g.shape[1] // 2 :]
+        return np.asarray(voltages @ g.T)
 
     def read_transposed(self, voltages: Array) -> Array:
         """Return the input lines' currents, held at 0 V, for (batch, units) voltages [A]."""
@@ -84,11 +93,14 @@ class CrossbarArray:
         """
         g, cells = self._conductance, self.cells
         dtype = g.dtype.type
+        x = _multiple_of_4(update.presynaptic, 1)
         y = self._no_next if next_input is None else _multiple_of_4(next_input, 0)
+        if self.paired and not (cells.ideal and _is_simple(update) and x.shape[1] == len(y) == 4):
+            x, y = pairs(x), pairs(y)
         projection = np.empty((len(y), len(g)), dtype)
         sums = np.empty(len(g), dtype)
         lines = (
-            _multiple_of_4(update.presynaptic, 1),
+            x,
             _multiple_of_4(update.postsynaptic, 1),
             self._lines(update.row, update),
             self._column(update),
@@ -302,7 +314,8 @@ class Chip:
             self.specification.device, *wanted.shape, width=width, seed=seed, array=number
         )
         written = first_write(cells, wanted).astype(dtype)
-        return CrossbarArray(written, cells, driven=layer == 0 or number != layer)
+        inputs = number == 0
+        return CrossbarArray(written, cells, driven=inputs or number != layer, paired=inputs)
 
     def write(self, conductances: Sequence[Array], currents: Sequence[Array]) -> None:
         """Program a trained network into the fresh arrays.
@@ -323,6 +336,11 @@ class Chip:
     def sources(self, event: int) -> Sequence[Source]:
         """Return what the biases add at the nodes of each layer."""
         return [bias.source(event) for bias in self.biases] or self._none
+
+
+def _is_simple(update: Update) -> bool:
+    """Whether an update is one event without row and decay, as that of driven arrays is."""
+    return len(update.presynaptic) == 1 and update.row is None and update.decay is None
 
 
 def _multiple_of_4(array: Array, axis: int) -> Array:

@@ -20,6 +20,9 @@ class Update:
 
         ΔW_ij = Σ_rank presynaptic_i · postsynaptic_j + row_i + column_j − decay_j · W_ij
 
+    Where inputs are word lines in pairs that carry opposite voltages, `presynaptic` covers the
+    first half of them only, and the others have its opposite.
+
     The device law acts once an event: one for an update aggregated over the mini-batch, one a
     sample for on-line learning, two where the hardware increments in one phase and decrements in
     the other. On a nonlinear device those end in different states.
@@ -32,6 +35,8 @@ class Update:
     row : (event, inputs) array, optional [S]
     column : (event, units) array, optional [S]
     decay : (event, units) array, optional [1]
+    paired : bool
+        Whether inputs come in such pairs.
     """
 
     presynaptic: Array
@@ -39,6 +44,7 @@ class Update:
     row: Array | None = None
     column: Array | None = None
     decay: Array | None = None
+    paired: bool = False
 
     def __post_init__(self) -> None:
         if self.presynaptic.shape[:2] != self.postsynaptic.shape[:2]:
@@ -49,7 +55,8 @@ class Update:
 
     def dense(self, conductance: Array, event: int) -> Array:
         """Return the wanted change of every cell, shape (units, inputs) [S]: for the oracle."""
-        change: Array = self.postsynaptic[event].T @ self.presynaptic[event]
+        inputs = self.presynaptic[event]
+        change: Array = self.postsynaptic[event].T @ (pairs(inputs) if self.paired else inputs)
         if self.row is not None:
             change = change + self.row[event][None, :]
         if self.column is not None:
@@ -57,3 +64,8 @@ class Update:
         if self.decay is not None:
             change = change - self.decay[event][:, None] * conductance
         return change
+
+
+def pairs(lines: Array) -> Array:
+    """Return what paired word lines carry: (…, n) values followed by their opposites, (…, 2 n)."""
+    return np.concatenate((lines, -lines), axis=-1)

@@ -8,6 +8,7 @@ import pytest
 from neurohw import engines
 from neurohw.engines.equilibrium import Equilibrium, SeenArray, Source
 from neurohw.networks.resistive import ResistiveNetwork, deep_resistive_network, encode
+from neurohw.update import pairs
 
 SIEMENS, VOLTS = 10e-6, 0.2
 
@@ -75,7 +76,7 @@ def make_problem():
             network=network,
             conductances=conductances,
             sources=sources,
-            inputs=encode(rng.uniform(size=(batch, pixels)), VOLTS, dtype),
+            inputs=pairs(encode(rng.uniform(size=(batch, pixels)), VOLTS, dtype)),
             target=(VOLTS * rng.normal(size=(batch, outputs))).astype(dtype),
         )
 

@@ -320,6 +320,42 @@ def _ideal_last_ranks(g0, g1, w0, w1, x, a0, a1, c0, c1, y, start, stop, low, hi
 
 
 @njit(fastmath=FAST)
+def _ideal_mirrored(g0, g1, h0, h1, x, a0, a1, c0, c1, y, start, stop, low, high):
+    """As `_ideal_last_ranks` where inputs come in pairs of opposite voltage, h after g."""
+    p0, p1, p2, p3 = a0[0], a0[1], a0[2], a0[3]
+    q0, q1, q2, q3 = a1[0], a1[1], a1[2], a1[3]
+    x0, x1, x2, x3 = x[0, start:stop], x[1, start:stop], x[2, start:stop], x[3, start:stop]
+    y0, y1, y2, y3 = y[0, start:stop], y[1, start:stop], y[2, start:stop], y[3, start:stop]
+    zero = g0[0] * f32(0)
+    s, s0, s1, s2, s3 = zero, zero, zero, zero, zero
+    t, t0, t1, t2, t3 = zero, zero, zero, zero, zero
+    for i in range(stop - start):
+        p = p0 * x0[i] + p1 * x1[i] + p2 * x2[i] + p3 * x3[i]
+        q = q0 * x0[i] + q1 * x1[i] + q2 * x2[i] + q3 * x3[i]
+        u = min(max(g0[i] + (c0 + p), low), high)
+        v = min(max(h0[i] + (c0 - p), low), high)
+        g0[i] = u
+        h0[i] = v
+        s += u + v
+        u -= v
+        s0 += u * y0[i]
+        s1 += u * y1[i]
+        s2 += u * y2[i]
+        s3 += u * y3[i]
+        u = min(max(g1[i] + (c1 + q), low), high)
+        v = min(max(h1[i] + (c1 - q), low), high)
+        g1[i] = u
+        h1[i] = v
+        t += u + v
+        u -= v
+        t0 += u * y0[i]
+        t1 += u * y1[i]
+        t2 += u * y2[i]
+        t3 += u * y3[i]
+    return s, s0, s1, s2, s3, t, t0, t1, t2, t3
+
+
+@njit(fastmath=FAST)
 def _project(g0, g1, y, start, stop):
     """Sum two units' tiles and project four samples through them."""
     y0, y1, y2, y3 = y[0, start:stop], y[1, start:stop], y[2, start:stop], y[3, start:stop]
@@ -380,6 +416,18 @@ def _ideal_pair(pair, g, nothing, lines, limits, coming):
     for b in range(y.shape[0]):
         projection[b, j0] = 0
         projection[b, j1] = 0
+    lines_given = x.shape[2]
+    if lines_given < inputs:
+        c0, c1 = column[0, j0], column[0, j1]
+        a0, a1 = a[0, :, j0], a[0, :, j1]
+        for start in range(0, lines_given, TILE):
+            stop = min(start + TILE, lines_given)
+            u0, u1 = g0[start:stop], g1[start:stop]
+            v0 = g0[lines_given + start : lines_given + stop]
+            v1 = g1[lines_given + start : lines_given + stop]
+            s = _ideal_mirrored(u0, u1, v0, v1, x[0], a0, a1, c0, c1, y, start, stop, low, high)
+            _store(sums, projection, 0, j0, j1, s)
+        return
     for start in range(0, inputs, IDEAL_TILE):
         stop = min(start + IDEAL_TILE, inputs)
         h0, h1 = g0[start:stop], g1[start:stop]
@@ -569,6 +617,9 @@ def program_ideal(g: Array, lines: Any, limits: Any, coming: Any) -> None:
         low, high [S].
     coming : tuple
         y (next batch, inputs) [V]; results projection (next batch, units) [A], sums (units,) [S].
+
+    x and y may cover the first half of the inputs only; the others then carry the opposite. Such
+    an update has one event, ranks and next batch of 4, and neither row nor decay.
     """
     (_program_ideal_one if g.size < SMALL else _program_ideal_all)(g, lines, limits, coming)
 

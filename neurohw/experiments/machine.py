@@ -36,7 +36,7 @@ class Machine:
         return self.chip.specification.input.full_scale
 
     def encode(self, images: Array) -> Array:
-        """Return the word-line voltages of images, (n, inputs) [V]."""
+        """Return the voltages of the first word line of each pair, (n, pixels) [V]."""
         return encode(images, self.full_scale, self.experiment.training.precision)
 
     def targets(self, labels: NDArray[np.integer]) -> Array:

@@ -6,6 +6,7 @@ from numpy.typing import NDArray
 from neurohw.datasets import Dataset
 from neurohw.experiments.machine import Machine
 from neurohw.networks.resistive import dissipation
+from neurohw.update import pairs
 
 Array = NDArray[np.floating]
 
@@ -38,7 +39,7 @@ def measure(machine: Machine, dataset: Dataset) -> dict[str, Array]:
         for key, value in values.items():
             rows.setdefault(key, []).append(value)
 
-    below = inputs
+    below = pairs(inputs)
     for k, array in enumerate(arrays):
         voltage = contrast.free.state[k]
         size = np.abs(voltage)

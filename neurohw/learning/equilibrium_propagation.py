@@ -173,6 +173,7 @@ class EquilibriumPropagation:
         ----------
         contrast : Contrast
         inputs : (batch, inputs) array [V]
+            As `CrossbarArray.read` of the first array takes them.
         rates : sequence of float [S/V²]
             One an array.
         bias_rates : sequence of float
@@ -203,6 +204,7 @@ class EquilibriumPropagation:
                 postsynaptic=post[k][None],
                 row=rows[k - 1][None] if k else None,
                 column=columns[k][None],
+                paired=self.chip.arrays[k].paired,
             )
             for k in range(last + 1)
         ]

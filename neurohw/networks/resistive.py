@@ -31,7 +31,7 @@ class ResistiveNetwork:
     Parameters
     ----------
     inputs : int
-        Driven word lines of the first array: twice the pixels.
+        Driven word lines of the first array: two a pixel, which carry opposite voltages.
     layers : tuple of int
         Free layers in order, hidden ones and the outputs.
     low, high : tuple of (units,) arrays [V]
@@ -52,7 +52,7 @@ class ResistiveNetwork:
 def deep_resistive_network(
     pixels: int, hidden: Sequence[int], classes: int, dtype: str = "float64"
 ) -> ResistiveNetwork:
-    """Return the published architecture: inputs ±x, diodes on the hidden nodes, linear outputs.
+    """Return the published architecture: inputs ±x, diodes on hidden nodes, linear outputs.
 
     The first half of a hidden layer is held at or above 0 V, the second half at or below.
 
@@ -77,12 +77,11 @@ def deep_resistive_network(
 
 
 def encode(images: Array, full_scale: float, dtype: str = "float32") -> Array:
-    """Return the word-line voltages of images in [0, 1]: V·[x, −x], shape (n, 2 pixels) [V]."""
-    pixels = images.shape[1]
-    voltages = np.empty((len(images), 2 * pixels), dtype)
-    np.multiply(images, full_scale, out=voltages[:, :pixels])
-    np.negative(voltages[:, :pixels], out=voltages[:, pixels:])
-    return voltages
+    """Return the voltages of the first word line of each pair, V·x, shape (n, pixels) [V].
+
+    images are in [0, 1]; the second line of a pair carries the opposite voltage.
+    """
+    return np.multiply(images, full_scale, dtype=dtype)
 
 
 def initial_conductances(uniform: Array, inputs: int) -> Array:

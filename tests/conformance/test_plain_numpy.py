@@ -11,6 +11,7 @@ from neurohw import randomness
 from neurohw.experiments import configuration
 from neurohw.experiments.machine import build, dataset_of
 from neurohw.experiments.trainer import train
+from neurohw.update import pairs
 
 PATH = Path(__file__).parents[1] / "benchmarks" / "plain_numpy.py"
 BATCH, STEPS = 4, 25
@@ -40,7 +41,7 @@ def test_conductances_after_an_epoch(plain_numpy, precision, tolerance):
         rates=experiment.learning_rates,
         bias_rates=experiment.bias_learning_rates,
     )
-    inputs = machine.encode(dataset.train_images) / scale.unit_voltage
+    inputs = pairs(machine.encode(dataset.train_images)) / scale.unit_voltage
     targets = machine.targets(dataset.train_labels) / scale.unit_voltage
     order = randomness.permutation(experiment.training.seed, "shuffle", 0, BATCH * STEPS)
     for batch in order.reshape(STEPS, BATCH):

@@ -1,5 +1,7 @@
 """The compiled pass over an array does what the readable law says, cell by cell."""
 
+from dataclasses import replace
+
 import msgspec
 import numba
 import numpy as np
@@ -11,7 +13,7 @@ from neurohw.chip import CrossbarArray
 from neurohw.devices import kernels, laws
 from neurohw.devices.laws import fabricate, first_write
 from neurohw.devices.memory import load
-from neurohw.update import Update
+from neurohw.update import Update, pairs
 
 SPREAD = {"nonlinearity_spread": 0.2, "range_spread": 0.1}
 DEVICES = {
@@ -36,13 +38,15 @@ def span(device):
     return 10e-6 if np.isinf(device.g_max) else device.g_max - device.g_min
 
 
-def make_array(device, shape, dtype, rng, *, driven=False):
+def make_array(device, shape, dtype, rng, *, driven=False, paired=False):
     cells = fabricate(device, *shape, width=1.0, seed=11, array=3)
     wanted = device.g_min + span(device) * rng.uniform(-0.1, 1.1, shape)
-    return CrossbarArray(first_write(cells, wanted).astype(dtype), cells, driven=driven)
+    return CrossbarArray(
+        first_write(cells, wanted).astype(dtype), cells, driven=driven, paired=paired
+    )
 
 
-def make_update(device, shape, dtype, rng, *, events, rank, parts, share=0.1):
+def make_update(device, shape, dtype, rng, *, events, rank, parts, share=0.1, paired=False):
     """Return an update of a share of the range: several pulses a cell, or a few in the array."""
     units, inputs = shape
     size = share * span(device)
@@ -51,7 +55,7 @@ def make_update(device, shape, dtype, rng, *, events, rank, parts, share=0.1):
         return rng.normal(size=shape)
 
     pieces = {
-        "presynaptic": normal(events, rank, inputs) / np.sqrt(rank),
+        "presynaptic": normal(events, rank, inputs // (1 + paired)) / np.sqrt(rank),
         "postsynaptic": size * normal(events, rank, units) ** 3,
     }
     if "row" in parts:
@@ -60,14 +64,17 @@ def make_update(device, shape, dtype, rng, *, events, rank, parts, share=0.1):
         pieces["column"] = size * normal(events, units)
     if "decay" in parts:
         pieces["decay"] = share * rng.uniform(-2, 2, (events, units))
-    return Update(**{name: lines.astype(dtype) for name, lines in pieces.items()})
+    lines = {name: piece.astype(dtype) for name, piece in pieces.items()}
+    return Update(**lines, paired=paired)
 
 
 def exact(update, event):
     """Return one event of an update in float64."""
-    parts = (getattr(update, name) for name in Update.__dataclass_fields__)
-    lines = (None if part is None else part[event : event + 1].astype(float) for part in parts)
-    return Update(**dict(zip(Update.__dataclass_fields__, lines, strict=True)))
+    names = ("presynaptic", "postsynaptic", "row", "column", "decay")
+    lines = {name: getattr(update, name) for name in names}
+    return replace(
+        update, **{n: v[event : event + 1].astype(float) for n, v in lines.items() if v is not None}
+    )
 
 
 def oracle(cells, conductance, update, first_event, margin):
@@ -97,22 +104,28 @@ def check_sums(array, projection, next_input, dtype):
         assert seen.input_sums is None
     else:
         assert_allclose(seen.input_sums, g.sum(axis=0), rtol=share, atol=share * g.max())
-    scale = np.abs(next_input).astype(float) @ g.T
+    inputs = pairs(next_input.astype(float)) if array.paired else next_input.astype(float)
+    scale = np.abs(inputs) @ g.T
     assert projection.shape == scale.shape
     assert projection.dtype == dtype
-    assert np.all(np.abs(projection - next_input.astype(float) @ g.T) <= share * scale)
+    assert np.all(np.abs(projection - inputs @ g.T) <= share * scale)
     assert_allclose(array.read(next_input), projection, rtol=0, atol=share * scale.max())
 
 
-def check_ideal(device, shape, dtype, seed, **options):
+def next_voltages(array, rng, dtype, batch=None):
+    lines = array.values().shape[1] // (1 + array.paired)
+    return rng.normal(size=(batch or int(rng.integers(1, 10)), lines)).astype(dtype)
+
+
+def check_ideal(device, shape, dtype, seed, paired=False, batch=None, **options):
     rng = np.random.default_rng(seed)
-    array = make_array(device, shape, dtype, rng, driven=bool(seed % 2))
-    update = make_update(device, shape, dtype, rng, **options)
+    array = make_array(device, shape, dtype, rng, driven=bool(seed % 2), paired=paired)
+    update = make_update(device, shape, dtype, rng, paired=paired, **options)
     before = array.values()
     g = before.astype(float)
     for event in range(options["events"]):
         g, _ = laws.program(array.cells, g, exact(update, event), event, kernels.TILE)
-    next_input = rng.normal(size=(int(rng.integers(1, 10)), shape[1])).astype(dtype)
+    next_input = next_voltages(array, rng, dtype, batch)
     projection = array.program(update, 0, next_input)
     share = {"float64": 1e-10, "float32": 1e-5}[dtype]
     assert_allclose(array.values(), g, rtol=0, atol=share * span(device))
@@ -123,14 +136,14 @@ def check_ideal(device, shape, dtype, seed, **options):
     check_sums(array, projection, next_input, dtype)
 
 
-def check_device(device, shape, dtype, seed, **options):
+def check_device(device, shape, dtype, seed, paired=False, **options):
     rng = np.random.default_rng(seed)
-    array = make_array(device, shape, dtype, rng)
-    update = make_update(device, shape, dtype, rng, **options)
+    array = make_array(device, shape, dtype, rng, paired=paired)
+    update = make_update(device, shape, dtype, rng, paired=paired, **options)
     cells, before, first_event = array.cells, array.values(), 5
     margin = {"float64": 1e-6, "float32": 1e-5}[dtype]
     expected, count, clear = oracle(cells, before, update, first_event, margin)
-    next_input = rng.normal(size=(int(rng.integers(1, 10)), shape[1])).astype(dtype)
+    next_input = next_voltages(array, rng, dtype)
     projection = array.program(update, first_event, next_input)
     assert clear.mean() > 0.98
     # The normals of the kernel differ from the oracle's by 1e-5 at most.
@@ -179,6 +192,35 @@ def test_ideal_cells(name, options, shape, dtype):
 @pytest.mark.parametrize("name", DEVICES)
 def test_cells_of_a_device(name, options, shape, dtype):
     check_device(DEVICES[name], shape, dtype, options["rank"] + shape[1], **options)
+
+
+PAIRED = [
+    {"events": 1, "rank": 4, "parts": ("column",), "batch": 4},
+    {"events": 1, "rank": 3, "parts": (), "batch": 2},
+    {"events": 1, "rank": 4, "parts": ("column",), "batch": 5},
+    {"events": 1, "rank": 8, "parts": ("column",), "batch": 4},
+    {"events": 2, "rank": 4, "parts": ("row", "decay"), "batch": 4},
+]
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("shape", [(1, 2), (5, 34), (4, 300), (3, 3200)], ids=str)
+@pytest.mark.parametrize("options", PAIRED, ids=describe)
+@pytest.mark.parametrize("name", IDEAL)
+def test_ideal_cells_on_paired_word_lines(name, options, shape, dtype):
+    check_ideal(IDEAL[name], shape, dtype, shape[1], paired=True, **options)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("options", [RANDOM_OPTIONS[0], RANDOM_OPTIONS[4]], ids=describe)
+@pytest.mark.parametrize("name", ["spread", "analog"])
+def test_cells_of_a_device_on_paired_word_lines(name, options, dtype):
+    check_device(DEVICES[name], (5, 300), dtype, 3, paired=True, **options)
+
+
+@pytest.mark.kernels
+def test_a_tiny_array_on_paired_word_lines():
+    check_ideal(IDEAL["bounded"], (3, 10), "float64", 1, paired=True, **PAIRED[0])
 
 
 FEW = {"events": 2, "rank": 4, "parts": ("row", "column", "decay"), "share": 2e-4}

@@ -13,6 +13,7 @@ from neurohw.learning.equilibrium_propagation import EquilibriumPropagation
 from neurohw.learning.reference import cost_gradient
 from neurohw.mappings import chip_specification
 from neurohw.networks.resistive import deep_resistive_network, encode, nudging_bound
+from neurohw.update import pairs
 
 # With these seeds no diode switches between the phases, where the gradient has a kink.
 SEEDS = {(6,): 0, (7, 6): 1, (6, 5, 8): 0}
@@ -68,7 +69,7 @@ class Case:
             self.network,
             [array.values() for array in self.chip.arrays],
             [source.conductance for source in self.chip.sources(0)],
-            self.inputs,
+            pairs(self.inputs),
             self.free_state(),
             self.target,
         )

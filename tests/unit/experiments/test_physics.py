@@ -9,6 +9,7 @@ from neurohw.engines.equilibrium import Nudging
 from neurohw.errors import NumericalError
 from neurohw.experiments import physics
 from neurohw.experiments.machine import build, dataset_of
+from neurohw.update import pairs
 
 KEYS = {
     *("voltage", "voltage_p90", "difference", "bits", "power"),
@@ -26,7 +27,7 @@ def phases(machine, data, strengths):
     """Relax the free phase and one nudged phase a strength with the readable engine."""
     relaxation, arrays = machine.experiment.relaxation, machine.chip.arrays
     engine, sources = engines.load("numpy"), machine.chip.sources(0)
-    inputs = machine.encode(data.train_images)
+    inputs = pairs(machine.encode(data.train_images))
     seen = [array.seen(0) for array in arrays]
     current = inputs @ arrays[0].values().T
     words = (machine.network, seen, sources, current)

@@ -9,6 +9,7 @@ from neurohw.errors import ConvergenceError, NumericalError
 from neurohw.learning.equilibrium_propagation import Contrast, EquilibriumPropagation
 from neurohw.mappings import chip_specification
 from neurohw.networks.resistive import deep_resistive_network
+from neurohw.update import pairs
 
 HIDDEN, BATCH = (5, 4), 3
 
@@ -33,7 +34,7 @@ def random_contrast(rule, span, dtype="float64"):
         for _ in range(2)
     )
     free = Equilibrium(state=tuple(lower), residual=0.0, iterations=4, result="fixed sweeps")
-    return Contrast(free, upper, lower, span), rng.normal(size=(BATCH, 6)).astype(dtype)
+    return Contrast(free, upper, lower, span), rng.normal(size=(BATCH, 3)).astype(dtype)
 
 
 def naive_gradient(below_upper, upper, below_lower, lower, span):
@@ -57,7 +58,7 @@ def test_updates_are_minus_the_rate_times_the_contrast(span, dtype):
     contrast, inputs = random_contrast(rule, span, dtype)
     rates = [0.5, 2.0, 3.0]
     updates, _ = rule.updates(contrast, inputs, rates, [1.0, 1.0, 1.0])
-    upper, lower = [inputs, *contrast.upper], [inputs, *contrast.lower]
+    upper, lower = [pairs(inputs), *contrast.upper], [pairs(inputs), *contrast.lower]
     for k, (update, rate) in enumerate(zip(updates, rates, strict=True)):
         assert update.presynaptic.dtype == update.postsynaptic.dtype == dtype
         assert update.presynaptic.shape[:2] == (1, BATCH if k == 0 else 2 * BATCH)
@@ -113,7 +114,7 @@ def test_phases_are_relaxed_from_the_free_state(variant, signs, engine):
     rule = make_rule(variant=variant, engine=engine)
     rng = np.random.default_rng(2)
     chip = rule.chip
-    current = chip.arrays[0].read(0.2 * rng.normal(size=(BATCH, 6)))
+    current = chip.arrays[0].read(0.2 * rng.normal(size=(BATCH, 3)))
     target = 0.02 * rng.normal(size=(BATCH, 2))
     contrast = rule.contrast(current, target, None, 0)
     seen, sources, last = chip.seen(0), chip.sources(0), len(HIDDEN)

@@ -17,121 +17,147 @@ f32 = np.float32
 
 
 @njit(fastmath=FAST, inline="always")
-def _settle(current, total, low, high):
-    """Voltage of a node, held by its diodes; 0 V where no conductance meets it.
+def _held(v, low, high):
+    """Voltage of a node, held by its diodes.
 
     Comparisons, because `min` and `max` would turn a NaN into a limit.
     """
-    v = current / total if total != f32(0) else current * f32(0)
     v = low if v < low else v
     return high if v > high else v
 
 
 @njit(fastmath=FAST)
-def _update_first(projection, back, current, total, low, high, v):
-    """Set the layer above the driven array; return the largest change of voltage."""
-    change = v[0, 0] * f32(0)
+def _update_first(projection, back, current, inverse, low, high, v):
+    """Set the layer above the driven array."""
     for b in range(v.shape[0]):
         line, feed, out = projection[b], back[0, b], v[b]
         for i in range(out.shape[0]):
-            new = _settle(line[i] + feed[i] + current[i], total[i], low[i], high[i])
-            change = max(change, abs(new - out[i]))
-            out[i] = new
-    return change
+            out[i] = _held((line[i] + feed[i] + current[i]) * inverse[i], low[i], high[i])
 
 
 @njit(fastmath=FAST)
-def _dots(g0, g1, v, b, out):
-    """Write the products of two units' lines with four samples to out[0:4], out[4:8]."""
+def _dots(g0, g1, g2, g3, v, b, out):
+    """Write the products of four units' lines with samples b to b + 3 to out (units, samples)."""
     x0, x1, x2, x3 = v[b], v[b + 1], v[b + 2], v[b + 3]
     zero = g0[0] * f32(0)
+    p0, p1, p2, p3 = zero, zero, zero, zero
+    q0, q1, q2, q3 = zero, zero, zero, zero
     s0, s1, s2, s3 = zero, zero, zero, zero
     t0, t1, t2, t3 = zero, zero, zero, zero
     for i in range(g0.shape[0]):
-        u, w = g0[i], g1[i]
-        s0 += u * x0[i]
-        s1 += u * x1[i]
-        s2 += u * x2[i]
-        s3 += u * x3[i]
-        t0 += w * x0[i]
-        t1 += w * x1[i]
-        t2 += w * x2[i]
-        t3 += w * x3[i]
-    out[0], out[1], out[2], out[3] = s0, s1, s2, s3
-    out[4], out[5], out[6], out[7] = t0, t1, t2, t3
+        a0, a1, a2, a3 = x0[i], x1[i], x2[i], x3[i]
+        p0 += g0[i] * a0
+        p1 += g0[i] * a1
+        p2 += g0[i] * a2
+        p3 += g0[i] * a3
+        q0 += g1[i] * a0
+        q1 += g1[i] * a1
+        q2 += g1[i] * a2
+        q3 += g1[i] * a3
+        s0 += g2[i] * a0
+        s1 += g2[i] * a1
+        s2 += g2[i] * a2
+        s3 += g2[i] * a3
+        t0 += g3[i] * a0
+        t1 += g3[i] * a1
+        t2 += g3[i] * a2
+        t3 += g3[i] * a3
+    out[0, 0], out[0, 1], out[0, 2], out[0, 3] = p0, p1, p2, p3
+    out[1, 0], out[1, 1], out[1, 2], out[1, 3] = q0, q1, q2, q3
+    out[2, 0], out[2, 1], out[2, 2], out[2, 3] = s0, s1, s2, s3
+    out[3, 0], out[3, 1], out[3, 2], out[3, 3] = t0, t1, t2, t3
 
 
 @njit(fastmath=FAST)
-def _feed_back(g0, g1, v, j0, j1, b, out):
-    """Add the current that two units feed into the layer below, for four samples."""
+def _add_lines(g0, g1, g2, g3, u, out, b):
+    """Add what four units at voltages u (samples, units) feed back for samples b to b + 3."""
     y0, y1, y2, y3 = out[b], out[b + 1], out[b + 2], out[b + 3]
-    u0, u1, u2, u3 = v[b, j0], v[b + 1, j0], v[b + 2, j0], v[b + 3, j0]
-    keep = f32(1) if j1 > j0 else f32(0)
-    w0, w1, w2, w3 = v[b, j1] * keep, v[b + 1, j1] * keep, v[b + 2, j1] * keep, v[b + 3, j1] * keep
-    # Most hidden units are held at 0 V, and feed back nothing.
-    if max(abs(u0), abs(u1), abs(u2), abs(u3), abs(w0), abs(w1), abs(w2), abs(w3)) == f32(0):
-        return
+    p0, p1, p2, p3 = u[0, 0], u[0, 1], u[0, 2], u[0, 3]
+    q0, q1, q2, q3 = u[1, 0], u[1, 1], u[1, 2], u[1, 3]
+    s0, s1, s2, s3 = u[2, 0], u[2, 1], u[2, 2], u[2, 3]
+    t0, t1, t2, t3 = u[3, 0], u[3, 1], u[3, 2], u[3, 3]
     for i in range(g0.shape[0]):
-        p, q = g0[i], g1[i]
-        y0[i] += p * u0 + q * w0
-        y1[i] += p * u1 + q * w1
-        y2[i] += p * u2 + q * w2
-        y3[i] += p * u3 + q * w3
+        a0, a1, a2, a3 = g0[i], g1[i], g2[i], g3[i]
+        y0[i] += a0 * p0 + a1 * p1 + a2 * p2 + a3 * p3
+        y1[i] += a0 * q0 + a1 * q1 + a2 * q2 + a3 * q3
+        y2[i] += a0 * s0 + a1 * s1 + a2 * s2 + a3 * s3
+        y3[i] += a0 * t0 + a1 * t1 + a2 * t2 + a3 * t3
 
 
 @njit(fastmath=FAST)
-def _feed_back_block(g, v, out, first, stop):
+def _feed_back(g, v, out, first, stop):
+    """Write the current that the units first to stop feed into the layer below."""
+    u = np.zeros((4, 4), g.dtype)
+    lines = np.zeros(4, np.intp)
     out[:] = 0
-    for j in range(first, stop, 2):
-        j1 = min(j + 1, stop - 1)
-        for b in range(0, v.shape[0], 4):
-            _feed_back(g[j], g[j1], v, j, j1, b, out)
+    for b in range(0, v.shape[0], 4):
+        found = 0
+        for j in range(first, stop):
+            u0, u1, u2, u3 = v[b, j], v[b + 1, j], v[b + 2, j], v[b + 3, j]
+            # Most hidden units are held at 0 V, and feed back nothing.
+            if u0 == f32(0) and u1 == f32(0) and u2 == f32(0) and u3 == f32(0):
+                continue
+            lines[found] = j
+            u[0, found], u[1, found], u[2, found], u[3, found] = u0, u1, u2, u3
+            found += 1
+            if found == 4:
+                _add_lines(g[lines[0]], g[lines[1]], g[lines[2]], g[lines[3]], u, out, b)
+                found = 0
+        if found > 0:
+            u[:, found:] = 0
+            _add_lines(g[lines[0]], g[lines[1]], g[lines[2]], g[lines[3]], u, out, b)
 
 
 @njit(fastmath=FAST)
 def _update_block(g, below, back, current, total, low, high, strength, target, v, out, first, stop):
     """Set the units first to stop, and write to `out` what they feed into the layer below."""
-    batch = v.shape[0]
-    change = v[0, 0] * f32(0)
-    sums = np.empty(8, g.dtype)
-    out[:] = 0
-    for j in range(first, stop, 2):
-        j1 = min(j + 1, stop - 1)
-        g0, g1 = g[j], g[j1]
-        for b in range(0, batch, 4):
-            _dots(g0, g1, below, b, sums)
-            for k in range(8):
-                unit = j if k < 4 else j1
-                row = b + k % 4
-                c = sums[k] + current[unit]
-                t = total[unit]
-                for block in range(back.shape[0]):
-                    c += back[block, row, unit]
-                if strength.shape[0] > 0:
-                    c += strength[row] * target[row, unit]
-                    t += strength[row]
-                new = _settle(c, t, low[unit], high[unit])
-                change = max(change, abs(new - v[row, unit]))
-                v[row, unit] = new
-            _feed_back(g0, g1, v, j, j1, b, out)
-    return change
+    sums = np.empty((4, 4), g.dtype)
+    for j in range(first, stop, 4):
+        units = min(4, stop - j)
+        g0, g1 = g[j], g[min(j + 1, stop - 1)]
+        g2, g3 = g[min(j + 2, stop - 1)], g[min(j + 3, stop - 1)]
+        for b in range(0, v.shape[0], 4):
+            _dots(g0, g1, g2, g3, below, b, sums)
+            for k in range(units):
+                for row in range(b, b + 4):
+                    c = sums[k, row - b] + back[0, row, j + k] + current[j + k]
+                    t = total[j + k]
+                    if strength.shape[0] > 0:
+                        c += strength[row] * target[row, j + k]
+                        t += strength[row]
+                    c = c / t if t != f32(0) else c * f32(0)
+                    v[row, j + k] = _held(c, low[j + k], high[j + k])
+    _feed_back(g, v, out, first, stop)
 
 
 @njit(fastmath=FAST, parallel=True)
-def _update_blocks(g, below, back, current, total, low, high, strength, target, v, out, changes):
+def _update_blocks(g, below, back, current, total, low, high, strength, target, v, out):
     units, blocks = g.shape[0], out.shape[0]
     for block in prange(blocks):
         first, stop = block * units // blocks, (block + 1) * units // blocks
-        changes[block] = _update_block(
+        _update_block(
             g, below, back, current, total, low, high, strength, target, v, out[block], first, stop
         )
+
+
+@njit(fastmath=FAST)
+def _update(g, below, back, current, total, low, high, strength, target, v, out):
+    """Set a layer and what it feeds back, large arrays block by block on all threads."""
+    if out.shape[0] == 1:
+        units = g.shape[0]
+        _update_block(
+            g, below, back, current, total, low, high, strength, target, v, out[0], 0, units
+        )
+    else:
+        _update_blocks(g, below, back, current, total, low, high, strength, target, v, out)
+        _gather(out)
 
 
 @njit(fastmath=FAST, parallel=True)
 def _feed_back_blocks(g, v, out):
     units, blocks = g.shape[0], out.shape[0]
     for block in prange(blocks):
-        _feed_back_block(g, v, out[block], block * units // blocks, (block + 1) * units // blocks)
+        _feed_back(g, v, out[block], block * units // blocks, (block + 1) * units // blocks)
 
 
 @njit(fastmath=FAST)
@@ -202,6 +228,11 @@ def relax(
             totals[k, i] = unit_sums[k][i] + conductances[k][i]
             if k + 1 < layers:
                 totals[k, i] += input_sums[k][i]
+    # Where no conductance meets a node, it rests at 0 V.
+    inverse = np.zeros(state[0].shape[1], projection.dtype)
+    for i in range(inverse.shape[0]):
+        if totals[0, i] != f32(0):
+            inverse[i] = f32(1) / totals[0, i]
     backs[layers - 1][:] = 0
     for k in range(1, layers):
         back = backs[k - 1]
@@ -210,84 +241,66 @@ def relax(
         elif from_zero:
             back[0][:] = 0
         elif back.shape[0] == 1:
-            _feed_back_block(arrays[k - 1], state[k], back[0], 0, state[k].shape[1])
+            _feed_back(arrays[k - 1], state[k], back[0], 0, state[k].shape[1])
         else:
             _feed_back_blocks(arrays[k - 1], state[k], back)
             _gather(back)
+    before = np.empty((layers, state[0].shape[0], size), projection.dtype)
     done = 0
     residual = np.inf
-    largest = 0.0
     while done < sweeps:
-        change = 0.0
+        done += 1
+        watched = tolerance > 0 or done == sweeps
+        if watched:
+            for k in range(layers):
+                before[k, :, : state[k].shape[1]] = state[k]
         for parity in range(2):
             for k in range(parity, layers, 2):
                 if k == 0:
-                    c = _update_first(
-                        projection, backs[0], currents[0], totals[0], lows[0], highs[0], state[0]
+                    _update_first(
+                        projection, backs[0], currents[0], inverse, lows[0], highs[0], state[0]
                     )
-                    change = max(change, float(c))
                     continue
-                s = strength if k == layers - 1 else nothing_strength
-                t = target if k == layers - 1 else nothing_target
-                out = backs[k - 1]
-                if out.shape[0] == 1:
-                    c = _update_block(
-                        arrays[k - 1],
-                        state[k - 1],
-                        backs[k][:1],
-                        currents[k],
-                        totals[k],
-                        lows[k],
-                        highs[k],
-                        s,
-                        t,
-                        state[k],
-                        out[0],
-                        0,
-                        state[k].shape[1],
-                    )
-                    change = max(change, float(c))
-                else:
-                    changes = np.empty(out.shape[0], state[k].dtype)
-                    _update_blocks(
-                        arrays[k - 1],
-                        state[k - 1],
-                        backs[k][:1],
-                        currents[k],
-                        totals[k],
-                        lows[k],
-                        highs[k],
-                        s,
-                        t,
-                        state[k],
-                        out,
-                        changes,
-                    )
-                    for block in range(changes.shape[0]):
-                        change = max(change, float(changes[block]))
-                    _gather(out)
-        done += 1
-        largest = 0.0
-        for k in range(layers):
-            largest = max(largest, _largest(state[k]))
-        # Not isfinite, which reassociation folds to True.
-        if largest == np.inf:
-            return done, largest, False
-        residual = change / largest if largest > 0 else 0.0
-        if tolerance > 0 and residual < tolerance:
-            break
+                nudged = k == layers - 1
+                _update(
+                    arrays[k - 1],
+                    state[k - 1],
+                    backs[k],
+                    currents[k],
+                    totals[k],
+                    lows[k],
+                    highs[k],
+                    strength if nudged else nothing_strength,
+                    target if nudged else nothing_target,
+                    state[k],
+                    backs[k - 1],
+                )
+        if watched:
+            change, largest = 0.0, 0.0
+            for k in range(layers):
+                moved, size_k = _change_and_largest(before[k], state[k])
+                change, largest = max(change, moved), max(largest, size_k)
+            # Not isfinite, which reassociation folds to True.
+            if largest == np.inf:
+                return done, largest, False
+            residual = change / largest if largest > 0 else 0.0
+            if tolerance > 0 and residual < tolerance:
+                break
     return done, residual, True
 
 
 @njit(fastmath=FAST)
-def _largest(v):
-    """Return the largest |v|, infinite where a voltage is NaN or infinite."""
-    largest = v[0, 0] * f32(0)
-    finite = True
+def _change_and_largest(before, v):
+    """Return the largest change of a voltage and the largest |v|, infinite where one is not finite.
+
+    A voltage that is not finite shows in a sum of zeros, which, unlike a maximum, is vectorised.
+    """
+    change, largest, zeros = v[0, 0] * f32(0), v[0, 0] * f32(0), v[0, 0] * f32(0)
     for b in range(v.shape[0]):
-        line = v[b]
+        line, old = v[b], before[b]
         for i in range(line.shape[0]):
-            size = abs(line[i])
-            largest = max(largest, size)
-            finite &= size < f32(np.inf)
-    return float(largest) if finite else np.inf
+            zeros += line[i] * f32(0)
+            size, moved = abs(line[i]), abs(line[i] - old[i])
+            largest = size if size > largest else largest
+            change = moved if moved > change else change
+    return float(change), float(largest) if zeros == f32(0) else np.inf
