@@ -172,25 +172,17 @@ class CrossbarArray:
     def _law(self) -> tuple[object, ...]:
         """The cells as `kernels.program_device` takes them."""
         cells, dtype = self.cells, self._conductance.dtype.type
-
-        def each(values: Array) -> Array:
-            if values.size == 1:
-                return np.full((1, kernels.TILE), values.ravel()[0], dtype)
-            return np.ascontiguousarray(values, dtype)
-
+        each = np.broadcast_arrays(cells.low, cells.high, cells.curvature_up, cells.curvature_down)
         return (
-            each(cells.target(cells.curvature_up)),
-            each(cells.curvature_up / cells.pulses_up),
-            each(cells.target(cells.curvature_down)),
-            each(cells.curvature_down / cells.pulses_down),
-            each(cells.low),
-            each(cells.high),
+            np.stack([values.ravel() for values in each], axis=1).astype(dtype),
             dtype(cells.per_siemens_up),
             dtype(cells.per_siemens_down),
             dtype(cells.pulses_up),
             dtype(cells.pulses_down),
             dtype(1 / cells.per_siemens_up),
             dtype(1 / cells.per_siemens_down),
+            dtype(1 / cells.pulses_up),
+            dtype(1 / cells.pulses_down),
             cells.curved,
             cells.whole,
             dtype(cells.sigma),

@@ -24,12 +24,13 @@ from numpy.typing import NDArray
 Array = NDArray[np.floating]
 
 FAST = {"reassoc", "contract", "nsz", "arcp"}
+# Where a loop divides, Numba's own check for zero would keep it from being vectorised.
+DIVIDING = "numpy"
 # Half of the widest usual array: short tiles cost bookkeeping, long ones leave the L1 cache.
 TILE = 784
 IDEAL_TILE = 2 * TILE
-CHUNK = 16
-# Where fewer than one cell in this many takes a pulse, cells are programmed one by one.
-FEW = 24
+# Pulsed cells are gathered and programmed this many at a time.
+VECTOR = 16
 # Below this many cells waking a second thread costs more than it saves.
 SMALL = 1 << 18
 
@@ -120,14 +121,12 @@ def _expm1(x):
     return scale * p + (scale - f32(1))
 
 
-@njit(fastmath=FAST)
-def _draw_normals(sines, cosines, cell, first, second):
-    for i in range(sines.shape[0]):
-        word = _word(u32(cell + u32(i)), first, second)
-        radius = np.sqrt(f32(-2) * _log(_fraction(word)))
-        s, c = _sine_and_cosine(_fraction(_derived(word)) - f32(0.5))
-        sines[i] = radius * (f32(2) * s * c)
-        cosines[i] = radius * (f32(1) - f32(2) * s * s)
+@njit(fastmath=FAST, inline="always")
+def _normal_pair(cell, first, second):
+    """Squared radius, sine and cosine of a pair of normal draws (Box and Muller)."""
+    word = _word(cell, first, second)
+    s, c = _sine_and_cosine(_fraction(_derived(word)) - f32(0.5))
+    return f32(-2) * _log(_fraction(word)), f32(2) * s * c, f32(1) - f32(2) * s * s
 
 
 @njit(fastmath=FAST)
@@ -164,18 +163,52 @@ def _row_and_decay(w, g, row, decay):
             w[i] -= decay * g[i]
 
 
+@njit(fastmath=FAST, inline="always")
+def _rounded(v, per_siemens_up, per_siemens_down, up, down, cell, first, second):
+    """Whole number of pulses for a wanted change, rounded stochastically."""
+    rounding = f32(i32(_word(cell, first, second) >> u32(8))) * f32(2**-24)
+    v = np.floor(v * (per_siemens_up if v > f32(0) else per_siemens_down) + rounding)
+    return min(max(v, -down), up)
+
+
 @njit(fastmath=FAST)
-def _whole_pulses(w, length, per_siemens_up, per_siemens_down, up, down, cell, first, second):
-    """Replace wanted changes by whole pulses, rounded stochastically; return how many in all."""
-    total = f32(0)
-    for i in range(length):
-        rounding = f32(i32(_word(u32(cell + u32(i)), first, second) >> u32(8))) * f32(2**-24)
-        n = w[i]
-        n = np.floor(n * (per_siemens_up if n > f32(0) else per_siemens_down) + rounding)
-        n = min(max(n, -down), up)
-        w[i] = n
-        total += abs(f32(n))
-    return total
+def _whole_pulses(n, length, per_siemens_up, per_siemens_down, up, down, cell, first, second, busy):
+    """Replace wanted changes by whole numbers of pulses; add those of every VECTOR cells up."""
+    vectors = length // VECTOR
+    for c in range(vectors):
+        total = f32(0)
+        for k in range(VECTOR):
+            i = c * VECTOR + k
+            v = _rounded(
+                n[i], per_siemens_up, per_siemens_down, up, down, u32(cell + u32(i)), first, second
+            )
+            n[i] = v
+            total += abs(f32(v))
+        busy[c] = total
+    for i in range(vectors * VECTOR, length):
+        n[i] = _rounded(
+            n[i], per_siemens_up, per_siemens_down, up, down, u32(cell + u32(i)), first, second
+        )
+
+
+@njit
+def _places(n, length, busy, vectors, places):
+    """Write where the cells are that take pulses; return how many. No branch to mispredict."""
+    whole = length // VECTOR
+    count = 0
+    for c in range(whole):
+        vectors[count] = c
+        count += 1 if busy[c] > f32(0) else 0
+    found = 0
+    for k in range(count):
+        first = vectors[k] * VECTOR
+        for i in range(first, first + VECTOR):
+            places[found] = i
+            found += 1 if n[i] != f32(0) else 0
+    for i in range(whole * VECTOR, length):
+        places[found] = i
+        found += 1 if n[i] != f32(0) else 0
+    return found
 
 
 @njit(fastmath=FAST)
@@ -187,106 +220,112 @@ def _analog_pulses(w, length, per_siemens_up, per_siemens_down, up, down):
         w[i] = min(max(n, -down), up)
 
 
-@njit(fastmath=FAST)
-def _count(counts, n):
-    for i in range(counts.shape[0]):
-        counts[i] += u32(i32(abs(n[i])))
+@njit(fastmath=FAST, inline="always")
+def _moved(g, n, low, high, curvature, share):
+    """Conductance after n signed pulses: T − (T − G)·e^(−n·c·share); see `devices.laws`."""
+    target = low - (high - low) / _expm1(-curvature)
+    return g + (g - target) * _expm1(-n * curvature * share)
 
 
 @njit(fastmath=FAST)
-def _exponential(delta, n, g, target_up, rate_up, target_down, rate_down):
-    """Change of each cell by n signed pulses: (target − G)·(1 − e^(−n·rate))."""
+def _unpack(cells, first, low, high, curvature_up, curvature_down):
+    """Copy the parameters of a line of cells to lines of their own."""
+    for i in range(low.shape[0]):
+        low[i], high[i] = cells[first + i, 0], cells[first + i, 1]
+        curvature_up[i], curvature_down[i] = cells[first + i, 2], cells[first + i, 3]
+
+
+@njit(fastmath=FAST, error_model=DIVIDING)
+def _curve(g, n, lines, share_up, share_down):
+    """Move each cell by n signed pulses of a curved law, without noise or limits."""
+    low, high, curvature_up, curvature_down = lines
     for i in range(g.shape[0]):
-        a, b, c, d = target_up[i], target_down[i], rate_up[i], rate_down[i]
-        up = n[i] > f32(0)
-        target = a if up else b
-        rate = c if up else d
-        delta[i] = (g[i] - target) * _expm1(-n[i] * rate)
+        v = n[i]
+        a, b = curvature_up[i], curvature_down[i]
+        curvature = a if v > f32(0) else b
+        share = share_up if v > f32(0) else share_down
+        g[i] = _moved(g[i], v, low[i], high[i], curvature, share)
 
 
 @njit(fastmath=FAST)
-def _straight(g, n, step_up, step_down, normal, sigma, low, high):
-    """Move each cell by n signed pulses of a straight law, with noise where there is any."""
-    if sigma > f32(0):
-        for i in range(g.shape[0]):
-            v = n[i]
-            v = v * (step_up if v > f32(0) else step_down) + sigma * np.sqrt(abs(v)) * normal[i]
-            g[i] = min(max(g[i] + v, low[i]), high[i])
+def _straight(g, n, step_up, step_down):
+    """Move each cell by n signed pulses of a straight law, without noise or limits."""
+    for i in range(g.shape[0]):
+        v = n[i]
+        g[i] += v * (step_up if v > f32(0) else step_down)
+
+
+@njit(fastmath=FAST)
+def _limit(g, low, high):
+    for i in range(g.shape[0]):
+        g[i] = min(max(g[i], low[i]), high[i])
+
+
+@njit(fastmath=FAST)
+def _add_noise(g, n, sigma, cell, first, second):
+    """Add the noise of n pulses to each cell: sines to the first half, cosines to the second."""
+    half = g.shape[0] // 2
+    odd = g.shape[0] - half
+    h, m = g[odd:], n[odd:]
+    for i in range(half):
+        squared, s, c = _normal_pair(u32(cell + u32(i)), first, second)
+        g[i] += sigma * np.sqrt(squared * abs(n[i])) * s
+        h[i] += sigma * np.sqrt(squared * abs(m[i])) * c
+    for i in range(half, odd):
+        squared, s, c = _normal_pair(u32(cell + u32(i)), first, second)
+        g[i] += sigma * np.sqrt(squared * abs(n[i])) * s
+
+
+@njit(fastmath=FAST)
+def _gather(places, found, n, g, counts, cells, first, step, gathered):
+    """Copy what the pulsed cells need, side by side; return their number, rounded up to vectors."""
+    pulses, held, low, high, curvature = gathered
+    for k in range(found):
+        i = places[k]
+        v = n[i]
+        c = first + i * step
+        pulses[k] = v
+        held[k] = g[i]
+        low[k] = cells[c, 0]
+        high[k] = cells[c, 1]
+        curvature[k] = cells[c, 2 if v > f32(0) else 3]
+        counts[i] += u32(i32(abs(v)))
+    full = (found + VECTOR - 1) // VECTOR * VECTOR
+    for k in range(found, full):
+        places[k] = 0
+        pulses[k], held[k], low[k], high[k], curvature[k] = 0, 0, 0, 0, 1
+    return full
+
+
+@njit(fastmath=FAST, error_model=DIVIDING)
+def _pulse(full, gathered, step_up, step_down, share_up, share_down, curved):
+    """Move gathered cells by their pulses, without noise or limits."""
+    pulses, held, low, high, curvature = gathered
+    if curved:
+        for k in range(full):
+            share = share_up if pulses[k] > f32(0) else share_down
+            held[k] = _moved(held[k], pulses[k], low[k], high[k], curvature[k], share)
     else:
-        for i in range(g.shape[0]):
-            v = n[i]
-            v = v * (step_up if v > f32(0) else step_down)
-            g[i] = min(max(g[i] + v, low[i]), high[i])
+        for k in range(full):
+            held[k] += pulses[k] * (step_up if pulses[k] > f32(0) else step_down)
 
 
 @njit(fastmath=FAST)
-def _apply(g, delta, low, high):
-    for i in range(g.shape[0]):
-        g[i] = min(max(g[i] + delta[i], low[i]), high[i])
+def _add_gathered_noise(full, places, odd, gathered, sigma, cell, first, second):
+    """Add the noise of the pulses to gathered cells; the draws are those of `_add_noise`."""
+    pulses, held, _, _, _ = gathered
+    for k in range(full):
+        i = places[k]
+        squared, s, c = _normal_pair(u32(cell + u32(i if i < odd else i - odd)), first, second)
+        held[k] += sigma * np.sqrt(squared * abs(pulses[k])) * (s if i < odd else c)
 
 
 @njit(fastmath=FAST)
-def _apply_with_noise(g, delta, n, normal, sigma, low, high):
-    for i in range(g.shape[0]):
-        v = g[i] + delta[i] + sigma * np.sqrt(abs(n[i])) * normal[i]
-        g[i] = min(max(v, low[i]), high[i])
-
-
-@njit(fastmath=FAST)
-def _few_pulses(
-    g,
-    n,
-    counts,
-    target_up,
-    rate_up,
-    target_down,
-    rate_down,
-    low,
-    high,
-    step_up,
-    step_down,
-    curved,
-    sigma,
-    cell,
-    first,
-    second,
-):
-    """Program only the cells of a tile that take pulses, one by one; the draws are the same."""
-    length = g.shape[0]
-    half = (length + 1) // 2
-    for begin in range(0, length, CHUNK):
-        end = min(begin + CHUNK, length)
-        if _chunk_is_idle(n, begin, end):
-            continue
-        for i in range(begin, end):
-            if n[i] == f32(0):
-                continue
-            up = n[i] > f32(0)
-            if curved:
-                target = target_up[i] if up else target_down[i]
-                rate = rate_up[i] if up else rate_down[i]
-                v = g[i] + (g[i] - target) * _expm1(-n[i] * rate)
-            else:
-                v = g[i] + n[i] * (step_up if up else step_down)
-            if sigma > f32(0):
-                word = _word(u32(cell + u32(i if i < half else i - half)), first, second)
-                radius = np.sqrt(f32(-2) * _log(_fraction(word)))
-                s, c = _sine_and_cosine(_fraction(_derived(word)) - f32(0.5))
-                normal = f32(2) * s * c if i < half else f32(1) - f32(2) * s * s
-                v += sigma * np.sqrt(abs(n[i])) * (radius * normal)
-            g[i] = min(max(v, low[i]), high[i])
-            counts[i] += u32(i32(abs(n[i])))
-
-
-@njit(fastmath=FAST)
-def _chunk_is_idle(n, begin, end):
-    if end - begin < CHUNK:
-        return False
-    chunk = n[begin:end]
-    pulses = f32(0)
-    for i in range(CHUNK):
-        pulses += abs(f32(chunk[i]))
-    return pulses == f32(0)
+def _scatter(places, found, g, gathered):
+    """Write gathered cells back, within their limits."""
+    _, held, low, high, _ = gathered
+    for k in range(found):
+        g[places[k]] = min(max(held[k], low[k]), high[k])
 
 
 @njit(fastmath=FAST)
@@ -461,18 +500,24 @@ def _is_simple(lines):
 def _device_pair(pair, g, pulses, lines, cells, first_event, coming):
     """Program two units of real cells; see `program_device`."""
     x, a, row, column, decay = lines
-    target_up, rate_up, target_down, rate_down, low, high = cells[:6]
-    per_siemens_up, per_siemens_down, limit_up, limit_down, step_up, step_down = cells[6:12]
-    curved, whole, sigma, cycle_stream, rounding_stream = cells[12:]
+    parameters, per_siemens_up, per_siemens_down, limit_up, limit_down = cells[:5]
+    step_up, step_down, share_up, share_down, curved, whole, sigma = cells[5:12]
+    cycle_stream, rounding_stream = cells[12:]
     y, projection, sums = coming
     units, inputs = g.shape
     events = x.shape[0]
-    per_cell = low.shape[0] == units and low.shape[1] == inputs
+    # All cells alike: one set of parameters, which every index multiplied by 0 finds.
+    stride = np.intp(0) if parameters.shape[0] == 1 else np.intp(1)
     j0 = np.intp(2 * pair)
     j1 = min(j0 + 1, units - 1)
-    w = np.empty((2, TILE), g.dtype)
-    u = np.empty(TILE, g.dtype)
-    normal = np.empty(TILE + 1, np.float32)
+    w = np.empty((7, TILE + VECTOR), g.dtype)
+    places = np.empty(TILE + VECTOR, np.int32)
+    vectors = np.empty(TILE // VECTOR + 1, np.int32)
+    busy = np.empty(TILE // VECTOR + 1, np.float32)
+    gathered = w[2], w[3], w[4], w[5], w[6]
+    if stride == 0:
+        for k in range(4):
+            w[2 + k] = parameters[0, k]
     sums[j0] = 0
     sums[j1] = 0
     for b in range(y.shape[0]):
@@ -481,8 +526,11 @@ def _device_pair(pair, g, pulses, lines, cells, first_event, coming):
     for start in range(0, inputs, TILE):
         stop = min(start + TILE, inputs)
         length = stop - start
-        half = (length + 1) // 2
+        odd = (length + 1) // 2
+        low, high, up, down = w[2, :length], w[3, :length], w[4, :length], w[5, :length]
         for e in range(events):
+            first, second = _key(cycle_stream, first_event + e)
+            round_first, round_second = _key(rounding_stream, first_event + e)
             r = row[e, start:stop] if row.shape[1] > 0 else row[e]
             a0, a1 = a[e, :, j0], a[e, :, j1]
             c0, c1 = column[e, j0], column[e, j1]
@@ -490,17 +538,13 @@ def _device_pair(pair, g, pulses, lines, cells, first_event, coming):
             _other_ranks(w[0], w[1], x[e], a0, a1, start, stop)
             for k in range(j1 - j0 + 1):
                 j = j0 + k
-                n = w[k]
-                line = g[j, start:stop]
+                n, line = w[k], g[j, start:stop]
                 cell = u32(j * inputs + start)
                 d = decay[e, j] if decay.shape[1] > 0 else column[e, j] * f32(0)
                 _row_and_decay(n, line, r, d)
-                p = j if per_cell else np.intp(0)
-                q0 = start if per_cell else np.intp(0)
-                q1 = q0 + length
+                place = (j * inputs + start) * stride
                 if whole:
-                    first, second = _key(rounding_stream, first_event + e)
-                    total = _whole_pulses(
+                    _whole_pulses(
                         n,
                         length,
                         per_siemens_up,
@@ -508,55 +552,30 @@ def _device_pair(pair, g, pulses, lines, cells, first_event, coming):
                         limit_up,
                         limit_down,
                         cell,
-                        first,
-                        second,
+                        round_first,
+                        round_second,
+                        busy,
                     )
-                    if total * FEW < length:
-                        first, second = _key(cycle_stream, first_event + e)
-                        _few_pulses(
-                            line,
-                            n,
-                            pulses[j, start:stop],
-                            target_up[p, q0:q1],
-                            rate_up[p, q0:q1],
-                            target_down[p, q0:q1],
-                            rate_down[p, q0:q1],
-                            low[p, q0:q1],
-                            high[p, q0:q1],
-                            step_up,
-                            step_down,
-                            curved,
-                            sigma,
-                            cell,
-                            first,
-                            second,
-                        )
-                        continue
-                    _count(pulses[j, start:stop], n)
-                else:
-                    _analog_pulses(
-                        n, length, per_siemens_up, per_siemens_down, limit_up, limit_down
+                    found = _places(n, length, busy, vectors, places)
+                    counts = pulses[j, start:stop]
+                    full = _gather(
+                        places, found, n, line, counts, parameters, place, stride, gathered
                     )
-                if sigma > f32(0):
-                    first, second = _key(cycle_stream, first_event + e)
-                    _draw_normals(normal[:half], normal[half : 2 * half], cell, first, second)
-                lowest, highest = low[p, q0:q1], high[p, q0:q1]
-                if not curved:
-                    _straight(line, n, step_up, step_down, normal, sigma, lowest, highest)
+                    _pulse(full, gathered, step_up, step_down, share_up, share_down, curved)
+                    if sigma > f32(0):
+                        _add_gathered_noise(full, places, odd, gathered, sigma, cell, first, second)
+                    _scatter(places, found, line, gathered)
                     continue
-                _exponential(
-                    u,
-                    n,
-                    line,
-                    target_up[p, q0:q1],
-                    rate_up[p, q0:q1],
-                    target_down[p, q0:q1],
-                    rate_down[p, q0:q1],
-                )
-                if sigma > f32(0):
-                    _apply_with_noise(line, u, n, normal, sigma, lowest, highest)
+                _analog_pulses(n, length, per_siemens_up, per_siemens_down, limit_up, limit_down)
+                if stride > 0:
+                    _unpack(parameters, place, low, high, up, down)
+                if curved:
+                    _curve(line, n, (low, high, up, down), share_up, share_down)
                 else:
-                    _apply(line, u, lowest, highest)
+                    _straight(line, n, step_up, step_down)
+                if sigma > f32(0):
+                    _add_noise(line, n, sigma, cell, first, second)
+                _limit(line, low, high)
         h0, h1 = g[j0, start:stop], g[j1, start:stop]
         for b in range(0, y.shape[0], 4):
             s = _project(h0, h1, y[b : b + 4], start, stop)
@@ -631,13 +650,13 @@ def program_device(
 
     g, lines, coming as in `program_ideal`. The wanted change times `per_siemens` [1/S] is a
     number of pulses, rounded stochastically where `whole`, held within the limits, and counted in
-    pulses (units, inputs). Cells move towards `target` [S] by 1 − e^(−n·rate) where `curved`,
-    else by n·step [S], then by sigma·√|n|·ξ [S], within low and high [S].
+    pulses (units, inputs). Cells move along their law where `curved`, else by n·step [S], then by
+    sigma·√|n|·ξ [S], within low and high [S].
 
     cells : tuple
-        target_up, rate_up, target_down, rate_down, low, high, of shape (units, inputs), or
-        (1, TILE) where all cells are alike; per_siemens_up and _down, limit_up and _down, step_up
-        and _down; curved, whole, sigma; cycle_stream, rounding_stream.
+        parameters (cells, 4), in the order of g or one for all: low [S], high [S], curvature_up,
+        curvature_down; then for up and down per_siemens, limit of pulses, step [S], and the
+        share of the range that a pulse is; curved, whole, sigma; cycle_stream, rounding_stream.
     """
     program = _program_device_one if g.size < SMALL else _program_device_all
     program(g, pulses, lines, cells, first_event, coming)

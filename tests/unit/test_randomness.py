@@ -164,13 +164,29 @@ def test_kernels_round_alike():
     drawn = wanted + roundings(draw_key(), np.arange(1000, 1300))
     assert np.abs(drawn - np.rint(drawn)).min() > 1e-6
     found, one, limit = wanted.copy(), np.float32(1), np.float32(9)
+    busy = np.empty(300 // kernels.VECTOR, np.float32)
     with np.errstate(over="ignore"):
         first, second = (np.uint32(word) for word in draw_key())
-        total = kernels._whole_pulses(
-            found, 300, one, one, limit, limit, np.uint32(1000), first, second
+        kernels._whole_pulses(
+            found, 300, one, one, limit, limit, np.uint32(1000), first, second, busy
         )
     assert_array_equal(found, np.floor(drawn))
-    assert total == np.abs(found).sum()
+    sums = np.abs(found)[: busy.size * kernels.VECTOR].reshape(busy.size, -1).sum(axis=1)
+    assert_array_equal(busy, sums)
+
+
+@pytest.mark.kernels
+@pytest.mark.parametrize("share", [0.0, 0.01, 0.3, 1.0])
+@pytest.mark.parametrize("length", [1, 16, 21, 64, 300])
+def test_kernels_find_every_cell_that_takes_pulses(length, share):
+    pulses = np.zeros(length, np.float32)
+    chosen = np.random.default_rng(length).random(length) < share
+    pulses[chosen] = -2.0
+    vectors = length // kernels.VECTOR
+    busy = pulses[: vectors * kernels.VECTOR].reshape(vectors, kernels.VECTOR).any(axis=1).astype(np.float32)
+    places = np.empty(length + 1, np.int32)
+    found = kernels._places(pulses, length, busy, np.empty(vectors + 1, np.int32), places)
+    assert_array_equal(places[:found], np.flatnonzero(chosen))
 
 
 def test_a_zero_change_is_never_rounded_up():
@@ -182,11 +198,10 @@ def test_a_zero_change_is_never_rounded_up():
 @pytest.mark.kernels
 @pytest.mark.parametrize("length", [2, 9, 256])
 def test_kernels_draw_the_same_normals(length):
-    half = (length + 1) // 2
-    found = np.empty(2 * half, np.float32)
+    found, pulses = np.zeros(length, np.float32), np.ones(length, np.float32)
     with np.errstate(over="ignore"):
         first, second = (np.uint32(word) for word in draw_key(event=4))
-        kernels._draw_normals(found[:half], found[half:], np.uint32(0), first, second)
+        kernels._add_noise(found, pulses, np.float32(1), np.uint32(0), first, second)
     expected = randomness.normals_by_tile(draw_key(event=4), 1, length, 256)[0]
-    assert_allclose(found[:length], expected, rtol=1e-5, atol=1e-5)
+    assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
     assert np.abs(expected).max() > 0.1
