@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,8 +48,7 @@ class CrossbarArray:
         dtype = conductance.dtype.type
         self._no_rows = np.zeros((1, 0), dtype)
         self._no_next = np.zeros((4, conductance.shape[1] // (1 + paired)), dtype)
-        self._unit_sums = conductance.sum(axis=1)
-        self._input_sums = None if driven else self._sum_over_units()
+        self._sum()
 
     def read(self, voltages: Array) -> Array:
         """Return the unit lines' currents, held at 0 V, for (batch, inputs) voltages [A]."""
@@ -70,11 +70,7 @@ class CrossbarArray:
 
         The arrays in it are the hardware's own, valid until the next `program`.
         """
-        return SeenArray(
-            conductance=self._conductance,
-            unit_sums=self._unit_sums,
-            input_sums=self._input_sums,
-        )
+        return self._seen
 
     def program(self, update: Update, event: int, next_input: Array | None = None) -> Array | None:
         """Apply an update through the cells' law, in one pass.
@@ -111,31 +107,33 @@ class CrossbarArray:
             kernels.program_ideal(g, lines, self._limits, coming)
         else:
             kernels.program_device(g, self.pulses, lines, self._law, event, coming)
-        self._unit_sums = sums
-        if not self.driven:
-            self._input_sums = self._sum_over_units()
+        self._sum(sums)
         return None if next_input is None else projection[: len(next_input)]
 
     def write(self, wanted: Array) -> None:
         """Program every cell, fresh, to the value nearest to `wanted` (units, inputs) [S]."""
         self._conductance[:] = first_write(self.cells, wanted)
-        self._unit_sums = self._conductance.sum(axis=1)
-        self._input_sums = None if self.driven else self._sum_over_units()
+        self._sum()
 
     def restore(self, state: dict[str, Array]) -> None:
         """Take over the conductances, pulse counts and line sums of `record`."""
         self._conductance[:] = state["conductance"]
         if "pulses" in state:
             self.pulses[:] = state["pulses"]
-        self._unit_sums = state["unit_sums"].copy()
-        if not self.driven:
-            self._input_sums = state["input_sums"].copy()
+        self._seen = SeenArray(
+            conductance=self._conductance,
+            unit_sums=state["unit_sums"].copy(),
+            input_sums=None if self.driven else state["input_sums"].copy(),
+        )
 
     def record(self) -> dict[str, Array]:
         """Return what a run file holds of this array, units in siemens."""
-        state = {"conductance": self.values(), "unit_sums": self._unit_sums.copy()}
-        if self._input_sums is not None:
-            state["input_sums"] = self._input_sums.copy()
+        state: dict[str, NDArray[Any]] = {
+            "conductance": self.values(),
+            "unit_sums": self._seen.unit_sums.copy(),
+        }
+        if self._seen.input_sums is not None:
+            state["input_sums"] = self._seen.input_sums.copy()
         if self.cells.whole:
             state["pulses"] = self.pulses.copy()
         state["g_min"], state["g_max"] = np.array(self.cells.low), np.array(self.cells.high)
@@ -143,6 +141,15 @@ class CrossbarArray:
             state["curvature_up"] = np.array(self.cells.curvature_up)
             state["curvature_down"] = np.array(self.cells.curvature_down)
         return state
+
+    def _sum(self, unit_sums: Array | None = None) -> None:
+        """Form what the physics sees; unit_sums (units,) where a pass has added them up [S]."""
+        g = self._conductance
+        self._seen = SeenArray(
+            conductance=g,
+            unit_sums=g.sum(axis=1) if unit_sums is None else unit_sums,
+            input_sums=None if self.driven else self._sum_over_units(),
+        )
 
     def _sum_over_units(self) -> Array:
         g = self._conductance
@@ -207,8 +214,7 @@ class BiasCurrents:
 
     def program(self, update: Update, event: int) -> None:
         """Add an update [A]."""
-        change = (update.presynaptic * update.postsynaptic).sum(axis=(0, 1))
-        self.values = self.values + change
+        self.values = self.values + np.einsum("erp,eru->u", update.presynaptic, update.postsynaptic)
 
     def restore(self, state: dict[str, Array]) -> None:
         """Take over the currents of `record`."""

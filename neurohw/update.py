@@ -1,7 +1,6 @@
 """The change of an array's weights, in the factored form in which its lines carry it."""
 
-from dataclasses import dataclass
-
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -10,8 +9,7 @@ from neurohw.errors import InvalidValueError
 Array = NDArray[np.floating]
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
-class Update:
+class Update(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     """Wanted change of the conductances of one array, learning rate included [S].
 
     For bias currents, read amperes for siemens.

@@ -1,9 +1,9 @@
 """What every engine takes and returns: arrays as the physics sees them, nudging, equilibrium."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Literal, Protocol
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -15,8 +15,7 @@ Array = NDArray[np.floating]
 Result = Literal["fixed sweeps", "converged", "not converged", "not finite"]
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
-class SeenArray:
+class SeenArray(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     """A crossbar as the physics sees it at one moment.
 
     conductance (units, inputs), unit_sums (units,) over the inputs and input_sums (inputs,)
@@ -29,16 +28,14 @@ class SeenArray:
     input_sums: Array | None = None
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
-class Source:
+class Source(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     """What else meets the nodes of a layer: current (units,) [A] and conductance (units,) [S]."""
 
     current: Array
     conductance: Array
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
-class Nudging:
+class Nudging(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     """A conductor of strength β (batch,) [S] from each output to its target (batch, outputs) [V].
 
     β may be negative and may differ between samples, so that both phases relax together.
@@ -48,8 +45,7 @@ class Nudging:
     target: Array
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
-class Equilibrium:
+class Equilibrium(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     """Result of a relaxation.
 
     state, a (batch, units) array a free layer [V]; residual, the largest voltage change of the

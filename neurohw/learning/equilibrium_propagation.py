@@ -16,9 +16,10 @@ arXiv:2006.01981; Laborieux et al. (2021), Front. Neurosci. 15:633674, for the c
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -41,8 +42,7 @@ Array = NDArray[np.floating]
 Variant = Literal["positive", "negative", "random_sign", "centered"]
 
 
-@dataclass(frozen=True, eq=False)
-class Contrast:
+class Contrast(msgspec.Struct, frozen=True, eq=False):
     """The free equilibrium of a mini-batch, and the two that are compared.
 
     upper and lower hold a (batch, units) array a free layer [V]; span is the difference of
@@ -135,12 +135,12 @@ class EquilibriumPropagation:
             tolerance=self.tolerance,
         )
         require_settled(free, "free", self.tolerance)
-        batch, dtype = len(input_current), input_current.dtype
+        batch = len(input_current)
         signs = self._signs(event)
+        strength = _strengths(signs, self.strength, batch, input_current.dtype)
         if len(signs) == 2:
             input_current = np.concatenate((input_current, input_current))
             target = np.concatenate((target, target))
-        strength = np.repeat(np.array(signs, dtype) * dtype.type(self.strength), batch)
         nudged = self.engine.relax(
             self.network,
             arrays,
@@ -226,6 +226,12 @@ class EquilibriumPropagation:
         if self.variant == "random_sign":
             return (1.0,) if randomness.key(self._sign_stream, event)[0] & 1 else (-1.0,)
         return (1.0,) if self.variant == "positive" else (-1.0,)
+
+
+@lru_cache(maxsize=16)
+def _strengths(signs: tuple[float, ...], strength: float, batch: int, dtype: np.dtype) -> Array:
+    """Return the nudging of each sample, all samples with one sign before those with another."""
+    return np.repeat(np.array(signs, dtype) * dtype.type(strength), batch)
 
 
 def _rail_update(bias: BiasRails, upper: Array, lower: Array, scale: np.floating) -> Update:

@@ -1,7 +1,6 @@
 """Every engine finds the same equilibrium as the readable one, by the same sweeps."""
 
-import dataclasses
-
+import msgspec
 import numba
 import numpy as np
 import pytest
@@ -43,7 +42,7 @@ def assert_engines_agree(problem, engine, dtype):
     current, nudging = nudged_both_ways(problem)
     expected = problem.relax("numpy", current=current, start=oracle, nudging=nudging, sweeps=3)
     held = [v.copy() for v in free.state]
-    for start in (free, dataclasses.replace(free, carry=None)):
+    for start in (free, msgspec.structs.replace(free, carry=None)):
         found = problem.relax(engine, current=current, start=start, nudging=nudging, sweeps=3)
         assert_same(found, expected, dtype)
     for before, after in zip(held, free.state, strict=True):
@@ -101,7 +100,7 @@ def test_a_converged_state_does_not_depend_on_the_start(make_problem, engine):
     options = {"sweeps": 5000, "tolerance": 1e-13}
     from_zero = problem.relax(engine, **options)
     other = make_problem((7, 6), batch=4, seed=6).relax(engine, sweeps=2)
-    from_other = problem.relax(engine, start=dataclasses.replace(other, carry=None), **options)
+    from_other = problem.relax(engine, start=msgspec.structs.replace(other, carry=None), **options)
     for ours, theirs in zip(from_other.state, from_zero.state, strict=True):
         assert_allclose(ours, theirs, rtol=0, atol=1e-9 * np.abs(theirs).max())
 

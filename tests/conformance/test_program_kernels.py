@@ -1,7 +1,5 @@
 """The compiled pass over an array does what the readable law says, cell by cell."""
 
-from dataclasses import replace
-
 import msgspec
 import numba
 import numpy as np
@@ -72,7 +70,7 @@ def exact(update, event):
     """Return one event of an update in float64."""
     names = ("presynaptic", "postsynaptic", "row", "column", "decay")
     lines = {name: getattr(update, name) for name in names}
-    return replace(
+    return msgspec.structs.replace(
         update, **{n: v[event : event + 1].astype(float) for n, v in lines.items() if v is not None}
     )
 

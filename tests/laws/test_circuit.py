@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import msgspec
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
@@ -87,7 +88,7 @@ def test_every_sweep_lowers_the_co_content(make_problem, engine, hidden, nudged)
         return total
 
     equilibrium = make_problem(hidden, seed=6).relax(engine, sweeps=1)
-    start = dataclasses.replace(equilibrium, carry=None)
+    start = msgspec.structs.replace(equilibrium, carry=None)
     energies = [energy(start.state)]
     for _ in range(12):
         start = problem.relax(engine, start=start, nudging=nudging, sweeps=1)
@@ -137,7 +138,7 @@ def test_voltages_scale_with_inputs_targets_and_biases(make_problem, engine, hid
         inputs=problem.inputs * scale,
         target=problem.target * scale,
         sources=[
-            dataclasses.replace(source, current=source.current * scale)
+            msgspec.structs.replace(source, current=source.current * scale)
             for source in problem.sources
         ],
     )
@@ -158,7 +159,7 @@ def test_conductances_scale_away(make_problem, engine, hidden):
         problem,
         conductances=[4 * g for g in problem.conductances],
         sources=[
-            dataclasses.replace(
+            msgspec.structs.replace(
                 source, current=4 * source.current, conductance=4 * source.conductance
             )
             for source in problem.sources

@@ -183,7 +183,12 @@ def test_kernels_find_every_cell_that_takes_pulses(length, share):
     chosen = np.random.default_rng(length).random(length) < share
     pulses[chosen] = -2.0
     vectors = length // kernels.VECTOR
-    busy = pulses[: vectors * kernels.VECTOR].reshape(vectors, kernels.VECTOR).any(axis=1).astype(np.float32)
+    busy = (
+        pulses[: vectors * kernels.VECTOR]
+        .reshape(vectors, kernels.VECTOR)
+        .any(axis=1)
+        .astype(np.float32)
+    )
     places = np.empty(length + 1, np.int32)
     found = kernels._places(pulses, length, busy, np.empty(vectors + 1, np.int32), places)
     assert_array_equal(places[:found], np.flatnonzero(chosen))
