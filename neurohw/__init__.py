@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     from neurohw.errors import NeurohwError as NeurohwError
     from neurohw.experiments.configuration import Experiment as Experiment
     from neurohw.experiments.configuration import load as load_recipe
+    from neurohw.experiments.evaluation import evaluate as evaluate
     from neurohw.experiments.run_file import Run as Run
     from neurohw.experiments.run_file import load as load_run
     from neurohw.experiments.run_file import save as save_run
     from neurohw.experiments.trainer import Progress as Progress
-    from neurohw.experiments.trainer import evaluate as evaluate
     from neurohw.experiments.trainer import train as train
     from neurohw.mappings.chip_specification import ChipSpecification as ChipSpecification
     from neurohw.mappings.chip_specification import load as load_chip
@@ -32,7 +32,7 @@ _HOMES = {
     "NeurohwError": "neurohw.errors",
     "Progress": "neurohw.experiments.trainer",
     "Run": "neurohw.experiments.run_file",
-    "evaluate": "neurohw.experiments.trainer",
+    "evaluate": "neurohw.experiments.evaluation",
     "load_chip": "neurohw.mappings.chip_specification:load",
     "load_device": "neurohw.devices.memory:load",
     "load_recipe": "neurohw.experiments.configuration:load",

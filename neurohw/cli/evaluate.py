@@ -22,12 +22,12 @@ def evaluate(path: Path, chip: str | None, as_json: bool) -> None:
     On another chip the network is written into fresh cells, each as near as it can come; bias
     currents that the chip has no sources for are left out.
     """
-    from neurohw.experiments import run_file, trainer
+    from neurohw.experiments import evaluation, run_file
     from neurohw.mappings import chip_specification
 
     run = run_file.load(path)
     other = None if chip is None else chip_specification.load(chip)
-    result = summary(run, path) | trainer.evaluate(run, chip=other)
+    result = summary(run, path) | evaluation.evaluate(run, chip=other)
     if other is not None:
         result["chip"] = other.name
     print_summary(result, as_json)

@@ -16,9 +16,16 @@ if TYPE_CHECKING:
 
 Facts = dict[str, Any]
 
+_NAMED = ("chip", "device", "dataset", "recipe")
+
 
 @click.command()
 @click.argument("target", metavar="RUN.h5|CHIP|DEVICE|DATASET|RECIPE")
+@click.option(
+    "--kind",
+    type=click.Choice(["run", *_NAMED]),
+    help="What to take it for.  [default: a chip before a device of its name]",
+)
 @click.option(
     "--recipe",
     default="drn-xs",
@@ -27,26 +34,35 @@ Facts = dict[str, Any]
     help="Network for which the physical scale of a chip is shown.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object, in SI units.")
-def info(target: str, recipe: str, as_json: bool) -> None:
+def info(target: str, kind: str | None, recipe: str, as_json: bool) -> None:
     """Show a run file, a chip with its device, a device, a data set or a recipe."""
-    facts = describe(target, recipe)
+    facts = describe(target, recipe, kind)
     if as_json:
         print_json(facts)
     else:
         _print_facts(facts)
 
 
-def describe(target: str, recipe: str) -> Facts:
-    """Return what is known of `target`, SI units; `kind` says what it is.
+def describe(target: str, recipe: str, kind: str | None = None) -> Facts:
+    """Return what is known of `target`, SI units; the key `kind` says what it is.
+
+    Parameters
+    ----------
+    target : str
+        A name or a path.
+    recipe : str
+        Network for which the physical scale of a chip is returned.
+    kind : str, optional
+        What to take `target` for, where a chip and a device share its name.
 
     Raises
     ------
-    ConfigurationError
-        Neither a known name nor a file; the message has the nearest names.
+    NeurohwError
+        Neither a known name nor a file, with the nearest names; or it is not of that kind.
     """
     from neurohw.errors import ConfigurationError
 
-    kind = _kind_of_name(target) or _kind_of_file(Path(target))
+    kind = kind or _kind_of_name(target) or _kind_of_file(Path(target))
     if kind == "run":
         return _run(Path(target))
     if kind == "chip":
@@ -57,7 +73,7 @@ def describe(target: str, recipe: str) -> Facts:
         return _recipe(target)
     if kind == "dataset":
         return _dataset(target)
-    names = {str(entry["name"]) for kind in _KINDS for entry in available(f"{kind}s")}
+    names = {str(entry["name"]) for named in _NAMED for entry in available(f"{named}s")}
     near = difflib.get_close_matches(target, names, n=3)
     hint = f"; did you mean {' or '.join(near)}?" if near else ""
     raise ConfigurationError(
@@ -65,11 +81,8 @@ def describe(target: str, recipe: str) -> Facts:
     )
 
 
-_KINDS = ("chip", "device", "dataset", "recipe")
-
-
 def _kind_of_name(target: str) -> str | None:
-    for kind in _KINDS:
+    for kind in _NAMED:
         if any(entry["name"] == target for entry in available(f"{kind}s")):
             return kind
     return None

@@ -39,11 +39,6 @@ def print_table(rows: Iterable[Sequence[str]], indent: str = "") -> None:
         click.echo(indent + "  ".join([*cells, row[-1]]).rstrip())
 
 
-def percent(fraction: float | None) -> str:
-    """Return a fraction as text such as "3.46 %", or a dash where there is none."""
-    return "–" if fraction is None or math.isnan(fraction) else f"{100 * fraction:.2f} %"
-
-
 def units_of(struct: type) -> dict[str, str]:
     """Return the unit of each quantity of a configuration struct and of those inside, by key."""
     from msgspec import inspect
@@ -83,6 +78,8 @@ def print_summary(result: Mapping[str, Any], as_json: bool) -> None:
     if as_json:
         print_json(result)
         return
+    from neurohw.reports.summary import percent
+
     click.echo(
         f"{result['run']}: {result['recipe']} on {result['chip']}, {result['epochs']} epochs:"
         f" train error {percent(result['train_error'])},"

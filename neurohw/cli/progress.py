@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from tqdm import tqdm
 
-from neurohw.cli.output import percent
+from neurohw.reports.summary import percent
 
 if TYPE_CHECKING:
     from neurohw.experiments.run_file import Run

@@ -24,8 +24,11 @@ from numpy.typing import NDArray
 Array = NDArray[np.floating]
 
 FAST = {"reassoc", "contract", "nsz", "arcp"}
-# Where a loop divides, Numba's own check for zero would keep it from being vectorised.
-DIVIDING = "numpy"
+# Inlined, because a process that compiles and one that loads from the cache would otherwise call
+# unlike copies, which round unlike. Errors as in NumPy, because a check for zero in a loop that
+# divides would keep it from being vectorised.
+inner = njit(fastmath=FAST, error_model="numpy", forceinline=True)
+
 # Half of the widest usual array: short tiles cost bookkeeping, long ones leave the L1 cache.
 TILE = 784
 IDEAL_TILE = 2 * TILE
@@ -40,7 +43,7 @@ u64 = np.uint64
 i32 = np.int32
 
 
-@njit(cache=True)
+@inner
 def _key(stream, event):
     """Two 32-bit words of one event of a stream; see `randomness.key`."""
     x = u64(u64(stream ^ u64(event)) + u64(0x9E3779B97F4A7C15))
@@ -50,7 +53,7 @@ def _key(stream, event):
     return u32(x & u64(0xFFFFFFFF)), u32(x >> u64(32))
 
 
-@njit(inline="always")
+@inner
 def _word(cell, first, second):
     x = u32(cell ^ first)
     x = u32(x ^ u32(x >> u32(16)))
@@ -61,18 +64,18 @@ def _word(cell, first, second):
     return u32(x ^ u32(x >> u32(15)))
 
 
-@njit(inline="always")
+@inner
 def _derived(word):
     x = u32(word * u32(0x85EBCA6B))
     return u32(x ^ u32(x >> u32(16)))
 
 
-@njit(inline="always")
+@inner
 def _fraction(word):
     return f32(i32(word >> u32(8))) * f32(2**-24) + f32(2**-25)
 
 
-@njit(fastmath=FAST, inline="always")
+@inner
 def _log(u):
     """Natural logarithm of a positive float32, relative error 1e-7 (fit on Chebyshev nodes)."""
     bits = f32(u).view(i32)
@@ -89,7 +92,7 @@ def _log(u):
     return f32(exponent) * f32(0.6931471805599453) + (f - f32(0.5) * z + f * z * p)
 
 
-@njit(fastmath=FAST, inline="always")
+@inner
 def _sine_and_cosine(t):
     """Sine and cosine of pi·t for |t| <= 1/2, absolute error 1e-7 (fit on Chebyshev nodes)."""
     z = t * t
@@ -105,7 +108,7 @@ def _sine_and_cosine(t):
     return s, c * z + f32(1)
 
 
-@njit(fastmath=FAST, inline="always")
+@inner
 def _expm1(x):
     """Return e^x − 1 for |x| < 85, relative error 2e-7 also near 0."""
     k = np.rint(x * f32(1.4426950408889634))
@@ -121,7 +124,7 @@ def _expm1(x):
     return scale * p + (scale - f32(1))
 
 
-@njit(fastmath=FAST, inline="always")
+@inner
 def _normal_pair(cell, first, second):
     """Squared radius, sine and cosine of a pair of normal draws (Box and Muller)."""
     word = _word(cell, first, second)
@@ -129,7 +132,7 @@ def _normal_pair(cell, first, second):
     return f32(-2) * _log(_fraction(word)), f32(2) * s * c, f32(1) - f32(2) * s * s
 
 
-@njit(fastmath=FAST)
+@inner
 def _first_ranks(w0, w1, x, a0, a1, c0, c1, start, stop):
     """Write column + Σ x·a over the first four ranks as the wanted changes of two units."""
     p0, p1, p2, p3 = a0[0], a0[1], a0[2], a0[3]
@@ -140,7 +143,7 @@ def _first_ranks(w0, w1, x, a0, a1, c0, c1, start, stop):
         w1[i] = c1 + q0 * x0[i] + q1 * x1[i] + q2 * x2[i] + q3 * x3[i]
 
 
-@njit(fastmath=FAST)
+@inner
 def _other_ranks(w0, w1, x, a0, a1, start, stop):
     """Add Σ x·a over the ranks from the fifth on, four at a time."""
     for r in range(4, x.shape[0], 4):
@@ -153,7 +156,7 @@ def _other_ranks(w0, w1, x, a0, a1, start, stop):
             w1[i] += q0 * x0[i] + q1 * x1[i] + q2 * x2[i] + q3 * x3[i]
 
 
-@njit(fastmath=FAST)
+@inner
 def _row_and_decay(w, g, row, decay):
     """Add what is not a product of two lines: row − decay · G."""
     for i in range(row.shape[0]):
@@ -163,7 +166,7 @@ def _row_and_decay(w, g, row, decay):
             w[i] -= decay * g[i]
 
 
-@njit(fastmath=FAST, inline="always")
+@inner
 def _rounded(v, per_siemens_up, per_siemens_down, up, down, cell, first, second):
     """Whole number of pulses for a wanted change, rounded stochastically."""
     rounding = f32(i32(_word(cell, first, second) >> u32(8))) * f32(2**-24)
@@ -171,7 +174,7 @@ def _rounded(v, per_siemens_up, per_siemens_down, up, down, cell, first, second)
     return min(max(v, -down), up)
 
 
-@njit(fastmath=FAST)
+@inner
 def _whole_pulses(n, length, per_siemens_up, per_siemens_down, up, down, cell, first, second, busy):
     """Replace wanted changes by whole numbers of pulses; add those of every VECTOR cells up."""
     vectors = length // VECTOR
@@ -191,7 +194,7 @@ def _whole_pulses(n, length, per_siemens_up, per_siemens_down, up, down, cell, f
         )
 
 
-@njit
+@inner
 def _places(n, length, busy, vectors, places):
     """Write where the cells are that take pulses; return how many. No branch to mispredict."""
     whole = length // VECTOR
@@ -211,7 +214,7 @@ def _places(n, length, busy, vectors, places):
     return found
 
 
-@njit(fastmath=FAST)
+@inner
 def _analog_pulses(w, length, per_siemens_up, per_siemens_down, up, down):
     """Replace wanted changes by the strengths, in pulses, of analog increments."""
     for i in range(length):
@@ -220,14 +223,14 @@ def _analog_pulses(w, length, per_siemens_up, per_siemens_down, up, down):
         w[i] = min(max(n, -down), up)
 
 
-@njit(fastmath=FAST, inline="always")
+@inner
 def _moved(g, n, low, high, curvature, share):
     """Conductance after n signed pulses: T − (T − G)·e^(−n·c·share); see `devices.laws`."""
     target = low - (high - low) / _expm1(-curvature)
     return g + (g - target) * _expm1(-n * curvature * share)
 
 
-@njit(fastmath=FAST)
+@inner
 def _unpack(cells, first, low, high, curvature_up, curvature_down):
     """Copy the parameters of a line of cells to lines of their own."""
     for i in range(low.shape[0]):
@@ -235,7 +238,7 @@ def _unpack(cells, first, low, high, curvature_up, curvature_down):
         curvature_up[i], curvature_down[i] = cells[first + i, 2], cells[first + i, 3]
 
 
-@njit(fastmath=FAST, error_model=DIVIDING)
+@inner
 def _curve(g, n, lines, share_up, share_down):
     """Move each cell by n signed pulses of a curved law, without noise or limits."""
     low, high, curvature_up, curvature_down = lines
@@ -247,7 +250,7 @@ def _curve(g, n, lines, share_up, share_down):
         g[i] = _moved(g[i], v, low[i], high[i], curvature, share)
 
 
-@njit(fastmath=FAST)
+@inner
 def _straight(g, n, step_up, step_down):
     """Move each cell by n signed pulses of a straight law, without noise or limits."""
     for i in range(g.shape[0]):
@@ -255,28 +258,31 @@ def _straight(g, n, step_up, step_down):
         g[i] += v * (step_up if v > f32(0) else step_down)
 
 
-@njit(fastmath=FAST)
+@inner
 def _limit(g, low, high):
     for i in range(g.shape[0]):
         g[i] = min(max(g[i], low[i]), high[i])
 
 
-@njit(fastmath=FAST)
-def _add_noise(g, n, sigma, cell, first, second):
+@inner
+def _limit_with_noise(g, n, low, high, sigma, cell, first, second):
     """Add the noise of n pulses to each cell: sines to the first half, cosines to the second."""
     half = g.shape[0] // 2
     odd = g.shape[0] - half
-    h, m = g[odd:], n[odd:]
+    h, m, bottom, top = g[odd:], n[odd:], low[odd:], high[odd:]
     for i in range(half):
         squared, s, c = _normal_pair(u32(cell + u32(i)), first, second)
-        g[i] += sigma * np.sqrt(squared * abs(n[i])) * s
-        h[i] += sigma * np.sqrt(squared * abs(m[i])) * c
+        u = g[i] + sigma * np.sqrt(squared * abs(n[i])) * s
+        v = h[i] + sigma * np.sqrt(squared * abs(m[i])) * c
+        g[i] = min(max(u, low[i]), high[i])
+        h[i] = min(max(v, bottom[i]), top[i])
     for i in range(half, odd):
         squared, s, c = _normal_pair(u32(cell + u32(i)), first, second)
-        g[i] += sigma * np.sqrt(squared * abs(n[i])) * s
+        u = g[i] + sigma * np.sqrt(squared * abs(n[i])) * s
+        g[i] = min(max(u, low[i]), high[i])
 
 
-@njit(fastmath=FAST)
+@inner
 def _gather(places, found, n, g, counts, cells, first, step, gathered):
     """Copy what the pulsed cells need, side by side; return their number, rounded up to vectors."""
     pulses, held, low, high, curvature = gathered
@@ -297,7 +303,7 @@ def _gather(places, found, n, g, counts, cells, first, step, gathered):
     return full
 
 
-@njit(fastmath=FAST, error_model=DIVIDING)
+@inner
 def _pulse(full, gathered, step_up, step_down, share_up, share_down, curved):
     """Move gathered cells by their pulses, without noise or limits."""
     pulses, held, low, high, curvature = gathered
@@ -310,9 +316,9 @@ def _pulse(full, gathered, step_up, step_down, share_up, share_down, curved):
             held[k] += pulses[k] * (step_up if pulses[k] > f32(0) else step_down)
 
 
-@njit(fastmath=FAST)
+@inner
 def _add_gathered_noise(full, places, odd, gathered, sigma, cell, first, second):
-    """Add the noise of the pulses to gathered cells; the draws are those of `_add_noise`."""
+    """Add the noise of the pulses to gathered cells; the draws are those of dense ones."""
     pulses, held, _, _, _ = gathered
     for k in range(full):
         i = places[k]
@@ -320,7 +326,7 @@ def _add_gathered_noise(full, places, odd, gathered, sigma, cell, first, second)
         held[k] += sigma * np.sqrt(squared * abs(pulses[k])) * (s if i < odd else c)
 
 
-@njit(fastmath=FAST)
+@inner
 def _scatter(places, found, g, gathered):
     """Write gathered cells back, within their limits."""
     _, held, low, high, _ = gathered
@@ -328,7 +334,7 @@ def _scatter(places, found, g, gathered):
         g[places[k]] = min(max(held[k], low[k]), high[k])
 
 
-@njit(fastmath=FAST)
+@inner
 def _ideal_last_ranks(g0, g1, w0, w1, x, a0, a1, c0, c1, y, start, stop, low, high):
     """Add four ranks and the rest of the wanted change, clip, sum and project four samples."""
     p0, p1, p2, p3 = a0[0], a0[1], a0[2], a0[3]
@@ -358,7 +364,7 @@ def _ideal_last_ranks(g0, g1, w0, w1, x, a0, a1, c0, c1, y, start, stop, low, hi
     return s, s0, s1, s2, s3, t, t0, t1, t2, t3
 
 
-@njit(fastmath=FAST)
+@inner
 def _ideal_mirrored(g0, g1, h0, h1, x, a0, a1, c0, c1, y, start, stop, low, high):
     """As `_ideal_last_ranks` where inputs come in pairs of opposite voltage, h after g."""
     p0, p1, p2, p3 = a0[0], a0[1], a0[2], a0[3]
@@ -394,7 +400,7 @@ def _ideal_mirrored(g0, g1, h0, h1, x, a0, a1, c0, c1, y, start, stop, low, high
     return s, s0, s1, s2, s3, t, t0, t1, t2, t3
 
 
-@njit(fastmath=FAST)
+@inner
 def _project(g0, g1, y, start, stop):
     """Sum two units' tiles and project four samples through them."""
     y0, y1, y2, y3 = y[0, start:stop], y[1, start:stop], y[2, start:stop], y[3, start:stop]
@@ -416,7 +422,7 @@ def _project(g0, g1, y, start, stop):
     return s, s0, s1, s2, s3, t, t0, t1, t2, t3
 
 
-@njit
+@inner
 def _store(sums, projection, b, j0, j1, s):
     """Add a tile's sums (for b = 0) and its projections of samples b to b + 3."""
     if b == 0:
@@ -434,7 +440,7 @@ def _store(sums, projection, b, j0, j1, s):
         projection[b + 3, j1] += s[9]
 
 
-@njit(fastmath=FAST)
+@inner
 def _ideal_pair(pair, g, nothing, lines, limits, coming):
     """Program two units of ideal cells; see `program_ideal`."""
     x, a, row, column, decay = lines
@@ -489,14 +495,14 @@ def _ideal_pair(pair, g, nothing, lines, limits, coming):
             _store(sums, projection, b, j0, j1, s)
 
 
-@njit
+@inner
 def _is_simple(lines):
     """Whether an update is one event of four ranks and column sums, as most are."""
     x, _, row, _, decay = lines
     return x.shape[0] == 1 and x.shape[1] == 4 and row.shape[1] == 0 and decay.shape[1] == 0
 
 
-@njit(fastmath=FAST)
+@inner
 def _device_pair(pair, g, pulses, lines, cells, first_event, coming):
     """Program two units of real cells; see `program_device`."""
     x, a, row, column, decay = lines
@@ -574,8 +580,9 @@ def _device_pair(pair, g, pulses, lines, cells, first_event, coming):
                 else:
                     _straight(line, n, step_up, step_down)
                 if sigma > f32(0):
-                    _add_noise(line, n, sigma, cell, first, second)
-                _limit(line, low, high)
+                    _limit_with_noise(line, n, low, high, sigma, cell, first, second)
+                else:
+                    _limit(line, low, high)
         h0, h1 = g[j0, start:stop], g[j1, start:stop]
         for b in range(0, y.shape[0], 4):
             s = _project(h0, h1, y[b : b + 4], start, stop)

@@ -12,6 +12,8 @@ from neurohw.networks.resistive import ResistiveNetwork
 
 Array = NDArray[np.floating]
 
+ROUNDING = 4.0
+
 Result = Literal["fixed sweeps", "converged", "not converged", "not finite"]
 
 
@@ -48,9 +50,9 @@ class Nudging(msgspec.Struct, frozen=True, eq=False, kw_only=True):
 class Equilibrium(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     """Result of a relaxation.
 
-    state, a (batch, units) array a free layer [V]; residual, the largest voltage change of the
-    last sweep over the largest voltage; iterations, sweeps done; result, why it ended. An engine
-    may leave in `carry` what it needs to go on from here on the same arrays.
+    state, a (batch, units) array a free layer [V]; residual, see `Engine.relax`; iterations,
+    sweeps done; result, why it ended. An engine may leave in `carry` what it needs to go on from
+    here on the same arrays.
     """
 
     state: tuple[Array, ...]
@@ -80,7 +82,12 @@ class Engine(Protocol):
         input_current (batch, units) [A] is what the driven array feeds into the first free
         layer held at 0 V. Where `start` has fewer samples than input_current, its samples are
         repeated. With tolerance 0 exactly `sweeps` sweeps are done, else the sweeps end when
-        the residual falls below it.
+        the residual falls below it, after one sweep a layer at least.
+
+        The residual is the largest change of a voltage in the last sweep, over the largest
+        voltage of its layer, or, for a nudged phase, over the largest distance in its layer from
+        `start`, which is what learning uses. The layer where that is most counts. A change within
+        `ROUNDING` times the precision of the largest voltage counts as none.
         """
         ...
 

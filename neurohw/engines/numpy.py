@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neurohw.engines.equilibrium import (
+    ROUNDING,
     Equilibrium,
     Nudging,
     Result,
@@ -41,11 +42,13 @@ class NumpyEngine:
         batch, last = len(input_current), len(network.layers) - 1
         totals = total_conductances(arrays, sources)
         state = start_state(network, input_current, start)
+        origin = start if nudging is not None else None
+        begun = start_state(network, input_current, origin)
         order = [*range(0, last + 1, 2), *range(1, last + 1, 2)]
         result: Result = "fixed sweeps" if tolerance == 0 else "not converged"
         residual, iterations = np.inf, 0
         while iterations < sweeps:
-            change = 0.0
+            before = list(state)
             for k in order:
                 current = np.broadcast_to(sources[k].current, (batch, network.layers[k]))
                 total = np.broadcast_to(totals[k], (batch, network.layers[k]))
@@ -60,21 +63,27 @@ class NumpyEngine:
                     total = total + nudging.strength[:, None]
                 # A node that no conductance meets stays at 0 V.
                 voltage = np.divide(current, total, out=np.zeros_like(current), where=total != 0)
-                voltage = np.clip(voltage, network.low[k], network.high[k])
-                change = max(change, float(np.abs(voltage - state[k]).max()))
-                state[k] = voltage
+                state[k] = np.clip(voltage, network.low[k], network.high[k])
             iterations += 1
-            largest = float(np.max([np.abs(v).max() for v in state]))
-            residual = change / largest if largest > 0 else 0.0
-            if not np.isfinite(largest):
-                result = "not finite"
+            if not all(np.isfinite(v).all() for v in state):
+                result, residual = "not finite", np.inf
                 break
-            if tolerance > 0 and residual < tolerance:
+            residual = max(map(_residual, before, state, begun))
+            if tolerance > 0 and residual < tolerance and iterations > last:
                 result = "converged"
                 break
         return Equilibrium(
             state=tuple(state), residual=residual, iterations=iterations, result=result
         )
+
+
+def _residual(before: Array, after: Array, begun: Array) -> float:
+    """Return a layer's largest change over its largest distance from where it began."""
+    change, distance = np.abs(after - before).max(), np.abs(after - begun).max()
+    rounding = ROUNDING * np.finfo(after.dtype).eps * np.abs(after).max()
+    if change <= rounding:
+        return 0.0
+    return float(change / distance) if distance > 0 else np.inf
 
 
 def start_state(

@@ -64,10 +64,9 @@ class RelaxationSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True
     free_sweeps, nudged_sweeps : int
         Sweeps over all layers in the free and in each nudged phase.
     tolerance : float
-        0: exactly that many sweeps. Otherwise stop when the largest voltage change of a sweep is
-        below `tolerance` times the largest voltage; the sweeps are then the limit. The phases
-        differ by 1e-5 of the largest voltage or less, so a tolerance that is not far below that
-        falsifies the gradient.
+        0: exactly that many sweeps. Otherwise stop when a sweep changes no voltage by more than
+        `tolerance` times the largest one of its layer, in a nudged phase times the largest
+        distance from the free phase; the sweeps are then the limit.
     """
 
     free_sweeps: Positive

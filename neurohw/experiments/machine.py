@@ -1,17 +1,20 @@
 """A machine: the network of an experiment on its chip, with the engine and the learning rule."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from neurohw import datasets, engines
 from neurohw.chip import Chip
 from neurohw.datasets import Dataset
 from neurohw.engines.equilibrium import Engine, require_settled
-from neurohw.errors import DataError
+from neurohw.errors import DataError, RunFileError
 from neurohw.experiments.configuration import Experiment
+from neurohw.experiments.run_file import Run
 from neurohw.learning.equilibrium_propagation import EquilibriumPropagation
 from neurohw.networks.resistive import ResistiveNetwork, deep_resistive_network, encode
 
@@ -78,6 +81,13 @@ class Machine:
             ],
         )
 
+    def restore(self, run: Run) -> None:
+        """Take over the arrays and biases of a run."""
+        for array, record in zip(self.chip.arrays, run.arrays, strict=True):
+            array.restore(record)
+        for bias, record in zip(self.chip.biases, run.biases, strict=True):
+            bias.restore(record)
+
 
 def build(experiment: Experiment, dataset: Dataset) -> Machine:
     """Fabricate the chip of an experiment and put its network on it."""
@@ -127,3 +137,23 @@ def dataset_of(experiment: Experiment) -> Dataset:
             f" {len(dataset.train_images)} training images"
         )
     return dataset
+
+
+def require_same_data(run: Run, dataset: Dataset, where: str) -> None:
+    """Raise `RunFileError`, naming `where`, unless `dataset` is what the run was trained on."""
+    held = run.dataset["checksum"]
+    if held != dataset.checksum:
+        raise RunFileError(
+            f"{where}: dataset.checksum = {held[:12]}… in the run: the data set {dataset.name}"
+            f" is now another one ({dataset.checksum[:12]}…)"
+        )
+
+
+@contextmanager
+def computing() -> Iterator[None]:
+    """Give BLAS one thread, for results that do not depend on it, and let numbers overflow.
+
+    What overflows is found in the voltages, where a message can say which.
+    """
+    with threadpool_limits(limits=1, user_api="blas"), np.errstate(all="ignore"):
+        yield

@@ -3,6 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from neurohw.chip import BiasRails, CrossbarArray
 from neurohw.datasets import Dataset
 from neurohw.experiments.machine import Machine
 from neurohw.networks.resistive import dissipation
@@ -24,7 +25,8 @@ def measure(machine: Machine, dataset: Dataset) -> dict[str, Array]:
         of a converter over ± the largest voltage of any phase, whose step is that difference;
         power, dissipated in the free phase in the array below the layer [W];
         above_write_threshold, share of its cells and samples whose voltage drop could write;
-        saturated_low and saturated_high, share of its cells at a limit.
+        saturated_low and saturated_high, share of its cells at a limit. A chip with bias cells to
+        rails adds the last four of the cells of each layer, as bias_power and so on.
     """
     images = dataset.train_images[:_SAMPLES]
     inputs = machine.encode(images)
@@ -35,9 +37,9 @@ def measure(machine: Machine, dataset: Dataset) -> dict[str, Array]:
     threshold = machine.chip.specification.device.write_threshold
     rows: dict[str, list[float]] = {}
 
-    def add(**values: float) -> None:
+    def add(values: dict[str, float], prefix: str = "") -> None:
         for key, value in values.items():
-            rows.setdefault(key, []).append(value)
+            rows.setdefault(prefix + key, []).append(value)
 
     below = pairs(inputs)
     for k, array in enumerate(arrays):
@@ -47,22 +49,35 @@ def measure(machine: Machine, dataset: Dataset) -> dict[str, Array]:
         difference = float(np.abs(upper - lower).mean(dtype=np.float64))
         largest = max(float(np.abs(v).max()) for v in (voltage, upper, lower))
         add(
-            voltage=float(size.mean(dtype=np.float64)),
-            voltage_p90=float(np.quantile(size, 0.9)),
-            difference=difference,
-            bits=float(np.log2(2.0 * largest / difference)) if difference > 0 else np.inf,
-            power=float(dissipation(array.values(), below, voltage).mean()),
-            above_write_threshold=_share_above(below, voltage, threshold),
-        )
-        g, cells = array.values(), array.cells
-        span = cells.high - cells.low
-        margin = np.where(np.isfinite(span), 1e-6 * span, 0.0)
-        add(
-            saturated_low=float(np.mean(g <= cells.low + margin)),
-            saturated_high=float(np.mean(g >= cells.high - margin)),
+            {
+                "voltage": float(size.mean(dtype=np.float64)),
+                "voltage_p90": float(np.quantile(size, 0.9)),
+                "difference": difference,
+                "bits": float(np.log2(2.0 * largest / difference)) if difference > 0 else np.inf,
+            }
+            | _measure_cells(array, below, voltage, threshold)
         )
         below = voltage
+    for bias, voltage in zip(machine.chip.biases, contrast.free.state, strict=False):
+        if isinstance(bias, BiasRails):
+            rails = np.tile(np.array(bias.word_lines, voltage.dtype), (len(voltage), 1))
+            add(_measure_cells(bias.array, rails, voltage, threshold), "bias_")
     return {key: np.array(values) for key, values in rows.items()}
+
+
+def _measure_cells(
+    array: CrossbarArray, inputs: Array, units: Array, threshold: float
+) -> dict[str, float]:
+    """Return power [W] and shares of the cells that join (batch, inputs) and (batch, units) [V]."""
+    g, cells = array.values(), array.cells
+    span = cells.high - cells.low
+    margin = np.where(np.isfinite(span), 1e-6 * span, 0.0)
+    return {
+        "power": float(dissipation(g, inputs, units).mean()),
+        "above_write_threshold": _share_above(inputs, units, threshold),
+        "saturated_low": float(np.mean(g <= cells.low + margin)),
+        "saturated_high": float(np.mean(g >= cells.high - margin)),
+    }
 
 
 def _share_above(inputs: Array, units: Array, threshold: float) -> float:

@@ -32,6 +32,7 @@ UNITS = {
     "voltage_p90": "V",
     "difference": "V",
     "power": "W",
+    "bias_power": "W",
     "learning_rate": "S/V²",
     "seconds_per_epoch": "s",
 }
@@ -62,7 +63,8 @@ class Run:
         `learning_rate` of the first layer [S/V²], `cost` a sample (dimensionless).
     physical : dict of arrays
         One value a layer or array: `voltage`, `voltage_p90`, `difference` [V], `bits`,
-        `power` [W], and the shares `above_write_threshold`, `saturated_low`, `saturated_high`.
+        `power` [W], and the shares `above_write_threshold`, `saturated_low`, `saturated_high`;
+        the last four again as `bias_power` and so on where there are bias cells.
     times : dict of arrays or floats
         `seconds_per_epoch` [s] and others; no part of the checksum.
     versions : dict of str
@@ -82,7 +84,9 @@ class Run:
 
 
 def check_writable(path: Path | str) -> None:
-    """Make the folder of a run file to be, and find out whether the file can be written there.
+    """Find out whether a file can be written, where its folder is yet to be made too.
+
+    Nothing is left behind.
 
     Raises
     ------
@@ -95,9 +99,10 @@ def check_writable(path: Path | str) -> None:
             raise RunFileError(f"{path}: cannot be written: it is not a file")
         if path.exists() and not os.access(path, os.W_OK):
             raise RunFileError(f"{path}: cannot be written: the file is read-only")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _temporary(path).touch()
-        _temporary(path).unlink()
+        new = next((p for p in (path, *path.parents) if p.parent.exists()), path)
+        _temporary(new).touch()
+        # Others may try the same new folder at the same time.
+        _temporary(new).unlink(missing_ok=True)
     except OSError as error:
         raise RunFileError(f"{path}: cannot be written: {_reason(error)}") from error
 
@@ -114,6 +119,7 @@ def save(path: Path | str, run: Run) -> None:
     check_writable(path)
     temporary = _temporary(path)
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         with h5py.File(temporary, "w", libver="v110", locking="best-effort") as file:
             _write(file, run)
         _synchronise(temporary)

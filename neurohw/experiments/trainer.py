@@ -13,27 +13,17 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, Literal
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
 
 from neurohw import randomness
 from neurohw.datasets import Dataset
 from neurohw.engines.equilibrium import Equilibrium
-from neurohw.errors import (
-    ConvergenceError,
-    DataError,
-    InvalidValueError,
-    NumericalError,
-    RunFileError,
-    UnsupportedError,
-)
+from neurohw.errors import ConvergenceError, InvalidValueError, NumericalError, RunFileError
 from neurohw.experiments import configuration, physics, run_file
 from neurohw.experiments.configuration import Experiment
-from neurohw.experiments.machine import Machine, build, dataset_of
+from neurohw.experiments.machine import build, computing, dataset_of, require_same_data
 from neurohw.experiments.run_file import Run
-from neurohw.mappings.chip_specification import ChipSpecification
 
 Array = NDArray[np.floating]
 
@@ -95,51 +85,16 @@ def train(
     checkpoint = _open(path, experiment, resume)
     dataset = dataset_of(experiment)
     if checkpoint is not None:
-        _require_same_data(checkpoint, dataset, str(path))
+        require_same_data(checkpoint, dataset, str(path))
         if checkpoint.physical:
             return checkpoint
-    with _computing(), _interrupts() as interrupted:
+    with computing(), _interrupts() as interrupted:
         training = _Training(experiment, dataset, path, progress)
         if checkpoint is not None:
             training.restore(checkpoint)
         while training.epoch < experiment.training.epochs:
             training.run_epoch(interrupted)
         return training.finish()
-
-
-def evaluate(
-    run: Run, *, chip: ChipSpecification | None = None, dataset: Dataset | None = None
-) -> dict[str, float]:
-    """Measure the errors of a trained run, on its chip or written into a fresh other one.
-
-    Bias currents for which the other chip has no sources are left out.
-
-    Returns
-    -------
-    dict
-        train_error and test_error, as fractions, of the free equilibrium from 0 V.
-
-    Raises
-    ------
-    RunFileError
-        The run's data set is now another one; one of the same shape can be given as `dataset`.
-    UnsupportedError
-        The run's bias cells cannot be written into a chip that has none.
-    """
-    experiment = run.experiment
-    if dataset is None:
-        dataset = dataset_of(experiment)
-        _require_same_data(run, dataset, experiment.data.name)
-    _require_fit(run, dataset)
-    with _computing():
-        machine = build(experiment, dataset)
-        _restore_arrays(machine, run)
-        if chip is not None:
-            machine = _on_chip(machine, chip, dataset)
-        return {
-            "train_error": machine.error(dataset.train_images, dataset.train_labels),
-            "test_error": machine.error(dataset.test_images, dataset.test_labels),
-        }
 
 
 class _Training:
@@ -251,7 +206,7 @@ class _Training:
 
     def restore(self, run: Run) -> None:
         """Take over a checkpoint."""
-        _restore_arrays(self.machine, run)
+        self.machine.restore(run)
         self.epoch, self.step = run.counters["epoch"], run.counters["step"]
         self.errors, self.cost = run.counters["errors"], float(run.state["cost"])
         self.history = {key: [float(v) for v in run.history[key]] for key in _HISTORY}
@@ -323,25 +278,6 @@ class _Training:
         )
 
 
-def _require_same_data(run: Run, dataset: Dataset, where: str) -> None:
-    held = run.dataset["checksum"]
-    if held != dataset.checksum:
-        raise RunFileError(
-            f"{where}: dataset.checksum = {held[:12]}… in the run: the data set {dataset.name}"
-            f" is now another one ({dataset.checksum[:12]}…)"
-        )
-
-
-def _require_fit(run: Run, dataset: Dataset) -> None:
-    pixels, classes = dataset.train_images.shape[1], dataset.classes
-    inputs, outputs = run.arrays[0]["conductance"].shape[1], len(run.arrays[-1]["conductance"])
-    if (2 * pixels, classes) != (inputs, outputs):
-        raise DataError(
-            f"{dataset.name}: {pixels} pixels and {classes} classes do not fit a network of"
-            f" {inputs // 2} pixels and {outputs} outputs"
-        )
-
-
 def _open(path: Path | None, experiment: Experiment, resume: bool) -> Run | None:
     """Return the checkpoint to go on from, after every check that needs no computing."""
     if path is None:
@@ -369,43 +305,8 @@ def _differences(ours: Any, theirs: Any, key: str = "") -> Iterator[tuple[str, A
         yield key, ours, theirs
 
 
-def _restore_arrays(machine: Machine, run: Run) -> None:
-    for array, record in zip(machine.chip.arrays, run.arrays, strict=True):
-        array.restore(record)
-    for bias, record in zip(machine.chip.biases, run.biases, strict=True):
-        bias.restore(record)
-
-
-def _on_chip(machine: Machine, chip: ChipSpecification, dataset: Dataset) -> Machine:
-    """Return a machine with another chip, into which this one's network is written."""
-    old = machine.chip
-    if chip == old.specification:
-        return machine
-    if "rails" in (old.specification.bias.kind, chip.bias.kind):
-        raise UnsupportedError(
-            f"chip.bias.kind = {chip.bias.kind}: bias cells on rails cannot be written into"
-            f" another chip (the run has {old.specification.bias.kind})"
-        )
-    other = build(msgspec.structs.replace(machine.experiment, chip=chip), dataset)
-    other.chip.write(
-        [array.values() / old.scale.unit_conductance for array in old.arrays],
-        [bias.record()["current"] / old.scale.unit_current for bias in old.biases],
-    )
-    return other
-
-
 def _start_from(state: list[Array] | tuple[Array, ...]) -> Equilibrium:
     return Equilibrium(state=tuple(state), residual=np.inf, iterations=0, result="fixed sweeps")
-
-
-@contextmanager
-def _computing() -> Iterator[None]:
-    """Give BLAS one thread, for results that do not depend on it, and let numbers overflow.
-
-    What overflows is found in the voltages, where a message can say which.
-    """
-    with threadpool_limits(limits=1, user_api="blas"), np.errstate(all="ignore"):
-        yield
 
 
 @contextmanager

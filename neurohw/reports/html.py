@@ -34,6 +34,7 @@ def write(runs: Sequence[Run | str | Path], out: Path | str) -> Path:
     page = render(loaded, ["" if isinstance(run, Run) else str(run) for run in runs])
     temporary = out.with_name(f".{out.name}.unfinished")
     try:
+        out.parent.mkdir(parents=True, exist_ok=True)
         temporary.write_text(page, encoding="utf-8")
         os.replace(temporary, out)
     except OSError as error:

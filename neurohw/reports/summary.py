@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -66,13 +66,11 @@ def count(value: float) -> str:
     return f"{value:,.1f}".removesuffix(".0") if value < 1e7 else f"{value:.3g}"
 
 
-def percent(fraction: float) -> str:
-    """Text of a fraction with two decimals, such as "3.46 %"."""
-    if math.isnan(fraction):
+def percent(fraction: float | None) -> str:
+    """Text of a fraction with two decimals, such as "3.46 %", or a dash where there is none."""
+    if fraction is None or math.isnan(fraction):
         return MISSING
-    if 0 < fraction < 5e-5:
-        return "<\N{NO-BREAK SPACE}0.01\N{NO-BREAK SPACE}%"
-    return f"{100 * fraction:.2f}\N{NO-BREAK SPACE}%"
+    return "< 0.01 %" if 0 < fraction < 5e-5 else f"{100 * fraction:.2f} %"
 
 
 def labels(runs: Sequence[Run]) -> list[str]:
@@ -195,19 +193,18 @@ def _parting(name: str, reference: str, gap: NDArray[np.float64]) -> str:
 
 
 def saturation(run: Run) -> Table:
-    """Share of the cells of each array that stand at a limit of the device."""
+    """Share of the cells of each array, and of bias cells, that stand at a limit of the device."""
     rows = []
-    for index, array in enumerate(run.arrays):
+    for name, prefix, index, cells in _crossbars(run, array_name):
         low, high = scale_of(run).window(index)
-        cells = array["conductance"].size
         rows.append(
             (
-                array_name(run, index),
-                count(cells),
+                name,
+                count(cells["conductance"].size),
                 number(low, "S"),
                 number(high, "S"),
-                percent(_at(run.physical, "saturated_low", index)),
-                percent(_at(run.physical, "saturated_high", index)),
+                percent(_at(run.physical, prefix + "saturated_low", index)),
+                percent(_at(run.physical, prefix + "saturated_high", index)),
             )
         )
     return Table(("Array", "Cells", "g min", "g max", "At g min", "At g max"), rows)
@@ -217,14 +214,14 @@ def pulses(run: Run) -> Table | None:
     """Write pulses a cell received, against its endurance; None if no array counts pulses."""
     endurance = run.experiment.chip.device.endurance
     rows = []
-    for index, array in enumerate(run.arrays):
-        if "pulses" not in array:
+    for name, _, _, cells in _crossbars(run, array_name):
+        if "pulses" not in cells:
             continue
-        spent = array["pulses"]
+        spent = cells["pulses"]
         largest = int(spent.max())
         rows.append(
             (
-                array_name(run, index),
+                name,
                 count(float(spent.mean(dtype=np.float64))),
                 count(float(np.percentile(spent, 99))),
                 count(largest),
@@ -251,23 +248,34 @@ def scales(runs: Sequence[Run]) -> Table:
 
 
 def physics(run: Run) -> Table:
-    """Tabulate what the circuit of each layer must carry and resolve."""
+    """Tabulate what the circuit of each layer, and its bias cells, must carry and resolve."""
     rows = []
-    for index in range(len(run.arrays)):
-        bits = _at(run.physical, "bits", index)
+    for name, prefix, index, _ in _crossbars(run, layer_name):
+        bits = _at(run.physical, prefix + "bits", index)
         rows.append(
             (
-                layer_name(run, index),
-                number(_at(run.physical, "voltage", index), "V"),
-                number(_at(run.physical, "voltage_p90", index), "V"),
-                number(_at(run.physical, "difference", index), "V"),
+                name,
+                number(_at(run.physical, prefix + "voltage", index), "V"),
+                number(_at(run.physical, prefix + "voltage_p90", index), "V"),
+                number(_at(run.physical, prefix + "difference", index), "V"),
                 MISSING if math.isnan(bits) else f"{bits:.1f}",
-                number(_at(run.physical, "power", index), "W"),
-                percent(_at(run.physical, "above_write_threshold", index)),
+                number(_at(run.physical, prefix + "power", index), "W"),
+                percent(_at(run.physical, prefix + "above_write_threshold", index)),
             )
         )
     heads = ("Layer", "|v|", "|v| 90 %", "|v⁺ − v⁻|", "Bits", "Power", "Above write threshold")
     return Table(heads, rows)
+
+
+def _crossbars(
+    run: Run, name: Callable[[Run, int], str]
+) -> Iterator[tuple[str, str, int, Mapping[str, NDArray[Any]]]]:
+    """Name, prefix in `physical`, layer and cells of each array, then of the bias cells."""
+    for index, cells in enumerate(run.arrays):
+        yield name(run, index), "", index, cells
+    for index, cells in enumerate(run.biases):
+        if "conductance" in cells:
+            yield f"Bias cells of layer {index + 1}", "bias_", index, cells
 
 
 def layer_name(run: Run, index: int) -> str:

@@ -126,15 +126,22 @@ def fresh_array(device: memory.MemoryDevice, units: int) -> CrossbarArray:
     """Return an array of a device, written to random conductances [S]."""
     cells = fabricate(device, units, INPUTS, width=1.0, seed=0, array=0)
     wanted = np.random.default_rng(0).random((units, INPUTS)) * 10e-6
-    return CrossbarArray(first_write(cells, wanted).astype(np.float32), cells, driven=True)
+    return CrossbarArray(
+        first_write(cells, wanted).astype(np.float32), cells, driven=True, paired=True
+    )
 
 
 def small_update(units: int, size: float) -> tuple[Update, np.ndarray]:
-    """Return an update of rank 4 with changes of about `size`, and a next mini-batch."""
+    """Return an update of rank 4 with changes of about `size`, and a next mini-batch.
+
+    Word lines come in pairs, as in the networks' first arrays.
+    """
     rng = np.random.default_rng(1)
-    inputs = rng.random((RANK, INPUTS), np.float32)
+    inputs = rng.random((RANK, INPUTS // 2), np.float32)
     signals = rng.standard_normal((1, RANK, units), np.float32)
     column = rng.standard_normal((1, units), np.float32)
     size = np.float32(size)
-    update = Update(presynaptic=inputs[None], postsynaptic=signals * size, column=column * size)
+    update = Update(
+        presynaptic=inputs[None], postsynaptic=signals * size, column=column * size, paired=True
+    )
     return update, inputs[::-1].copy()

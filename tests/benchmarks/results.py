@@ -1,7 +1,7 @@
 """Train what RESULTS.md reports, and print its tables: `python tests/benchmarks/results.py PART`.
 
 Parts: xs, 1h, 2h, 3h, devices, ablations; `tables` and `figure` show what is there; a part may
-carry an argument, as in 2h:15 (epochs) or devices:epiram. Finished runs are not repeated,
+carry an argument, as in 1h:2 (seed), 2h:15 (epochs) or devices:epiram. Finished runs are not repeated,
 interrupted ones go on. Run files lie in runs/results. Parts may run side by side.
 """
 
@@ -199,9 +199,9 @@ if __name__ == "__main__":
             case "xs", _, _:
                 for seed in range(5):
                     train(f"drn-xs-seed{seed}", "drn-xs", seed=seed)
-            case "1h", _, _:
-                for seed in SEEDS:
-                    train(f"drn-1h-seed{seed}", "drn-1h", seed=seed)
+            case "1h", _, seed:
+                for number in (int(seed),) if seed else SEEDS:
+                    train(f"drn-1h-seed{number}", "drn-1h", seed=number)
             case ("2h" | "3h") as depth, _, epochs:
                 train(f"drn-{depth}-seed0", f"drn-{depth}", seed=0, epochs=int(epochs or 15))
             case "devices", _, chip:

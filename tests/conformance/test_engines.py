@@ -204,3 +204,31 @@ def test_an_infinite_current_is_found(make_problem, engine):
 def test_an_unknown_engine_is_refused():
     with pytest.raises(UnsupportedError, match="engine = spyce: known engines are numba and numpy"):
         engines.load("spyce")
+
+
+@pytest.mark.parametrize("engine", ["numpy", *ENGINES])
+@pytest.mark.parametrize("strength", [1e-3, 1e-9])
+def test_a_nudged_phase_is_settled_by_how_far_it_has_moved(make_problem, engine, strength):
+    """However weak the nudging, the difference of the phases is found to the tolerance."""
+    problem = make_problem((7, 6, 5), seed=1)
+    free = problem.relax(engine, sweeps=20_000, tolerance=1e-15)
+    nudging = Nudging(strength=np.full(4, strength * 10e-6), target=problem.target)
+    options = {"start": free, "nudging": nudging, "sweeps": 20_000}
+    exact = problem.relax(engine, **options, tolerance=1e-15)
+    found = problem.relax(engine, **options, tolerance=1e-3)
+    assert found.result == "converged"
+    assert len(problem.network.layers) <= found.iterations < exact.iterations
+    assert found.residual < 1e-3
+    for v, w, begun in zip(found.state, exact.state, free.state, strict=True):
+        moved = np.abs(w - begun).max()
+        assert 0 < moved < 10 * strength * np.abs(w).max()
+        assert np.abs(v - w).max() < 0.05 * moved
+
+
+@pytest.mark.parametrize("engine", ["numpy", *ENGINES])
+def test_changes_within_rounding_count_as_settled(make_problem, engine):
+    problem = make_problem((7, 6), seed=1, dtype="float32")
+    free = problem.relax(engine, sweeps=500)
+    nudging = Nudging(strength=np.zeros(4, np.float32), target=problem.target)
+    settled = problem.relax(engine, start=free, nudging=nudging, sweeps=500, tolerance=1e-3)
+    assert (settled.result, settled.residual) == ("converged", 0.0)

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neurohw.engines.equilibrium import (
+    ROUNDING,
     Equilibrium,
     Nudging,
     Result,
@@ -65,6 +66,7 @@ class NumbaEngine:
             backs,
             sweeps,
             tolerance,
+            ROUNDING * float(np.finfo(dtype).eps),
         )
         result: Result = "fixed sweeps"
         if not finite:

@@ -14,13 +14,9 @@ EPIRAM = (*DIGITS, "--chip", "epiram")
 FEW = (*DIGITS, "--set", "data.train=40", "--epochs", 1)
 
 
-def files() -> set[Path]:
-    return {path for path in Path().rglob("*") if path.is_file()}
-
-
 def refused(invoke, words, *parts):
     """Check that a command line is refused as it should be."""
-    before = files()
+    before = set(Path().rglob("*"))
     result = invoke(*words)
     assert result.exit_code == 2, result.output
     assert result.stdout == ""
@@ -28,7 +24,7 @@ def refused(invoke, words, *parts):
     assert result.stderr.count("\n") == 1
     for part in parts:
         assert str(part) in result.stderr
-    assert files() == before
+    assert set(Path().rglob("*")) == before
     return result.stderr
 
 
@@ -253,6 +249,22 @@ def test_output_below_a_file(invoke):
     invoke("--version")
     Path("file").write_text("x")
     refused(invoke, (*DIGITS, "--out", "file/a.h5"), "file/a.h5")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        (*DIGITS, "--set", "data.name=none.npz"),
+        (*DIGITS, "--set", "data.train=100000"),
+        (*DIGITS, "--set", "training.batch=5000"),
+        (*DIGITS, "--set", "learning.variant=negative", "--set", "learning.nudging=1e6"),
+        (*DIGITS, "--set", "learning.learning_rate=1e200"),
+        ("report", "none.h5"),
+    ],
+)
+@pytest.mark.parametrize("out", ["new/a", "new/folder/a"])
+def test_refused_work_leaves_no_folder(invoke, words, out):
+    refused(invoke, (*words, "--out", out))
 
 
 def test_output_is_a_folder(invoke):

@@ -73,6 +73,35 @@ def test_device_by_name(invoke, monkeypatch):
     assert facts_of(invoke, names.pop() if names else "epiram")["kind"] == "device"
 
 
+@pytest.mark.parametrize("kind", ["chip", "device"])
+def test_kind_tells_a_chip_from_a_device_of_the_same_name(invoke, kind):
+    facts = facts_of(invoke, "epiram", "--kind", kind, "--recipe", "drn-digits")
+    assert (facts["kind"], facts["name"]) == (kind, "epiram")
+    assert ("law" in facts) == (kind == "device")
+    assert ("mapping" in facts) == (kind == "chip")
+
+
+@pytest.mark.parametrize(
+    ("kind", "target", "words"),
+    [
+        ("run", "epiram", "epiram: no such file"),
+        ("run", "digits", "digits: no such file"),
+        ("chip", "digits", "unknown chip"),
+        ("device", "epirm", "unknown device; did you mean"),
+        ("device", "drn-xs", "unknown device"),
+        ("device", "mine.toml", "mine.toml: "),
+        ("dataset", "epiram", "epiram"),
+        ("recipe", "epiram", "unknown recipe"),
+    ],
+)
+def test_what_is_not_of_the_kind_is_refused(invoke, kind, target, words):
+    Path("mine.toml").write_text('preset = "drn-digits"\n')
+    result = invoke("info", target, "--kind", kind)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert words in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
 def test_chip_file(invoke):
     invoke("new", "chip", "--from", "epiram", "-o", "mine.toml")
     facts = facts_of(invoke, "mine.toml", "--recipe", "drn-digits")

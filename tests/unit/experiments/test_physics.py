@@ -15,6 +15,9 @@ KEYS = {
     *("voltage", "voltage_p90", "difference", "bits", "power"),
     *("above_write_threshold", "saturated_low", "saturated_high"),
 }
+BIAS_KEYS = {
+    *("bias_power", "bias_above_write_threshold", "bias_saturated_low", "bias_saturated_high"),
+}
 EXACT = ("training.precision=float64", "network.hidden=[8, 6]")
 
 
@@ -139,6 +142,49 @@ def test_a_cell_written_to_its_limit_counts_in_either_precision(small, precision
     for array in machine.chip.arrays:
         array.write(np.full(array.values().shape, array.cells.high[0, 0]))
     assert_array_equal(physics.measure(machine, data)["saturated_high"], 1)
+
+
+@pytest.mark.parametrize("chip", ["ideal", "epiram"])
+def test_power_and_write_threshold_of_bias_cells(small, chip):
+    device = () if chip == "ideal" else ('chip.device.write_threshold="8.2 mV"',)
+    rails = ("chip.bias.kind=rails", 'chip.bias.rail="8 mV"')
+    machine, data = machine_and_data(small(*EXACT, *rails, *device, chip=chip))
+    threshold = machine.chip.specification.device.write_threshold
+    size = machine.chip.arrays[0].values().max()
+    draws = np.random.default_rng(3)
+    for bias in machine.chip.biases:
+        bias.array.write(size * draws.uniform(size=bias.array.values().shape))
+    rows = physics.measure(machine, data)
+    assert set(rows) == KEYS | BIAS_KEYS
+    assert all(values.shape == (3,) for values in rows.values())
+
+    _, free, _ = phases(machine, data, [])
+    shares = []
+    for k, (voltage, bias) in enumerate(zip(free, machine.chip.biases, strict=True)):
+        drops = np.array([8e-3, -8e-3]) - voltage[:, :, None]
+        power = np.mean([np.sum(bias.array.values() * each**2) for each in drops])
+        shares.append(np.mean(np.abs(drops) > threshold))
+        assert_allclose(rows["bias_power"][k], power, rtol=1e-9)
+        assert_allclose(rows["bias_above_write_threshold"][k], shares[k], rtol=1e-12)
+    assert (0 < max(shares) < 1) == (chip == "epiram")
+
+
+def test_share_of_bias_cells_at_a_limit(small):
+    machine, data = machine_and_data(small(*EXACT, "chip.bias.kind=rails", chip="epiram"))
+    arrays = [bias.array for bias in machine.chip.biases]
+    for array in arrays:
+        array.write(np.full(array.values().shape, array.cells.high / 2))
+    arrays[0]._conductance[2:5, 0] = arrays[0].cells.low[0, 0]
+    arrays[1]._conductance[1] = arrays[1].cells.high[0, 0]
+    rows = physics.measure(machine, data)
+    assert_allclose(rows["bias_saturated_low"], [3 / 16, 0, 0], rtol=1e-12)
+    assert_allclose(rows["bias_saturated_high"], [0, 2 / 12, 0], rtol=1e-12)
+
+
+@pytest.mark.parametrize("kind", ["off", "current"])
+def test_only_bias_cells_are_measured_as_such(small, kind):
+    machine, data = machine_and_data(small(f"chip.bias.kind={kind}", chip="epiram"))
+    assert set(physics.measure(machine, data)) == KEYS
 
 
 def test_phases_that_do_not_differ_need_infinite_resolution(small):

@@ -150,6 +150,7 @@ def test_equal_runs_give_equal_bytes(tmp_path: Path) -> None:
 def test_file_says_units_and_orientation_and_is_contiguous(tmp_path: Path) -> None:
     run = make_run()
     run.state["voltage_1"] = np.zeros((4, 3))
+    run.physical["bias_power"] = np.ones(2)
     run.history["learning_rate"] = np.ones(2)
     save(tmp_path / "a.h5", run)
     with h5py.File(tmp_path / "a.h5") as file:
@@ -158,6 +159,7 @@ def test_file_says_units_and_orientation_and_is_contiguous(tmp_path: Path) -> No
         assert conductance.attrs["axes"] == b"unit, input"
         assert conductance.chunks is None
         assert file["physical/voltage"].attrs["unit"] == b"V"
+        assert file["physical/bias_power"].attrs["unit"] == b"W"
         assert file["state/voltage_1"].attrs["unit"] == b"V"
         assert file["history/learning_rate"].attrs["unit"].decode() == "S/V²"
 
@@ -427,6 +429,16 @@ def test_unwritable_folder(tmp_path: Path) -> None:
     folder.mkdir(mode=0o500)
     with pytest.raises(RunFileError, match="Permission denied"):
         check_writable(folder / "a.h5")
+
+
+@pytest.mark.parametrize("name", ["a.h5", "new/a.h5", "new/folder/a.h5"])
+def test_a_check_leaves_nothing_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    check_writable(tmp_path / name)
+    monkeypatch.chdir(tmp_path)
+    check_writable(name)
+    assert os.listdir(tmp_path) == []
 
 
 def test_folders_are_made_and_links_followed(tmp_path: Path) -> None:

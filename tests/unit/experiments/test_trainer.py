@@ -1,25 +1,15 @@
-"""Training: it learns, reports progress, stops at NaN; evaluation, engines, own data."""
+"""Training: it learns, reports progress, stops at NaN; both engines."""
 
 import threading
 
-import msgspec
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from neurohw import datasets
 from neurohw.chip import CrossbarArray
-from neurohw.errors import (
-    ConvergenceError,
-    DataError,
-    InvalidValueError,
-    NumericalError,
-    RunFileError,
-    UnsupportedError,
-)
-from neurohw.experiments import run_file, trainer
+from neurohw.errors import ConvergenceError, InvalidValueError, NumericalError
+from neurohw.experiments import evaluation, run_file, trainer
 from neurohw.experiments.machine import dataset_of
-from neurohw.mappings import chip_specification
 
 LEARNS = ("data.train=200", "network.hidden=[64]", "learning.nudging=0.5")
 
@@ -79,7 +69,7 @@ def test_no_epochs_leave_the_chip_as_it_was_first_written(small, tmp_path):
     run = trainer.train(small(epochs=0), out=tmp_path / "a.h5")
     assert run.history["test_error"].shape == (0,)
     assert run.counters["epoch"] == 0
-    again = trainer.evaluate(run_file.load(tmp_path / "a.h5"))
+    again = evaluation.evaluate(run_file.load(tmp_path / "a.h5"))
     assert 0 < again["test_error"] <= 1
 
 
@@ -169,7 +159,7 @@ def test_a_broken_cell_stops_the_run_at_its_mini_batch(small, tmp_path, monkeypa
         result = program(self, update, event, next_input)
         if event == 12 and self.values().shape[0] == units:
             self._conductance[2, 3] = value
-            self._unit_sums = self._conductance.sum(axis=1)
+            self._sum()
             if next_input is not None:
                 result = self.read(next_input)
         return result
@@ -198,81 +188,6 @@ def test_too_much_negative_nudging_is_refused_before_anything_is_written(small, 
         trainer.train(small("learning.nudging=50"), out=tmp_path / "a.h5")
     assert list(tmp_path.iterdir()) == []
     trainer.train(small("learning.nudging=50", "learning.variant=positive"))
-
-
-@pytest.mark.parametrize("chip", ["ideal", "epiram"])
-@pytest.mark.parametrize("bias", ["off", "current", "rails"])
-def test_evaluation_on_the_own_chip(small, tmp_path, chip, bias):
-    experiment = small(f"chip.bias.kind={bias}", chip=chip)
-    trained = trainer.train(experiment, out=tmp_path / "a.h5")
-    run = run_file.load(tmp_path / "a.h5")
-    result = trainer.evaluate(run)
-    assert result["test_error"] == trained.history["test_error"][-1]
-    assert trainer.evaluate(run, chip=experiment.chip) == result
-    assert run_file.checksum(run) == run_file.checksum(trained)
-
-
-def test_evaluation_on_another_chip(small):
-    ideal, epiram = (chip_specification.load(name) for name in ("ideal", "epiram"))
-    settings = (*LEARNS, "learning.bias_learning_rate=0.0")
-    run = trainer.train(small(*settings, epochs=4))
-    own = run.history["test_error"][-1]
-    assert abs(trainer.evaluate(run, chip=epiram)["test_error"] - own) < 0.15
-    pulsed = trainer.train(small(*settings, chip="epiram", epochs=4))
-    moved = trainer.evaluate(pulsed, chip=ideal)["test_error"]
-    assert_allclose(moved, pulsed.history["test_error"][-1], atol=0.01)
-    other_scale = msgspec.structs.replace(
-        ideal, mapping=msgspec.structs.replace(ideal.mapping, unit_conductance=3e-4)
-    )
-    assert_allclose(trainer.evaluate(run, chip=other_scale)["test_error"], own, atol=0.006)
-
-
-def test_bias_cells_stay_on_their_chip(small):
-    run = trainer.train(small("chip.bias.kind=rails", epochs=1))
-    with pytest.raises(UnsupportedError, match=r"chip\.bias\.kind = off"):
-        trainer.evaluate(run, chip=chip_specification.load("epiram"))
-
-
-def own_data(path, pixels=12, classes=3, seed=0):
-    """Write blobs that are easy to tell apart, in numbers that 4 does not divide."""
-    rng = np.random.default_rng(seed)
-    centres = rng.random((classes, pixels)) > 0.5
-
-    def part(count):
-        labels = np.arange(count) % classes
-        noise = rng.random((count, pixels))
-        return np.where(centres[labels], 0.5, 0.0) + 0.5 * noise, labels
-
-    train_images, train_labels = part(90)
-    test_images, test_labels = part(31)
-    np.savez(
-        path,
-        train_images=train_images,
-        train_labels=train_labels,
-        test_images=test_images,
-        test_labels=test_labels,
-    )
-
-
-def test_own_data_from_end_to_end(small, tmp_path):
-    data, out = tmp_path / "mine.npz", tmp_path / "a.h5"
-    own_data(data)
-    wide = ("network.hidden=[32]", "learning.nudging=0.1", "data.train=90")
-    trainer.train(small(*wide, f"data.name={data}", epochs=8), out=out)
-    run = run_file.load(out)
-    assert [array["conductance"].shape for array in run.arrays] == [(32, 24), (3, 32)]
-    assert run.history["test_error"][-1] < 0.2
-    assert trainer.evaluate(run)["test_error"] == run.history["test_error"][-1]
-
-    own_data(data, seed=1)
-    with pytest.raises(RunFileError, match=r"mine\.npz: dataset\.checksum = .*another one"):
-        trainer.evaluate(run)
-    other = trainer.evaluate(run, dataset=datasets.load(data))
-    assert other["test_error"] > run.history["test_error"][-1]
-
-    own_data(data, pixels=13)
-    with pytest.raises(DataError, match=r"13 pixels and 3 classes do not fit .* 12 pixels and 3"):
-        trainer.evaluate(run, dataset=datasets.load(data))
 
 
 def test_training_in_another_thread(small):

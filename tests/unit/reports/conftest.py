@@ -38,20 +38,37 @@ def build_run(
     seed: int = 0,
     inputs: int = 128,
     outputs: int = 10,
+    rails: bool = False,
 ) -> Run:
-    """Make up a run of any recipe on any chip; `excess` is what its errors come to lie higher."""
+    """Make up a run of any recipe on any chip; `excess` is what its errors come to lie higher.
+
+    With `rails` it has bias cells to two rails in place of bias currents.
+    """
     rng = np.random.default_rng(seed)
-    experiment = load(recipe, chip=chip, epochs=epochs, seed=seed)
+    settings = ("chip.bias.kind=rails",) if rails else ()
+    experiment = load(recipe, chip=chip, settings=settings, epochs=epochs, seed=seed)
     sizes = (inputs, *experiment.network.hidden, outputs)
     scale = physical_scale(experiment.chip, sizes[:-1], experiment.network.input_gain)
     device, count = experiment.chip.device, len(sizes) - 1
-    arrays = []
-    for width, fan_in, units in zip(scale.cell_scale, sizes[:-1], sizes[1:], strict=True):
+
+    def crossbar(units: int, inputs: int, width: float) -> dict[str, np.ndarray]:
         low, high = device.g_min * width, device.g_max * width
-        array = {"conductance": _conductances(rng, units, fan_in, low, high)}
+        array = {"conductance": _conductances(rng, units, inputs, low, high)}
         if device.law != "ideal":
-            array["pulses"] = rng.geometric(0.001, (units, fan_in)).astype(np.uint32)
-        arrays.append(array)
+            array["pulses"] = rng.geometric(0.001, (units, inputs)).astype(np.uint32)
+        return array
+
+    arrays = list(map(crossbar, sizes[1:], sizes[:-1], scale.cell_scale))
+    biases = [{"current": np.zeros(units)} for units in sizes[1:]]
+    bias_physical = {}
+    if rails:
+        biases = list(map(crossbar, sizes[1:], [2] * count, scale.cell_scale))
+        bias_physical = {
+            "bias_power": 3e-8 / 7.0 ** np.arange(count),
+            "bias_above_write_threshold": np.linspace(0.31, 0.0, count),
+            "bias_saturated_low": np.linspace(0.23, 0.11, count),
+            "bias_saturated_high": np.linspace(0.041, 0.037, count),
+        }
     epoch = np.arange(1, epochs + 1)
     test = 0.03 + 0.09 / epoch + excess * (1 - np.exp(-epoch / 3))
     voltage = 5e-3 / 4.0 ** np.arange(count)
@@ -59,7 +76,7 @@ def build_run(
         experiment=experiment,
         dataset={"name": experiment.data.name, "checksum": "5d" * 32},
         arrays=arrays,
-        biases=[{"current": np.zeros(units)} for units in sizes[1:]],
+        biases=biases,
         state={},
         counters={"epoch": epochs, "step": 450 * epochs},
         history={
@@ -78,6 +95,7 @@ def build_run(
             "above_write_threshold": np.array([2e-6] + [0.0] * (count - 1)),
             "saturated_low": np.array([(a["conductance"] <= 0).mean() for a in arrays]),
             "saturated_high": np.linspace(0.07, 0.013, count),
+            **bias_physical,
         },
         times={"seconds_per_epoch": 1.5 + 0.1 * rng.random(epochs)},
         versions={"neurohw": "0.1.0", "numpy": np.__version__},

@@ -121,6 +121,14 @@ def test_numbers_are_those_of_the_runs(pair):
     assert number(chip.experiment.chip.device.g_max, "S") in page.text
 
 
+@pytest.mark.parametrize(("chip", "rows"), [("epiram", 3), (None, 2)])
+def test_bias_cells_are_on_the_page_only_where_there_are_any(make_run, tmp_path, chip, rows):
+    for rails in (False, True):
+        page = Page(write([make_run(chip=chip, rails=rails)], tmp_path / "report.html"))
+        for layer in (1, 2):
+            assert page.text.count(f"Bias cells of layer {layer}") == rows * rails
+
+
 def test_page_says_where_the_runs_part(pair):
     ideal, chip, page = pair
     gap = chip.history["test_error"] - ideal.history["test_error"]

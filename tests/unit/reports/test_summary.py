@@ -27,10 +27,17 @@ def test_number(value, unit, text):
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(0.0346, "3.46 %"), (0.0, "0.00 %"), (1e-6, "< 0.01 %"), (math.nan, "–"), (1.0, "100.00 %")],
+    [
+        (0.0346, "3.46 %"),
+        (0.0, "0.00 %"),
+        (1e-6, "< 0.01 %"),
+        (1.0, "100.00 %"),
+        (math.nan, "–"),
+        (None, "–"),
+    ],
 )
 def test_percent(value, text):
-    assert summary.percent(value).replace("\xa0", " ") == text
+    assert summary.percent(value) == text
 
 
 @pytest.mark.parametrize(("value", "text"), [(12140, "12,140"), (0.5, "0.5"), (1e12, "1e+12")])
@@ -94,6 +101,41 @@ def test_pulses_against_endurance(make_run):
     assert table.rows[0][3] == "2,000" and table.rows[0][2] == "3"
     assert table.rows[0][-2:] == ("100,000", summary.percent(0.02))
     assert summary.pulses(make_run()) is None
+
+
+def test_bias_cells_have_rows_of_their_own(make_run):
+    run = make_run(chip="epiram", rails=True)
+    bias = ["Bias cells of layer 1", "Bias cells of layer 2"]
+    tables = [summary.saturation(run), summary.pulses(run), summary.physics(run)]
+    for table, layers in zip(
+        tables,
+        [*[["Input → hidden 1", "Hidden 1 → output"]] * 2, ["Hidden 1", "Output"]],
+        strict=True,
+    ):
+        assert [row[0] for row in table.rows] == layers + bias
+        assert {len(row) for row in table.rows} == {len(table.columns)}
+    at_limits, spent, carried = ([row[1:] for row in table.rows[2:]] for table in tables)
+    for k, cells in enumerate(run.biases):
+        low, high = summary.scale_of(run).window(k)
+        assert at_limits[k] == (
+            summary.count(cells["conductance"].size),
+            *(summary.number(limit, "S") for limit in (low, high)),
+            *(summary.percent(run.physical[f"bias_saturated_{end}"][k]) for end in ("low", "high")),
+        )
+        assert spent[k][0] == summary.count(cells["pulses"].mean())
+        assert spent[k][2] == summary.count(cells["pulses"].max())
+        assert carried[k] == (
+            *["–"] * 4,
+            summary.number(run.physical["bias_power"][k], "W"),
+            summary.percent(run.physical["bias_above_write_threshold"][k]),
+        )
+
+
+def test_bias_cells_that_were_not_measured(make_run):
+    run = make_run(chip="epiram", rails=True)
+    run.physical = {key: v for key, v in run.physical.items() if not key.startswith("bias_")}
+    assert summary.physics(run).rows[-1] == ("Bias cells of layer 2", *["–"] * 6)
+    assert summary.saturation(run).rows[-1][-2:] == ("–", "–")
 
 
 def test_scale_shows_this_runs_nudging_and_rates(make_run):

@@ -12,11 +12,13 @@ import numpy as np
 from numba import njit, prange
 
 FAST = {"reassoc", "contract", "nsz", "arcp"}
+# See `neurohw.devices.kernels` for why.
+inner = njit(fastmath=FAST, error_model="numpy", forceinline=True)
 
 f32 = np.float32
 
 
-@njit(fastmath=FAST, inline="always")
+@inner
 def _held(v, low, high):
     """Voltage of a node, held by its diodes.
 
@@ -26,7 +28,7 @@ def _held(v, low, high):
     return high if v > high else v
 
 
-@njit(fastmath=FAST)
+@inner
 def _update_first(projection, back, current, inverse, low, high, v):
     """Set the layer above the driven array."""
     for b in range(v.shape[0]):
@@ -35,7 +37,7 @@ def _update_first(projection, back, current, inverse, low, high, v):
             out[i] = _held((line[i] + feed[i] + current[i]) * inverse[i], low[i], high[i])
 
 
-@njit(fastmath=FAST)
+@inner
 def _dots(g0, g1, g2, g3, v, b, out):
     """Write the products of four units' lines with samples b to b + 3 to out (units, samples)."""
     x0, x1, x2, x3 = v[b], v[b + 1], v[b + 2], v[b + 3]
@@ -68,7 +70,7 @@ def _dots(g0, g1, g2, g3, v, b, out):
     out[3, 0], out[3, 1], out[3, 2], out[3, 3] = t0, t1, t2, t3
 
 
-@njit(fastmath=FAST)
+@inner
 def _add_lines(g0, g1, g2, g3, u, out, b):
     """Add what four units at voltages u (samples, units) feed back for samples b to b + 3."""
     y0, y1, y2, y3 = out[b], out[b + 1], out[b + 2], out[b + 3]
@@ -84,7 +86,7 @@ def _add_lines(g0, g1, g2, g3, u, out, b):
         y3[i] += a0 * t0 + a1 * t1 + a2 * t2 + a3 * t3
 
 
-@njit(fastmath=FAST)
+@inner
 def _feed_back(g, v, out, first, stop):
     """Write the current that the units first to stop feed into the layer below."""
     u = np.zeros((4, 4), g.dtype)
@@ -108,7 +110,7 @@ def _feed_back(g, v, out, first, stop):
             _add_lines(g[lines[0]], g[lines[1]], g[lines[2]], g[lines[3]], u, out, b)
 
 
-@njit(fastmath=FAST)
+@inner
 def _update_block(g, below, back, current, total, low, high, strength, target, v, out, first, stop):
     """Set the units first to stop, and write to `out` what they feed into the layer below."""
     sums = np.empty((4, 4), g.dtype)
@@ -140,7 +142,7 @@ def _update_blocks(g, below, back, current, total, low, high, strength, target, 
         )
 
 
-@njit(fastmath=FAST)
+@inner
 def _update(g, below, back, current, total, low, high, strength, target, v, out):
     """Set a layer and what it feeds back, large arrays block by block on all threads."""
     if out.shape[0] == 1:
@@ -160,7 +162,7 @@ def _feed_back_blocks(g, v, out):
         _feed_back(g, v, out[block], block * units // blocks, (block + 1) * units // blocks)
 
 
-@njit(fastmath=FAST)
+@inner
 def _gather(back):
     """Add the blocks' shares of the feedback into the first, in order."""
     for block in range(1, back.shape[0]):
@@ -170,7 +172,7 @@ def _gather(back):
                 total[i] += share[i]
 
 
-@njit
+@inner
 def _repeat(few, many, batch):
     """Fill the first `batch` lines of `many` with copies of `few`, the rest with zeros."""
     for b in range(many.shape[0]):
@@ -201,6 +203,7 @@ def relax(
     backs,
     sweeps,
     tolerance,
+    rounding,
 ):
     """Sweep until done; return (sweeps done, residual, whether every voltage is finite).
 
@@ -210,8 +213,9 @@ def relax(
     strength (rows,) [S] and target (rows, outputs) [V], or empty; start (few, units) a free layer
     [V], repeated, unless `from_zero`; carry, likewise, the feedback at `start`, unless `fresh`;
     state (rows, units) a free layer [V], the result; backs (blocks, rows, units) [A] a free
-    layer, workspace that ends with the feedback at `state` in its first block. Rows from `batch`
-    on are padding. The collections are tuples of arrays of equal type.
+    layer, workspace that ends with the feedback at `state` in its first block; rounding, the
+    share of the largest voltage within which a change counts as none. Rows from `batch` on are
+    padding. The collections are tuples of arrays of equal type.
     """
     layers = len(state)
     nothing_strength, nothing_target = strength[:0], target[:0]
@@ -245,6 +249,7 @@ def relax(
         else:
             _feed_back_blocks(arrays[k - 1], state[k], back)
             _gather(back)
+    nudging = strength.shape[0] > 0
     before = np.empty((layers, state[0].shape[0], size), projection.dtype)
     done = 0
     residual = np.inf
@@ -276,31 +281,34 @@ def relax(
                     backs[k - 1],
                 )
         if watched:
-            change, largest = 0.0, 0.0
+            residual = 0.0
             for k in range(layers):
-                moved, size_k = _change_and_largest(before[k], state[k])
-                change, largest = max(change, moved), max(largest, size_k)
-            # Not isfinite, which reassociation folds to True.
-            if largest == np.inf:
-                return done, largest, False
-            residual = change / largest if largest > 0 else 0.0
-            if tolerance > 0 and residual < tolerance:
+                change, largest, gone, finite = _extent(before[k], state[k], start[k], batch)
+                if not finite:
+                    return done, np.inf, False
+                distance = gone if nudging and not from_zero else largest
+                if change > rounding * largest:
+                    residual = max(residual, change / distance if distance > 0 else np.inf)
+            if tolerance > 0 and residual < tolerance and done >= layers:
                 break
     return done, residual, True
 
 
-@njit(fastmath=FAST)
-def _change_and_largest(before, v):
-    """Return the largest change of a voltage and the largest |v|, infinite where one is not finite.
+@inner
+def _extent(before, v, start, batch):
+    """Return the largest change of a voltage, the largest |v|, the largest distance from the start.
 
-    A voltage that is not finite shows in a sum of zeros, which, unlike a maximum, is vectorised.
+    Last, whether all are finite: what is not shows in a sum of zeros, which, unlike a maximum or
+    isfinite, reassociation leaves alone.
     """
-    change, largest, zeros = v[0, 0] * f32(0), v[0, 0] * f32(0), v[0, 0] * f32(0)
-    for b in range(v.shape[0]):
-        line, old = v[b], before[b]
+    zero = v[0, 0] * f32(0)
+    change, largest, gone, zeros = zero, zero, zero, zero
+    for b in range(batch):
+        line, old, first = v[b], before[b], start[b % start.shape[0]]
         for i in range(line.shape[0]):
             zeros += line[i] * f32(0)
-            size, moved = abs(line[i]), abs(line[i] - old[i])
+            size, moved, away = abs(line[i]), abs(line[i] - old[i]), abs(line[i] - first[i])
             largest = size if size > largest else largest
             change = moved if moved > change else change
-    return float(change), float(largest) if zeros == f32(0) else np.inf
+            gone = away if away > gone else gone
+    return float(change), float(largest), float(gone), zeros == f32(0)
