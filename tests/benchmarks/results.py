@@ -1,8 +1,8 @@
 """Train what RESULTS.md reports, and print its tables: `python tests/benchmarks/results.py PART`.
 
 Parts: xs, 1h, 2h, 3h, devices, ablations; `tables` and `figure` show what is there; a part may
-carry an argument, as in 1h:2 (seed), 2h:15 (epochs) or devices:epiram. Finished runs are not repeated,
-interrupted ones go on. Run files lie in runs/results. Parts may run side by side.
+carry an argument, as in 1h:2 (seed), 2h:15 (epochs) or devices:epiram. Finished runs are not
+repeated, interrupted ones go on. Run files lie in runs/results. Parts may run side by side.
 """
 
 import json
