@@ -10,6 +10,7 @@ from neurohw.errors import InvalidValueError
 
 Siemens = Annotated[float, msgspec.Meta(extra={"unit": "S"})]
 Volts = Annotated[float, msgspec.Meta(extra={"unit": "V"})]
+Ohms = Annotated[float, msgspec.Meta(extra={"unit": "Ohm"})]
 Seconds = Annotated[float, msgspec.Meta(extra={"unit": "s"})]
 Fraction = Annotated[float, msgspec.Meta(extra={"unit": "%"})]
 Number = Annotated[float, msgspec.Meta(extra={"unit": ""})]

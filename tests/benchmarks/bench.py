@@ -13,6 +13,7 @@ from pathlib import Path
 import passes
 import processes
 import training
+import wires
 from table import Row, keep, machine, show
 
 
@@ -57,6 +58,8 @@ def measurements(*, quick: bool) -> dict[str, Callable[[], list[Row]]]:
         found[f"device cost, {name}"] = partial(
             passes.device_cost, name, cells=cells, rounds=rounds
         )
+    for side in (64, 128):
+        found[f"wires, {side}²"] = partial(wires.against_lu, side, rounds=rounds)
     return found
 
 

@@ -1,0 +1,1 @@
+"""Kirchhoff structure around the memory cells: crossbars with wires that have resistance."""

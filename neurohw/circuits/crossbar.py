@@ -1,0 +1,181 @@
+"""Crossbar whose wires have resistance: currents of its terminals for voltages of its terminals.
+
+A linear, reciprocal network: with word lines at u and bit lines at v (all referred to ground)
+
+    currents = Y · [u; v],   Y symmetric, positive semidefinite, rows that add up to 0
+
+because cells and wires only connect the terminals with each other. The inputs' share of Y read
+one way is the forward read, the other way the transposed one.
+"""
+
+from functools import cached_property
+
+import numpy as np
+import scipy.sparse
+import scipy.sparse.linalg
+from numpy.typing import NDArray
+
+from neurohw.circuits import kernels
+from neurohw.circuits.interconnect import Interconnect
+from neurohw.errors import ConvergenceError, InvalidValueError
+
+Array = NDArray[np.floating]
+
+TOLERANCE = 1e-13
+_MOST = 1000
+
+
+class WiredCrossbar:
+    """Cells of one array with the wires that join them.
+
+    Parameters
+    ----------
+    conductance : (units, inputs) array [S]
+        Finite, 0 or more.
+    wires : Interconnect
+
+    Raises
+    ------
+    InvalidValueError
+        A conductance that is negative or not finite.
+    """
+
+    def __init__(self, conductance: Array, wires: Interconnect) -> None:
+        self.conductance = np.ascontiguousarray(conductance, np.float64)
+        self.wires = wires
+        wrong = np.argwhere(~(self.conductance >= 0) | np.isinf(self.conductance))
+        if len(wrong):
+            unit, cell = wrong[0]
+            raise InvalidValueError(
+                f"conductance of unit {unit}, input {cell} is"
+                f" {self.conductance[unit, cell]} S: must be finite, 0 or more"
+            )
+
+    def read(self, voltages: Array) -> Array:
+        """Return the bit lines' currents, held at 0 V, for (batch, inputs) voltages [A]."""
+        return self.currents(voltages, np.zeros((len(voltages), len(self.conductance))))[1]
+
+    def read_transposed(self, voltages: Array) -> Array:
+        """Return the word lines' currents, held at 0 V, for (batch, units) voltages [A]."""
+        return -self.currents(np.zeros((len(voltages), self.conductance.shape[1])), voltages)[0]
+
+    def currents(self, inputs: Array, units: Array) -> tuple[Array, Array]:
+        """Return the currents that the terminals carry.
+
+        Parameters
+        ----------
+        inputs : (batch, inputs) array [V]
+            Voltages of the drivers of the word lines.
+        units : (batch, units) array [V]
+            Voltages of the far ends of the bit lines' amplifiers.
+
+        Returns
+        -------
+        into, out : (batch, inputs) and (batch, units) arrays [A]
+            From the drivers into the word lines, and out of the bit lines.
+
+        Raises
+        ------
+        ConvergenceError
+            The iterations did not reach their tolerance.
+        """
+        batch, g = len(inputs), self.conductance
+        driven, sensed = _chunks(inputs), _chunks(units)
+        into, out = np.empty_like(driven), np.empty_like(sensed)
+        iterations = np.zeros(len(driven), np.int64)
+        residuals = np.zeros(len(driven))
+        kernels.solve(
+            g,
+            self._words,
+            self._bits,
+            driven,
+            sensed,
+            TOLERANCE,
+            _MOST,
+            into,
+            out,
+            iterations,
+            residuals,
+        )
+        if not np.all(residuals <= TOLERANCE):
+            raise ConvergenceError(
+                f"crossbar of {g.shape[0]} units and {g.shape[1]} inputs: the residual is still"
+                f" {residuals.max():.3g} after {_MOST} iterations; lower the wires' resistance"
+            )
+        return _joined(into, batch), _joined(out, batch)
+
+    @cached_property
+    def terminals(self) -> Array:
+        """Conductance matrix Y of the terminals, inputs before units, (all, all) [S]."""
+        units, inputs = self.conductance.shape
+        voltages = np.eye(inputs + units)
+        into, out = self.currents(voltages[:, :inputs], voltages[:, inputs:])
+        matrix = np.hstack((into, -out))
+        return (matrix + matrix.T) / 2
+
+    @cached_property
+    def _words(self) -> Array:
+        wires = self.wires
+        end = 1 / (wires.word_line + wires.source)
+        return np.array([1 / wires.word_line, end, end * (wires.driven_from == "both ends")])
+
+    @cached_property
+    def _bits(self) -> Array:
+        wires = self.wires
+        end = 1 / (wires.bit_line + wires.sense)
+        return np.array([1 / wires.bit_line, end * (wires.sensed_at == "both ends"), end])
+
+
+def exact_currents(crossbar: WiredCrossbar, inputs: Array, units: Array) -> tuple[Array, Array]:
+    """Return what `WiredCrossbar.currents` does, from one sparse LU of every node: the oracle."""
+    g = crossbar.conductance
+    count, length = g.shape
+    node = np.arange(g.size).reshape(g.shape)
+    word, bit = node, node + g.size
+    branches = [
+        (word[:-1], word[1:], crossbar._words[0]),
+        (bit[:, :-1], bit[:, 1:], crossbar._bits[0]),
+        (word, bit, g),
+    ]
+    first = np.concatenate([a.ravel() for a, _, _ in branches])
+    second = np.concatenate([b.ravel() for _, b, _ in branches])
+    value = np.concatenate([np.broadcast_to(y, a.shape).ravel() for a, _, y in branches])
+    ends = [
+        (word[0], crossbar._words[1], inputs),
+        (word[-1], crossbar._words[2], inputs),
+        (bit[:, 0], crossbar._bits[1], units),
+        (bit[:, -1], crossbar._bits[2], units),
+    ]
+    diagonal = np.zeros(2 * g.size)
+    np.add.at(diagonal, first, value)
+    np.add.at(diagonal, second, value)
+    source = np.zeros((2 * g.size, len(inputs)))
+    for nodes, y, voltages in ends:
+        np.add.at(diagonal, nodes, y)
+        np.add.at(source, nodes, y * voltages.T)
+    own = np.arange(2 * g.size)
+    matrix = scipy.sparse.csc_array(
+        (
+            np.concatenate((diagonal, -value, -value)),
+            (np.concatenate((own, first, second)), np.concatenate((own, second, first))),
+        )
+    )
+    factors = scipy.sparse.linalg.splu(
+        matrix, permc_spec="MMD_AT_PLUS_A", options={"SymmetricMode": True}
+    )
+    voltages = factors.solve(source).reshape(2, count, length, len(inputs))
+    cell_currents = g[:, :, None] * (voltages[0] - voltages[1])
+    return cell_currents.sum(axis=0).T, cell_currents.sum(axis=1).T
+
+
+def _chunks(voltages: Array) -> Array:
+    """Return (batch, lines) voltages as (chunks, lines, CHUNK), zeros added."""
+    batch, lines = voltages.shape
+    padded = np.zeros((batch + -batch % kernels.CHUNK, lines))
+    padded[:batch] = voltages
+    chunks = padded.reshape(-1, kernels.CHUNK, lines)
+    return np.ascontiguousarray(chunks.transpose(0, 2, 1))
+
+
+def _joined(chunks: Array, batch: int) -> Array:
+    return chunks.transpose(0, 2, 1).reshape(-1, chunks.shape[1])[:batch].copy()

@@ -1,0 +1,94 @@
+"""Wires of a crossbar: resistances of segments and of what is at their ends."""
+
+from types import MappingProxyType
+from typing import Literal
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from neurohw.errors import InvalidValueError
+from neurohw.units import Ohms
+
+Array = NDArray[np.floating]
+
+# One cell of a transistor and a memory element, pitch of four half-pitches, 300 K: Chen, Peng, Yu
+# (2018), IEEE TCAD 37, 3067, wire table of NeuroSim.
+RESISTANCE_BY_NODE = MappingProxyType(
+    {200: 0.230, 100: 0.475, 50: 1.34, 40: 2.12, 32: 2.97, 22: 4.92, 14: 10.1}
+)
+_OHM_PER_OHM_KELVIN = 0.00451
+
+
+class Interconnect(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Resistances of a crossbar's wires, SI units.
+
+    Word line i passes the cells of unit 0, 1, …; it is driven before unit 0. Bit line j passes the
+    cells of input 0, 1, …; it is sensed behind the last input. One segment lies between two cells
+    and one between the outermost cell and the driver or the sense amplifier.
+
+    Parameters
+    ----------
+    word_line, bit_line : float [Ω]
+        One segment.
+    source, sense : float [Ω]
+        Output resistance of a driver, input resistance of a sense amplifier.
+    driven_from, sensed_at : {"one end", "both ends"}
+        Whether drivers (amplifiers) hold the far ends of the lines too.
+    """
+
+    word_line: Ohms
+    bit_line: Ohms
+    source: Ohms = 0.0
+    sense: Ohms = 0.0
+    driven_from: Literal["one end", "both ends"] = "one end"
+    sensed_at: Literal["one end", "both ends"] = "one end"
+
+    def __post_init__(self) -> None:
+        for key in ("word_line", "bit_line"):
+            if not 0 < getattr(self, key) < float("inf"):
+                raise InvalidValueError(f"{key} = {getattr(self, key)}: must be finite, above 0")
+        for key in ("source", "sense"):
+            if not 0 <= getattr(self, key) < float("inf"):
+                raise InvalidValueError(f"{key} = {getattr(self, key)}: must be finite, 0 or more")
+
+
+def of_node(nanometres: int, *, half_pitches: int = 4, temperature: float = 300.0) -> Interconnect:
+    """Return the wires of a technology node, without resistance of drivers and amplifiers.
+
+    half_pitches is the cell's side, 4 with a transistor or 2 without; temperature in kelvin.
+
+    Raises
+    ------
+    InvalidValueError
+        A node that is not in `RESISTANCE_BY_NODE`, another side, or a temperature at or below 0.
+    """
+    if nanometres not in RESISTANCE_BY_NODE:
+        known = ", ".join(map(str, RESISTANCE_BY_NODE))
+        raise InvalidValueError(f"node = {nanometres}: known are {known} nm")
+    if half_pitches not in (2, 4):
+        raise InvalidValueError(f"half_pitches = {half_pitches}: must be 2 or 4")
+    if not 0 < temperature < float("inf"):
+        raise InvalidValueError(f"temperature = {temperature}: must be finite, above 0 K")
+    at_300 = RESISTANCE_BY_NODE[nanometres] * half_pitches / 4
+    segment = at_300 * (1 + _OHM_PER_OHM_KELVIN * abs(temperature - 300.0))
+    return Interconnect(word_line=segment, bit_line=segment)
+
+
+def loading(conductance: Array, wires: Interconnect) -> float:
+    """Return how much the cells (units, inputs) [S] load the wires; above 1 the array is too big.
+
+    The largest eigenvalue of the map from currents of the cells to the drops that these cause at
+    the cells, times their mean conductance. About 0.81·r·G·N² for N by N cells on wires held at
+    one end; drivers' and amplifiers' own resistances are left out.
+    """
+    units, inputs = conductance.shape
+    words = wires.word_line * _slowest(units, wires.driven_from == "both ends")
+    bits = wires.bit_line * _slowest(inputs, wires.sensed_at == "both ends")
+    return float((words + bits) * conductance.mean(dtype=np.float64))
+
+
+def _slowest(nodes: int, both_ends: bool) -> float:
+    """Return the inverse of the smallest eigenvalue of a chain of segments of 1 Ω."""
+    angle = np.pi / (2 * (nodes + 1) if both_ends else 4 * nodes + 2)
+    return float(1 / (4 * np.sin(angle) ** 2))
