@@ -11,6 +11,7 @@ from neurohw import randomness
 from neurohw.devices import kernels
 from neurohw.devices.laws import Cells, fabricate, first_write
 from neurohw.engines.equilibrium import SeenArray, Source
+from neurohw.errors import InvalidValueError
 from neurohw.mappings.chip_specification import ChipSpecification
 from neurohw.mappings.scale import physical_scale
 from neurohw.networks.resistive import ResistiveNetwork, initial_conductances
@@ -40,14 +41,19 @@ class CrossbarArray:
     def __init__(
         self, conductance: Array, cells: Cells, *, driven: bool, paired: bool = False
     ) -> None:
+        if paired and conductance.shape[1] % 2:
+            raise InvalidValueError(
+                f"{conductance.shape[1]} inputs: paired ones are even in number"
+            )
         self.cells = cells
         self.driven = driven
         self.paired = paired
+        self._lines_given = conductance.shape[1] // (1 + paired)
         self._conductance = conductance
         self.pulses = np.zeros(conductance.shape if cells.whole else (0, 0), np.uint32)
         dtype = conductance.dtype.type
         self._no_rows = np.zeros((1, 0), dtype)
-        self._no_next = np.zeros((4, conductance.shape[1] // (1 + paired)), dtype)
+        self._no_next = np.zeros((4, self._lines_given), dtype)
         self._sum()
 
     def read(self, voltages: Array) -> Array:
@@ -58,7 +64,10 @@ class CrossbarArray:
         return np.asarray(voltages @ g.T)
 
     def read_transposed(self, voltages: Array) -> Array:
-        """Return the input lines' currents, held at 0 V, for (batch, units) voltages [A]."""
+        """Return the input lines' currents, held at 0 V, for (batch, units) voltages [A].
+
+        Of all of them, (batch, inputs), also where inputs are paired.
+        """
         return np.asarray(voltages @ self._conductance)
 
     def values(self) -> Array:
@@ -86,7 +95,13 @@ class CrossbarArray:
         -------
         (batch, units) array [A]
             What `read(next_input)` gives after the update; None without `next_input`.
+
+        Raises
+        ------
+        InvalidValueError
+            The update or the next input is not for input lines as this array has them.
         """
+        self._require_lines(update, next_input)
         g, cells = self._conductance, self.cells
         dtype = g.dtype.type
         x = _multiple_of_4(update.presynaptic, 1)
@@ -109,6 +124,17 @@ class CrossbarArray:
             kernels.program_device(g, self.pulses, lines, self._law, event, coming)
         self._sum(sums)
         return None if next_input is None else projection[: len(next_input)]
+
+    def _require_lines(self, update: Update, next_input: Array | None) -> None:
+        if update.paired != self.paired:
+            raise InvalidValueError(
+                f"update.paired = {update.paired}: the array's inputs are"
+                f" {'paired' if self.paired else 'not paired'}"
+            )
+        given = [update.presynaptic.shape[2]]
+        given += [] if next_input is None else [next_input.shape[1]]
+        if any(lines != self._lines_given for lines in given):
+            raise InvalidValueError(f"{given} input lines: the array takes {self._lines_given}")
 
     def write(self, wanted: Array) -> None:
         """Program every cell, fresh, to the value nearest to `wanted` (units, inputs) [S]."""
@@ -179,9 +205,12 @@ class CrossbarArray:
     def _law(self) -> tuple[object, ...]:
         """The cells as `kernels.program_device` takes them."""
         cells, dtype = self.cells, self._conductance.dtype.type
-        each = np.broadcast_arrays(cells.low, cells.high, cells.curvature_up, cells.curvature_down)
+        each = cells.low, cells.high, cells.curvature_up, cells.curvature_down
+        parameters = np.empty((max(values.size for values in each), 4), dtype)
+        for k, values in enumerate(each):
+            parameters[:, k] = values.ravel()
         return (
-            np.stack([values.ravel() for values in each], axis=1).astype(dtype),
+            parameters,
             dtype(cells.per_siemens_up),
             dtype(cells.per_siemens_down),
             dtype(cells.pulses_up),

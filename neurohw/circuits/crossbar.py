@@ -31,18 +31,22 @@ class WiredCrossbar:
     Parameters
     ----------
     conductance : (units, inputs) array [S]
-        Finite, 0 or more.
+        Finite, 0 or more; copied. A thread works on 320 bytes a cell.
     wires : Interconnect
 
     Raises
     ------
     InvalidValueError
-        A conductance that is negative or not finite.
+        No array of cells, or a conductance that is negative or not finite.
     """
 
     def __init__(self, conductance: Array, wires: Interconnect) -> None:
-        self.conductance = np.ascontiguousarray(conductance, np.float64)
+        self.conductance = np.array(conductance, np.float64, order="C")
         self.wires = wires
+        if self.conductance.ndim != 2 or self.conductance.size == 0:
+            raise InvalidValueError(
+                f"conductance has the shape {self.conductance.shape}: must be (units, inputs)"
+            )
         wrong = np.argwhere(~(self.conductance >= 0) | np.isinf(self.conductance))
         if len(wrong):
             unit, cell = wrong[0]
@@ -53,11 +57,13 @@ class WiredCrossbar:
 
     def read(self, voltages: Array) -> Array:
         """Return the bit lines' currents, held at 0 V, for (batch, inputs) voltages [A]."""
-        return self.currents(voltages, np.zeros((len(voltages), len(self.conductance))))[1]
+        units = len(self.conductance)
+        return self.currents(voltages, np.zeros((len(np.atleast_1d(voltages)), units)))[1]
 
     def read_transposed(self, voltages: Array) -> Array:
         """Return the word lines' currents, held at 0 V, for (batch, units) voltages [A]."""
-        return -self.currents(np.zeros((len(voltages), self.conductance.shape[1])), voltages)[0]
+        inputs = self.conductance.shape[1]
+        return -self.currents(np.zeros((len(np.atleast_1d(voltages)), inputs)), voltages)[0]
 
     def currents(self, inputs: Array, units: Array) -> tuple[Array, Array]:
         """Return the currents that the terminals carry.
@@ -76,10 +82,22 @@ class WiredCrossbar:
 
         Raises
         ------
+        InvalidValueError
+            Voltages of another shape, or that are not finite.
         ConvergenceError
             The iterations did not reach their tolerance.
         """
-        batch, g = len(inputs), self.conductance
+        g = self.conductance
+        inputs, units = np.asarray(inputs, np.float64), np.asarray(units, np.float64)
+        batch = len(inputs) if inputs.ndim else 0
+        for name, voltages, lines in (("inputs", inputs, g.shape[1]), ("units", units, len(g))):
+            if voltages.shape != (batch, lines):
+                raise InvalidValueError(
+                    f"voltages of the {name} have the shape {voltages.shape}: must be"
+                    f" ({batch}, {lines})"
+                )
+            if not np.isfinite(voltages).all():
+                raise InvalidValueError(f"voltages of the {name}: must be finite")
         driven, sensed = _chunks(inputs), _chunks(units)
         into, out = np.empty_like(driven), np.empty_like(sensed)
         iterations = np.zeros(len(driven), np.int64)
@@ -128,24 +146,25 @@ class WiredCrossbar:
 
 def exact_currents(crossbar: WiredCrossbar, inputs: Array, units: Array) -> tuple[Array, Array]:
     """Return what `WiredCrossbar.currents` does, from one sparse LU of every node: the oracle."""
-    g = crossbar.conductance
+    g, wires = crossbar.conductance, crossbar.wires
     count, length = g.shape
     node = np.arange(g.size).reshape(g.shape)
     word, bit = node, node + g.size
     branches = [
-        (word[:-1], word[1:], crossbar._words[0]),
-        (bit[:, :-1], bit[:, 1:], crossbar._bits[0]),
+        (word[:-1], word[1:], np.array(1 / wires.word_line)),
+        (bit[:, :-1], bit[:, 1:], np.array(1 / wires.bit_line)),
         (word, bit, g),
     ]
     first = np.concatenate([a.ravel() for a, _, _ in branches])
     second = np.concatenate([b.ravel() for _, b, _ in branches])
     value = np.concatenate([np.broadcast_to(y, a.shape).ravel() for a, _, y in branches])
-    ends = [
-        (word[0], crossbar._words[1], inputs),
-        (word[-1], crossbar._words[2], inputs),
-        (bit[:, 0], crossbar._bits[1], units),
-        (bit[:, -1], crossbar._bits[2], units),
-    ]
+    driver = 1 / (wires.word_line + wires.source)
+    amplifier = 1 / (wires.bit_line + wires.sense)
+    ends = [(word[0], driver, inputs), (bit[:, -1], amplifier, units)]
+    if wires.driven_from == "both ends":
+        ends.append((word[-1], driver, inputs))
+    if wires.sensed_at == "both ends":
+        ends.append((bit[:, 0], amplifier, units))
     diagonal = np.zeros(2 * g.size)
     np.add.at(diagonal, first, value)
     np.add.at(diagonal, second, value)

@@ -17,7 +17,8 @@ Array = NDArray[np.floating]
 RESISTANCE_BY_NODE = MappingProxyType(
     {200: 0.230, 100: 0.475, 50: 1.34, 40: 2.12, 32: 2.97, 22: 4.92, 14: 10.1}
 )
-_OHM_PER_OHM_KELVIN = 0.00451
+# Relative change a kelvin.
+_TEMPERATURE_COEFFICIENT = 0.00451
 
 
 class Interconnect(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -51,27 +52,33 @@ class Interconnect(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
         for key in ("source", "sense"):
             if not 0 <= getattr(self, key) < float("inf"):
                 raise InvalidValueError(f"{key} = {getattr(self, key)}: must be finite, 0 or more")
+        for key in ("driven_from", "sensed_at"):
+            if getattr(self, key) not in ("one end", "both ends"):
+                raise InvalidValueError(
+                    f'{key} = "{getattr(self, key)}": must be "one end" or "both ends"'
+                )
 
 
 def of_node(nanometres: int, *, half_pitches: int = 4, temperature: float = 300.0) -> Interconnect:
     """Return the wires of a technology node, without resistance of drivers and amplifiers.
 
-    half_pitches is the cell's side, 4 with a transistor or 2 without; temperature in kelvin.
+    half_pitches is the cell's side, 4 with a transistor or 2 without; temperature in kelvin, from
+    100 on, where the metal's resistivity is still linear.
 
     Raises
     ------
     InvalidValueError
-        A node that is not in `RESISTANCE_BY_NODE`, another side, or a temperature at or below 0.
+        A node that is not in `RESISTANCE_BY_NODE`, another side, or another temperature.
     """
     if nanometres not in RESISTANCE_BY_NODE:
         known = ", ".join(map(str, RESISTANCE_BY_NODE))
         raise InvalidValueError(f"node = {nanometres}: known are {known} nm")
     if half_pitches not in (2, 4):
         raise InvalidValueError(f"half_pitches = {half_pitches}: must be 2 or 4")
-    if not 0 < temperature < float("inf"):
-        raise InvalidValueError(f"temperature = {temperature}: must be finite, above 0 K")
+    if not 100 <= temperature < float("inf"):
+        raise InvalidValueError(f"temperature = {temperature}: must be finite, 100 K or more")
     at_300 = RESISTANCE_BY_NODE[nanometres] * half_pitches / 4
-    segment = at_300 * (1 + _OHM_PER_OHM_KELVIN * abs(temperature - 300.0))
+    segment = at_300 * (1 + _TEMPERATURE_COEFFICIENT * (temperature - 300.0))
     return Interconnect(word_line=segment, bit_line=segment)
 
 

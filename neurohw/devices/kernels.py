@@ -32,7 +32,7 @@ inner = njit(fastmath=FAST, error_model="numpy", forceinline=True)
 # Half of the widest usual array: short tiles cost bookkeeping, long ones leave the L1 cache.
 TILE = 784
 IDEAL_TILE = 2 * TILE
-# Pulsed cells are gathered and programmed this many at a time.
+# Cells in which pulses are looked for together, and a multiple of which are programmed at once.
 VECTOR = 16
 # Below this many cells waking a second thread costs more than it saves.
 SMALL = 1 << 18

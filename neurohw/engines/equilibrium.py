@@ -86,8 +86,9 @@ class Engine(Protocol):
 
         The residual is the largest change of a voltage in the last sweep, over the largest
         voltage of its layer, or, for a nudged phase, over the largest distance in its layer from
-        `start`, which is what learning uses. The layer where that is most counts. A change within
-        `ROUNDING` times the precision of the largest voltage counts as none.
+        `start`, which is what learning uses; there no change counts as smaller than `ROUNDING`
+        times the precision of the largest voltage. The layer where the residual is largest
+        counts.
         """
         ...
 
@@ -119,7 +120,7 @@ def require_settled(equilibrium: Equilibrium, phase: str, tolerance: float) -> N
         raise ConvergenceError(
             f"relaxation.tolerance = {tolerance:g}: the {phase} phase's residual is still"
             f" {equilibrium.residual:.3g} after {equilibrium.iterations} sweeps; allow more sweeps"
-            f" or a larger tolerance"
+            f" or a larger tolerance, or take training.precision = float64"
         )
     if equilibrium.result == "not finite":
         layer, wrong = next(

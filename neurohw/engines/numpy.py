@@ -42,8 +42,7 @@ class NumpyEngine:
         batch, last = len(input_current), len(network.layers) - 1
         totals = total_conductances(arrays, sources)
         state = start_state(network, input_current, start)
-        origin = start if nudging is not None else None
-        begun = start_state(network, input_current, origin)
+        begun = None if nudging is None else start_state(network, input_current, start)
         order = [*range(0, last + 1, 2), *range(1, last + 1, 2)]
         result: Result = "fixed sweeps" if tolerance == 0 else "not converged"
         residual, iterations = np.inf, 0
@@ -68,7 +67,10 @@ class NumpyEngine:
             if not all(np.isfinite(v).all() for v in state):
                 result, residual = "not finite", np.inf
                 break
-            residual = max(map(_residual, before, state, begun))
+            residual = max(
+                _residual(before[k], v, None if begun is None else begun[k])
+                for k, v in enumerate(state)
+            )
             if tolerance > 0 and residual < tolerance and iterations > last:
                 result = "converged"
                 break
@@ -77,13 +79,13 @@ class NumpyEngine:
         )
 
 
-def _residual(before: Array, after: Array, begun: Array) -> float:
-    """Return a layer's largest change over its largest distance from where it began."""
-    change, distance = np.abs(after - before).max(), np.abs(after - begun).max()
-    rounding = ROUNDING * np.finfo(after.dtype).eps * np.abs(after).max()
-    if change <= rounding:
-        return 0.0
-    return float(change / distance) if distance > 0 else np.inf
+def _residual(before: Array, after: Array, begun: Array | None) -> float:
+    """Return a layer's share of the residual; begun, where a nudged phase started."""
+    change, largest = np.abs(after - before).max(), np.abs(after).max()
+    if begun is not None:
+        change = max(change, ROUNDING * np.finfo(after.dtype).eps * largest)
+        largest = np.abs(after - begun).max()
+    return float(change / largest) if largest > 0 else 0.0
 
 
 def start_state(

@@ -66,7 +66,8 @@ class RelaxationSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True
     tolerance : float
         0: exactly that many sweeps. Otherwise stop when a sweep changes no voltage by more than
         `tolerance` times the largest one of its layer, in a nudged phase times the largest
-        distance from the free phase; the sweeps are then the limit.
+        distance from the free phase; the sweeps are then the limit. Where that distance is so
+        small that float32 cannot hold it to the tolerance, the run stops and says so.
     """
 
     free_sweeps: Positive

@@ -99,10 +99,11 @@ def check_writable(path: Path | str) -> None:
             raise RunFileError(f"{path}: cannot be written: it is not a file")
         if path.exists() and not os.access(path, os.W_OK):
             raise RunFileError(f"{path}: cannot be written: the file is read-only")
-        new = next((p for p in (path, *path.parents) if p.parent.exists()), path)
-        _temporary(new).touch()
+        folder = next((p for p in path.parents if p.exists()), path.parent)
+        trial = _temporary(folder / path.name)
+        trial.touch()
         # Others may try the same new folder at the same time.
-        _temporary(new).unlink(missing_ok=True)
+        trial.unlink(missing_ok=True)
     except OSError as error:
         raise RunFileError(f"{path}: cannot be written: {_reason(error)}") from error
 

@@ -11,6 +11,7 @@ from neurohw.chip import CrossbarArray
 from neurohw.devices import kernels, laws
 from neurohw.devices.laws import fabricate, first_write
 from neurohw.devices.memory import load
+from neurohw.errors import InvalidValueError
 from neurohw.update import Update, pairs
 
 SPREAD = {"nonlinearity_spread": 0.2, "range_spread": 0.1}
@@ -27,8 +28,8 @@ DEVICES = {
 BOUNDED = msgspec.structs.replace(load("ideal"), g_min=1e-6, g_max=20e-6)
 IDEAL = {"ideal": load("ideal"), "bounded": BOUNDED}
 
-# Beside the limits of a vector (4, 8, 16), a tile (256), a tile of ideal cells (1024).
-SHAPES = [(1, 15), (2, 8), (7, 33), (3, 257), (5, 300), (3, 1030)]
+# Beside the limits of a vector (4, 8, 16), a tile (784), a tile of ideal cells (1568).
+SHAPES = [(1, 15), (2, 8), (7, 33), (5, 300), (3, 785), (3, 1570)]
 TINY = [(1, 5), (3, 9), (2, 261)]
 
 
@@ -264,43 +265,69 @@ def test_a_pass_without_next_input_changes_the_cells_alike(name):
     assert_array_equal(*results)
 
 
-def programmed(name, shape, dtype):
+def programmed(name, shape, dtype, paired):
     """Return everything that two passes over an array leave, the sums over units last."""
     device = {**IDEAL, **DEVICES}[name]
     rng = np.random.default_rng(4)
-    array = make_array(device, shape, dtype, rng)
+    array = make_array(device, shape, dtype, rng, paired=paired)
     options = {"events": 2, "rank": 5, "parts": ("row", "column", "decay")}
-    next_input = rng.normal(size=(5, shape[1])).astype(dtype)
+    if paired:
+        options = {"events": 1, "rank": 4, "parts": ("column",)}
+    next_input = next_voltages(array, rng, dtype, batch=4 if paired else 5)
     for event in (0, 2):
-        update = make_update(device, shape, dtype, rng, **options)
+        update = make_update(device, shape, dtype, rng, paired=paired, **options)
         projection = array.program(update, event, next_input)
     seen = array.seen(4)
     return [array.values(), array.pulses, projection, seen.unit_sums, seen.input_sums]
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
-@pytest.mark.parametrize("shape", [(7, 300), (129, 33)], ids=str)
+@pytest.mark.parametrize("shape", [(7, 300), (129, 34)], ids=str)
+@pytest.mark.parametrize("paired", [False, True])
 @pytest.mark.parametrize("name", ["ideal", "spread"])
-def test_serial_and_parallel_passes_give_the_same_bits(monkeypatch, name, shape, dtype):
+def test_serial_and_parallel_passes_give_the_same_bits(monkeypatch, name, paired, shape, dtype):
     monkeypatch.setattr(kernels, "SMALL", np.prod(shape) + 1)
-    *serial, _ = programmed(name, shape, dtype)
+    *serial, _ = programmed(name, shape, dtype, paired)
     monkeypatch.setattr(kernels, "SMALL", 0)
-    *parallel, _ = programmed(name, shape, dtype)
+    *parallel, _ = programmed(name, shape, dtype, paired)
     for one, other in zip(serial, parallel, strict=True):
         assert_array_equal(one, other)
 
 
 @pytest.mark.skipif(numba.config.NUMBA_NUM_THREADS < 2, reason="needs two threads")
+@pytest.mark.parametrize("paired", [False, True])
 @pytest.mark.parametrize("name", ["ideal", "spread"])
-def test_one_and_two_threads_give_the_same_bits(monkeypatch, name):
+def test_one_and_two_threads_give_the_same_bits(monkeypatch, name, paired):
     shape = (129, 300)
     monkeypatch.setattr(kernels, "SMALL", 0)
     results, before = [], numba.get_num_threads()
     try:
         for threads in (1, 2):
             numba.set_num_threads(threads)
-            results.append(programmed(name, shape, "float32"))
+            results.append(programmed(name, shape, "float32", paired))
     finally:
         numba.set_num_threads(before)
     for one, two in zip(*results, strict=True):
         assert_array_equal(one, two)
+
+
+def test_lines_that_the_array_does_not_have_are_refused():
+    rng = np.random.default_rng(0)
+    options = {"events": 1, "rank": 4, "parts": ("column",)}
+    for paired in (False, True):
+        array = make_array(IDEAL["ideal"], (3, 8), "float32", rng, paired=paired)
+        good, other = (
+            make_update(IDEAL["ideal"], (3, 8), "float32", rng, paired=p, **options)
+            for p in (paired, not paired)
+        )
+        before = array.values()
+        with pytest.raises(InvalidValueError, match=rf"update\.paired = {not paired}"):
+            array.program(other, 0)
+        with pytest.raises(InvalidValueError, match=r"7\] input lines: the array takes"):
+            array.program(good, 0, np.ones((4, 7), np.float32))
+        short = msgspec.structs.replace(good, presynaptic=good.presynaptic[:, :, 1:].copy())
+        with pytest.raises(InvalidValueError, match="input lines: the array takes"):
+            array.program(short, 0)
+        assert_array_equal(array.values(), before)
+    with pytest.raises(InvalidValueError, match="5 inputs: paired ones are even"):
+        make_array(IDEAL["ideal"], (3, 5), "float32", rng, paired=True)

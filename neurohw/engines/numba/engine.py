@@ -26,7 +26,7 @@ _BLOCK = 64
 
 
 class NumbaEngine:
-    """Sweeps that read each array once; large arrays in blocks on all threads."""
+    """Sweeps over the layers, large arrays in blocks of units on all threads."""
 
     def relax(
         self,

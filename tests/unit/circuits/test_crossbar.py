@@ -114,3 +114,71 @@ def test_too_few_iterations_are_an_error(monkeypatch):
     crossbar = make((16, 16), 1e3)
     with pytest.raises(ConvergenceError, match="16 units and 16 inputs: the residual is still"):
         crossbar.currents(*voltages(crossbar, 1))
+
+
+@pytest.mark.parametrize("far", [False, True])
+def test_word_lines_are_driven_before_the_first_unit(far):
+    """Two units, one input: the cells are the rungs of a ladder."""
+    ends = "both ends" if far else "one end"
+    wires = Interconnect(word_line=30.0, bit_line=20.0, source=7.0, driven_from=ends)
+    cells = np.array([[1e-2], [3e-2]])
+    nodes = np.diag(1 / (1 / cells[:, 0] + 20.0)) + np.array([[1, -1], [-1, 1]]) / 30.0
+    source = np.array([2.0, 2.0 if far else 0.0]) / 37.0
+    nodes += np.diag(source) / 2.0
+    expected = np.linalg.solve(nodes, source) / (1 / cells[:, 0] + 20.0)
+    found = WiredCrossbar(cells, wires).read(np.array([[2.0]]))
+    assert_allclose(found, expected[None], rtol=1e-12)
+
+
+@pytest.mark.parametrize("near", [False, True])
+def test_bit_lines_are_sensed_behind_the_last_input(near):
+    """One unit, two inputs: currents of a voltage on the bit line."""
+    ends = "both ends" if near else "one end"
+    wires = Interconnect(word_line=20.0, bit_line=30.0, sense=7.0, sensed_at=ends)
+    cells = np.array([[1e-2, 3e-2]])
+    nodes = np.diag(1 / (1 / cells[0] + 20.0)) + np.array([[1, -1], [-1, 1]]) / 30.0
+    source = np.array([2.0 if near else 0.0, 2.0]) / 37.0
+    nodes += np.diag(source) / 2.0
+    expected = np.linalg.solve(nodes, source) / (1 / cells[0] + 20.0)
+    found = WiredCrossbar(cells, wires).read_transposed(np.array([[2.0]]))
+    assert_allclose(found, expected[None], rtol=1e-12)
+
+
+@pytest.mark.parametrize("shape", [(4,), (0, 4), (4, 0), (2, 2, 2)])
+def test_refused_shapes_of_arrays(shape):
+    with pytest.raises(InvalidValueError, match=r"must be \(units, inputs\)"):
+        WiredCrossbar(np.full(shape, 1e-5), Interconnect(word_line=1.0, bit_line=1.0))
+
+
+@pytest.mark.parametrize(
+    ("inputs", "units", "words"),
+    [
+        ((3, 5), (3, 4), "inputs have the shape"),
+        ((3, 6), (3, 5), "units have the shape"),
+        ((3, 6), (2, 4), "units have the shape"),
+        ((6,), (4,), "inputs have the shape"),
+    ],
+)
+def test_refused_shapes_of_voltages(inputs, units, words):
+    crossbar = make((4, 6))
+    with pytest.raises(InvalidValueError, match=words):
+        crossbar.currents(np.ones(inputs), np.ones(units))
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_refused_voltages(value):
+    crossbar = make((4, 6))
+    with pytest.raises(InvalidValueError, match="voltages of the inputs: must be finite"):
+        crossbar.read(np.full((2, 6), value))
+    with pytest.raises(InvalidValueError, match="voltages of the units: must be finite"):
+        crossbar.read_transposed(np.full((2, 4), value))
+    with pytest.raises(InvalidValueError, match="inputs have the shape"):
+        crossbar.read(np.ones(6))
+
+
+def test_the_array_keeps_its_own_cells():
+    g = np.full((2, 3), 1e-5)
+    crossbar = WiredCrossbar(g, Interconnect(word_line=1.0, bit_line=1.0))
+    before = crossbar.read(np.ones((1, 3)))
+    g[:] = -1.0
+    assert_allclose(crossbar.read(np.ones((1, 3))), before, rtol=0)

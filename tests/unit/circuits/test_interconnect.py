@@ -36,6 +36,7 @@ def test_wires_of_a_node():
     assert of_node(22) == Interconnect(word_line=4.92, bit_line=4.92)
     assert of_node(14, half_pitches=2).word_line == 10.1 / 2
     assert_allclose(of_node(50, temperature=400.0).bit_line, 1.34 * 1.451)
+    assert_allclose(of_node(22, temperature=250.0).word_line, 4.92 * (1 - 0.2255))
     resistances = [RESISTANCE_BY_NODE[node] for node in sorted(RESISTANCE_BY_NODE)]
     assert resistances == sorted(resistances, reverse=True)
 
@@ -49,6 +50,8 @@ def test_wires_of_a_node():
         ({"word_line": np.nan}, "word_line = nan"),
         ({"source": -1.0}, "source = -1.0"),
         ({"sense": np.nan}, "sense = nan"),
+        ({"driven_from": "both"}, 'driven_from = "both"'),
+        ({"sensed_at": ""}, 'sensed_at = ""'),
     ],
 )
 def test_refused_resistances(options, words):
@@ -61,7 +64,7 @@ def test_refused_resistances(options, words):
     [
         (7, {}, "node = 7: known are 200, "),
         (22, {"half_pitches": 3}, "half_pitches = 3"),
-        (22, {"temperature": 0.0}, "temperature = 0.0"),
+        (22, {"temperature": 99.0}, "temperature = 99.0"),
         (22, {"temperature": np.nan}, "temperature = nan"),
     ],
 )

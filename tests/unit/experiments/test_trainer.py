@@ -178,8 +178,9 @@ def test_a_phase_that_does_not_settle_says_when(small):
 
 
 def test_settling_to_a_tolerance_trains(small):
-    settings = ("relaxation.tolerance=1e-4", "relaxation.free_sweeps=300")
-    run = trainer.train(small(*settings, "relaxation.nudged_sweeps=300"))
+    settings = ("relaxation.tolerance=1e-4", "training.precision=float64")
+    sweeps = ("relaxation.free_sweeps=300", "relaxation.nudged_sweeps=300")
+    run = trainer.train(small(*settings, *sweeps))
     assert run.history["cost"][-1] < run.history["cost"][0]
 
 

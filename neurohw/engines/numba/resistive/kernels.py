@@ -1,8 +1,8 @@
 """Compiled relaxation of a deep resistive network; the oracle is `neurohw.engines.numpy`.
 
-Every array between free layers is read once a sweep. When a unit's line is at hand its new
-voltage is computed from it, and at once the current that the unit feeds back into the layer below
-is added up. So the feedback into a layer always belongs to the present voltages above it.
+Units are set block by block. While a block's lines are at hand, the current that its units feed
+back into the layer below is added up from the lines of those that conduct. So the feedback into a
+layer always belongs to the present voltages above it.
 
 Batches are multiples of 4 (the caller pads). Large arrays are cut into blocks of units, always
 the same ones, so that sums come out bitwise equal on any number of threads.
@@ -214,8 +214,8 @@ def relax(
     [V], repeated, unless `from_zero`; carry, likewise, the feedback at `start`, unless `fresh`;
     state (rows, units) a free layer [V], the result; backs (blocks, rows, units) [A] a free
     layer, workspace that ends with the feedback at `state` in its first block; rounding, the
-    share of the largest voltage within which a change counts as none. Rows from `batch` on are
-    padding. The collections are tuples of arrays of equal type.
+    share of the largest voltage below which no change counts in a nudged phase. Rows from `batch`
+    on are padding. The collections are tuples of arrays of equal type.
     """
     layers = len(state)
     nothing_strength, nothing_target = strength[:0], target[:0]
@@ -286,9 +286,11 @@ def relax(
                 change, largest, gone, finite = _extent(before[k], state[k], start[k], batch)
                 if not finite:
                     return done, np.inf, False
-                distance = gone if nudging and not from_zero else largest
-                if change > rounding * largest:
-                    residual = max(residual, change / distance if distance > 0 else np.inf)
+                if nudging:
+                    change = max(change, rounding * largest)
+                    largest = largest if from_zero else gone
+                if largest > 0:
+                    residual = max(residual, change / largest)
             if tolerance > 0 and residual < tolerance and done >= layers:
                 break
     return done, residual, True
