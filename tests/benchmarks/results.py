@@ -1,6 +1,6 @@
 """Train what RESULTS.md reports, and print its tables: `python tests/benchmarks/results.py PART`.
 
-Parts: xs, 1h, 2h, 3h, devices, ablations; `tables` and `figure` show what is there; a part may
+Parts: xs, 1h, 2h, 3h, devices, ablations; `tables` and `figures` show what is there; a part may
 carry an argument, as in 1h:2 (seed), 2h:15 (epochs) or devices:epiram. Finished runs are not
 repeated, interrupted ones go on. Run files lie in runs/results. Parts may run side by side.
 """
@@ -9,10 +9,14 @@ import json
 import sys
 from pathlib import Path
 
+import matplotlib
 import numpy as np
+from matplotlib import pyplot
 
 from neurohw.experiments import configuration, run_file, trainer
 from neurohw.experiments.run_file import Run
+
+matplotlib.use("Agg")
 
 FOLDER = Path("runs/results")
 DEVICES = (
@@ -162,13 +166,27 @@ def tables() -> None:
         print(f"| {chip} | " + " | ".join(errors([name]) for name in names) + " |")
 
 
-def figure(path: Path) -> None:
+def curves_figure(path: Path) -> None:
+    """Draw the test error of the published networks against the epoch, one line a seed."""
+    canvas, axes = pyplot.subplots(figsize=(8, 4), layout="constrained")
+    colors = {"xs": "#d55e00", "1h": "#0072b2", "2h": "#009e73", "3h": "#cc79a7"}
+    for depth, color in colors.items():
+        for number, found in enumerate(sorted(FOLDER.glob(f"drn-{depth}-seed?.h5"))):
+            error = 100 * run_file.load(found).history["test_error"]
+            label = None if number else f"drn-{depth}"
+            axes.plot(np.arange(1, len(error) + 1), error, color=color, label=label, linewidth=1)
+    axes.set_yscale("log")
+    axes.set_yticks([1.5, 2, 3, 5, 10, 20, 50], ["1.5", "2", "3", "5", "10", "20", "50"])
+    axes.minorticks_off()
+    axes.set_xlabel("epoch")
+    axes.set_ylabel("MNIST test error [%]")
+    axes.grid(alpha=0.3)
+    axes.legend(frameon=False)
+    canvas.savefig(path, dpi=120)
+
+
+def devices_figure(path: Path) -> None:
     """Draw the test error of every device at both settings, one dot a seed."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
     chips = ("ideal", *DEVICES)
     canvas, axes = pyplot.subplots(figsize=(8, 4), layout="constrained")
     for kind, shift, color in (("published", -0.15, "#d55e00"), ("chosen", 0.15, "#0072b2")):
@@ -210,9 +228,10 @@ if __name__ == "__main__":
                 ablations((chip,) if chip else DEVICES)
             case "tables", _, _:
                 tables()
-            case "figure", _, path:
-                figure(Path(path or "docs/devices.png"))
+            case "figures", _, folder:
+                devices_figure(Path(folder or "docs") / "devices.png")
+                curves_figure(Path(folder or "docs") / "curves.png")
             case _:
                 sys.exit(
-                    f"{part}: known parts are xs, 1h, 2h, 3h, devices, ablations, tables, figure"
+                    f"{part}: known parts are xs, 1h, 2h, 3h, devices, ablations, tables, figures"
                 )
