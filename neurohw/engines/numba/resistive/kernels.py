@@ -97,17 +97,14 @@ def _feed_back(g, v, out, first, stop):
         for j in range(first, stop):
             u0, u1, u2, u3 = v[b, j], v[b + 1, j], v[b + 2, j], v[b + 3, j]
             # Most hidden units are held at 0 V, and feed back nothing.
-            if u0 == f32(0) and u1 == f32(0) and u2 == f32(0) and u3 == f32(0):
-                continue
-            lines[found] = j
-            u[0, found], u[1, found], u[2, found], u[3, found] = u0, u1, u2, u3
-            found += 1
-            if found == 4:
+            if u0 != f32(0) or u1 != f32(0) or u2 != f32(0) or u3 != f32(0):
+                lines[found] = j
+                u[0, found], u[1, found], u[2, found], u[3, found] = u0, u1, u2, u3
+                found += 1
+            if found == 4 or (j == stop - 1 and found > 0):
+                u[:, found:] = 0
                 _add_lines(g[lines[0]], g[lines[1]], g[lines[2]], g[lines[3]], u, out, b)
                 found = 0
-        if found > 0:
-            u[:, found:] = 0
-            _add_lines(g[lines[0]], g[lines[1]], g[lines[2]], g[lines[3]], u, out, b)
 
 
 @inner
