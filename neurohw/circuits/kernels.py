@@ -16,26 +16,17 @@ CHUNK = 8
 
 
 @inner
-def _factor_words(g, segment, first, last, inverse):
-    """Eliminate along every word line: `inverse` (units, inputs), of each pivot [Ω]."""
+def _factor(g, segment, first, last, inverse):
+    """Eliminate along every word line, or, of the transposes, along every bit line.
+
+    `inverse` (units, inputs) becomes that of each pivot [Ω].
+    """
     units, inputs = g.shape
     for j in range(units):
         for i in range(inputs):
             pivot = g[j, i]
             pivot += first if j == 0 else segment - segment * segment * inverse[j - 1, i]
             pivot += last if j == units - 1 else segment
-            inverse[j, i] = 1.0 / pivot
-
-
-@inner
-def _factor_bits(g, segment, first, last, inverse):
-    """Eliminate along every bit line, likewise."""
-    units, inputs = g.shape
-    for j in range(units):
-        for i in range(inputs):
-            pivot = g[j, i]
-            pivot += first if i == 0 else segment - segment * segment * inverse[j, i - 1]
-            pivot += last if i == inputs - 1 else segment
             inverse[j, i] = 1.0 / pivot
 
 
@@ -112,6 +103,16 @@ def _scale(g, x, out):
 
 
 @inner
+def _drive(words, driven, w):
+    """Add the currents that the drivers feed into word lines at 0 V."""
+    units, inputs, batch = w.shape
+    for i in range(inputs):
+        for k in range(batch):
+            w[0, i, k] += words[1] * driven[i, k]
+            w[units - 1, i, k] += words[2] * driven[i, k]
+
+
+@inner
 def _chunk(g, words, bits, inverse_words, inverse_bits, driven, sensed, tolerance, most, into, out):
     """Solve for one chunk of voltages; return (iterations, residual)."""
     units, inputs = g.shape
@@ -119,10 +120,7 @@ def _chunk(g, words, bits, inverse_words, inverse_bits, driven, sensed, toleranc
     shape = (units, inputs, batch)
     w, b = np.zeros(shape), np.zeros(shape)
     r, p, q = np.empty(shape), np.empty(shape), np.empty(shape)
-    for i in range(inputs):
-        for k in range(batch):
-            w[0, i, k] += words[1] * driven[i, k]
-            w[units - 1, i, k] += words[2] * driven[i, k]
+    _drive(words, driven, w)
     _solve_words(inverse_words, words[0], w)
     _scale(g, w, r)
     for j in range(units):
@@ -154,19 +152,14 @@ def _chunk(g, words, bits, inverse_words, inverse_bits, driven, sensed, toleranc
             for i in range(inputs):
                 for k in range(batch):
                     p[j, i, k] = q[j, i, k] + alpha[k] * p[j, i, k]
-        # What the word lines carry from cell to cell, taken from the bit lines' own matrix.
-        w2 = q
-        _scale(g, p, w2)
-        _solve_words(inverse_words, words[0], w2)
-        for j in range(units):
-            for i in range(inputs):
-                for k in range(batch):
-                    w[j, i, k] = -g[j, i] * w2[j, i, k]
+        # From what leaves the bit lines goes what the word lines bring back from other cells.
+        _scale(g, p, w)
+        _solve_words(inverse_words, words[0], w)
         _bits_times(g, bits[0], bits[1], bits[2], p, q)
         for j in range(units):
             for i in range(inputs):
                 for k in range(batch):
-                    q[j, i, k] += w[j, i, k]
+                    q[j, i, k] -= g[j, i] * w[j, i, k]
         _dot(p, q, pq)
         for k in range(batch):
             alpha[k] = rz[k] / pq[k] if pq[k] > 0 else 0.0
@@ -176,10 +169,7 @@ def _chunk(g, words, bits, inverse_words, inverse_bits, driven, sensed, toleranc
                     b[j, i, k] += alpha[k] * p[j, i, k]
                     r[j, i, k] -= alpha[k] * q[j, i, k]
     _scale(g, b, w)
-    for i in range(inputs):
-        for k in range(batch):
-            w[0, i, k] += words[1] * driven[i, k]
-            w[units - 1, i, k] += words[2] * driven[i, k]
+    _drive(words, driven, w)
     _solve_words(inverse_words, words[0], w)
     into[:] = 0
     out[:] = 0
@@ -204,8 +194,8 @@ def solve(g, words, bits, driven, sensed, tolerance, most, into, out, iterations
     units, CHUNK) [A]; iterations and residuals of each chunk.
     """
     inverse_words, inverse_bits = np.empty(g.shape), np.empty(g.shape)
-    _factor_words(g, words[0], words[1], words[2], inverse_words)
-    _factor_bits(g, bits[0], bits[1], bits[2], inverse_bits)
+    _factor(g, words[0], words[1], words[2], inverse_words)
+    _factor(g.T, bits[0], bits[1], bits[2], inverse_bits.T)
     for c in prange(driven.shape[0]):
         iterations[c], residuals[c] = _chunk(
             g,
