@@ -239,23 +239,20 @@ def _unpack(cells, first, low, high, curvature_up, curvature_down):
 
 
 @inner
-def _curve(g, n, lines, share_up, share_down):
-    """Move each cell by n signed pulses of a curved law, without noise or limits."""
-    low, high, curvature_up, curvature_down = lines
-    for i in range(g.shape[0]):
-        v = n[i]
-        a, b = curvature_up[i], curvature_down[i]
-        curvature = a if v > f32(0) else b
-        share = share_up if v > f32(0) else share_down
-        g[i] = _moved(g[i], v, low[i], high[i], curvature, share)
-
-
-@inner
-def _straight(g, n, step_up, step_down):
-    """Move each cell by n signed pulses of a straight law, without noise or limits."""
-    for i in range(g.shape[0]):
-        v = n[i]
-        g[i] += v * (step_up if v > f32(0) else step_down)
+def _move(g, n, law, step_up, step_down, share_up, share_down, curved):
+    """Move each cell by n signed pulses, without noise or limits."""
+    low, high, curvature_up, curvature_down = law
+    if curved:
+        for i in range(g.shape[0]):
+            v = n[i]
+            a, b = curvature_up[i], curvature_down[i]
+            curvature = a if v > f32(0) else b
+            share = share_up if v > f32(0) else share_down
+            g[i] = _moved(g[i], v, low[i], high[i], curvature, share)
+    else:
+        for i in range(g.shape[0]):
+            v = n[i]
+            g[i] += v * (step_up if v > f32(0) else step_down)
 
 
 @inner
@@ -301,19 +298,6 @@ def _gather(places, found, n, g, counts, cells, first, step, gathered):
         places[k] = 0
         pulses[k], held[k], low[k], high[k], curvature[k] = 0, 0, 0, 0, 1
     return full
-
-
-@inner
-def _pulse(full, gathered, step_up, step_down, share_up, share_down, curved):
-    """Move gathered cells by their pulses, without noise or limits."""
-    pulses, held, low, high, curvature = gathered
-    if curved:
-        for k in range(full):
-            share = share_up if pulses[k] > f32(0) else share_down
-            held[k] = _moved(held[k], pulses[k], low[k], high[k], curvature[k], share)
-    else:
-        for k in range(full):
-            held[k] += pulses[k] * (step_up if pulses[k] > f32(0) else step_down)
 
 
 @inner
@@ -521,6 +505,7 @@ def _device_pair(pair, g, pulses, lines, cells, first_event, coming):
     vectors = np.empty(TILE // VECTOR + 1, np.int32)
     busy = np.empty(TILE // VECTOR + 1, np.float32)
     gathered = w[2], w[3], w[4], w[5], w[6]
+    taken, held, law_k = w[2], w[3], (w[4], w[5], w[6], w[6])
     if stride == 0:
         for k in range(4):
             w[2 + k] = parameters[0, k]
@@ -567,7 +552,8 @@ def _device_pair(pair, g, pulses, lines, cells, first_event, coming):
                     full = _gather(
                         places, found, n, line, counts, parameters, place, stride, gathered
                     )
-                    _pulse(full, gathered, step_up, step_down, share_up, share_down, curved)
+                    g_k, n_k = held[:full], taken[:full]
+                    _move(g_k, n_k, law_k, step_up, step_down, share_up, share_down, curved)
                     if sigma > f32(0):
                         _add_gathered_noise(full, places, odd, gathered, sigma, cell, first, second)
                     _scatter(places, found, line, gathered)
@@ -575,10 +561,8 @@ def _device_pair(pair, g, pulses, lines, cells, first_event, coming):
                 _analog_pulses(n, length, per_siemens_up, per_siemens_down, limit_up, limit_down)
                 if stride > 0:
                     _unpack(parameters, place, low, high, up, down)
-                if curved:
-                    _curve(line, n, (low, high, up, down), share_up, share_down)
-                else:
-                    _straight(line, n, step_up, step_down)
+                law = low, high, up, down
+                _move(line, n, law, step_up, step_down, share_up, share_down, curved)
                 if sigma > f32(0):
                     _limit_with_noise(line, n, low, high, sigma, cell, first, second)
                 else:
