@@ -1,6 +1,7 @@
 """A chip: the arrays as the hardware holds them, with their cells, biases and physical scale."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -8,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neurohw import randomness
+from neurohw.circuits.neuron import Neuron
+from neurohw.circuits.neuron import fabricate as fabricate_neurons
 from neurohw.devices import kernels
 from neurohw.devices.laws import Cells, fabricate, first_write
 from neurohw.engines.equilibrium import SeenArray, Source
@@ -295,6 +298,8 @@ class Chip:
 
     Attributes
     ----------
+    network : ResistiveNetwork
+        The same, with the neurons of this chip.
     arrays : list of CrossbarArray
         One a free layer, in order.
     biases : list of BiasCurrents or BiasRails
@@ -313,11 +318,13 @@ class Chip:
     ) -> None:
         self.specification = specification
         self.scale = physical_scale(specification, network.fan_in, input_gain)
+        self.network = _with_neurons(specification, network, seed)
         self.arrays: list[CrossbarArray] = []
         self.biases: list[BiasCurrents | BiasRails] = []
-        self._none = [
-            Source(current=np.zeros(units, dtype), conductance=np.zeros(units, dtype))
-            for units in network.layers
+        leak = [specification.neuron.leak] * (len(network.layers) - 1) + [0.0]
+        self._leaks = [
+            Source(current=np.zeros(units, dtype), conductance=np.full(units, value, dtype))
+            for units, value in zip(network.layers, leak, strict=True)
         ]
         for k, (inputs, units) in enumerate(zip(network.fan_in, network.layers, strict=True)):
             cells = np.arange(units * inputs).reshape(units, inputs)
@@ -361,8 +368,39 @@ class Chip:
         return [array.seen(event) for array in self.arrays]
 
     def sources(self, event: int) -> Sequence[Source]:
-        """Return what the biases add at the nodes of each layer."""
-        return [bias.source(event) for bias in self.biases] or self._none
+        """Return what biases and leaks add at the nodes of each layer."""
+        if not self.biases:
+            return self._leaks
+        sources = [bias.source(event) for bias in self.biases]
+        if self.specification.neuron.leak == 0:
+            return sources
+        return [
+            Source(current=source.current, conductance=source.conductance + leak.conductance)
+            for source, leak in zip(sources, self._leaks, strict=True)
+        ]
+
+
+def _with_neurons(
+    specification: ChipSpecification, network: ResistiveNetwork, seed: int
+) -> ResistiveNetwork:
+    """Return the network with a chip's neurons; itself where ideal diodes to ground are all."""
+    if specification.neuron == Neuron():
+        return network
+    last = len(network.layers) - 1
+    neurons = tuple(
+        fabricate_neurons(
+            specification.neuron,
+            units,
+            temperature=specification.temperature,
+            seed=seed,
+            layer=k,
+            output=k == last,
+        )
+        for k, units in enumerate(network.layers)
+    )
+    clamps = [n.clamps(low.dtype) for n, low in zip(neurons, network.low, strict=True)]
+    low, high = zip(*clamps, strict=True)
+    return replace(network, low=low, high=high, neurons=neurons)
 
 
 def _is_simple(update: Update) -> bool:

@@ -30,6 +30,11 @@ PURPOSES = {
     "rounding": 7,
     "shuffle": 8,
     "sign": 9,
+    "gain": 10,
+    "offset": 11,
+    "saturation_current": 12,
+    "low_voltage": 13,
+    "high_voltage": 14,
 }
 
 

@@ -116,7 +116,9 @@ def _value(text: str) -> object:
 def _prepare(value: object, kind: inspect.Type, path: str, where: str) -> object:
     """Convert quantities and refuse what msgspec would explain less well."""
     if isinstance(kind, inspect.UnionType):
-        wanted = inspect.VarTupleType if isinstance(value, list) else inspect.FloatType
+        wanted: type = inspect.VarTupleType if isinstance(value, list) else inspect.FloatType
+        if isinstance(value, Mapping):
+            wanted = inspect.StructType
         fitting = [member for member in kind.types if isinstance(_bare(member), wanted)]
         return _prepare(value, fitting[0], path, where) if fitting else value
     bare = _bare(kind)

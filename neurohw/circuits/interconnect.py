@@ -59,6 +59,31 @@ class Interconnect(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
                 )
 
 
+class Wires(Interconnect, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Wires of the crossbars of a chip: those of one tile, and how tiles form an array.
+
+    An array larger than a tile is cut into tiles, the last ones smaller. Each tile has drivers and
+    amplifiers of its own; those of the same line of the array share its node.
+
+    Parameters
+    ----------
+    tile : int
+        Largest number of inputs, and of units, of a tile.
+    refresh : int
+        Mini-batches after which the reduction of the wires to the arrays' terminals is done anew;
+        1 is exact. In between each terminal conductance follows its cell in proportion.
+    """
+
+    tile: int = 128
+    refresh: int = 1000
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for key in ("tile", "refresh"):
+            if getattr(self, key) < 1:
+                raise InvalidValueError(f"{key} = {getattr(self, key)}: must be at least 1")
+
+
 def of_node(nanometres: int, *, half_pitches: int = 4, temperature: float = 300.0) -> Interconnect:
     """Return the wires of a technology node, without resistance of drivers and amplifiers.
 

@@ -7,6 +7,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from neurohw.circuits.interconnect import Wires
 from neurohw.errors import ConvergenceError, NumericalError
 from neurohw.networks.resistive import ResistiveNetwork
 
@@ -17,17 +18,30 @@ ROUNDING = 4.0
 Result = Literal["fixed sweeps", "converged", "not converged", "not finite"]
 
 
+Accelerator = Literal["none", "newton"]
+
+
 class SeenArray(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     """A crossbar as the physics sees it at one moment.
 
     conductance (units, inputs), unit_sums (units,) over the inputs and input_sums (inputs,)
     over the units [S]; the first array of a network, whose inputs are driven, needs no
     input_sums.
+
+    Wires with resistance make it a crossbar between its terminals with other conductances, and
+    also couple units with units, unit_coupling (units, units), and inputs with inputs,
+    input_coupling (inputs, inputs), both symmetric with a diagonal of 0 [S]. unit_sums and
+    input_sums then are all conductance that meets a terminal, couplings included, and `cells`
+    (units, inputs) [S] and `wires` are what the terminals lead to.
     """
 
     conductance: Array
     unit_sums: Array
     input_sums: Array | None = None
+    unit_coupling: Array | None = None
+    input_coupling: Array | None = None
+    cells: Array | None = None
+    wires: Wires | None = None
 
 
 class Source(msgspec.Struct, frozen=True, eq=False, kw_only=True):
@@ -40,11 +54,14 @@ class Source(msgspec.Struct, frozen=True, eq=False, kw_only=True):
 class Nudging(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     """A conductor of strength β (batch,) [S] from each output to its target (batch, outputs) [V].
 
-    β may be negative and may differ between samples, so that both phases relax together.
+    β may be negative and may differ between samples, so that both phases relax together. An
+    infinite one clamps the outputs to their targets. A held current (batch, outputs) [A] into the
+    outputs comes on top.
     """
 
     strength: Array
     target: Array
+    current: Array | None = None
 
 
 class Equilibrium(msgspec.Struct, frozen=True, eq=False, kw_only=True):
@@ -76,34 +93,25 @@ class Engine(Protocol):
         nudging: Nudging | None = None,
         sweeps: int,
         tolerance: float = 0.0,
+        accelerator: Accelerator = "none",
+        inputs: Array | None = None,
     ) -> Equilibrium:
         """Relax from `start`, or from 0 V, by at most `sweeps` sweeps.
 
         input_current (batch, units) [A] is what the driven array feeds into the first free
-        layer held at 0 V. Where `start` has fewer samples than input_current, its samples are
-        repeated. With tolerance 0 exactly `sweeps` sweeps are done, else the sweeps end when
-        the residual falls below it, after one sweep a layer at least.
+        layer held at 0 V, and inputs (batch, lines) [V] are the voltages that it comes from, as
+        `CrossbarArray.read` takes them, for engines that solve the driven array too. Where
+        `start` has fewer samples than input_current, its samples are repeated. With tolerance 0
+        exactly `sweeps` sweeps are done, else the sweeps end when the residual falls below it,
+        after one sweep a layer at least.
 
         The residual is the largest change of a voltage in the last sweep, over the largest
         voltage of its layer, or, for a nudged phase, over the largest distance in its layer from
         `start`, which is what learning uses; there no change counts as smaller than `ROUNDING`
         times the precision of the largest voltage. The layer where the residual is largest
-        counts.
+        counts. With the accelerator ``newton`` a Newton step of all nodes follows each sweep.
         """
         ...
-
-
-def total_conductances(arrays: Sequence[SeenArray], sources: Sequence[Source]) -> list[Array]:
-    """Return all conductance that meets each node, a (units,) array a free layer [S]."""
-    totals: list[Array] = []
-    for k, array in enumerate(arrays):
-        total = array.unit_sums + sources[k].conductance
-        if k + 1 < len(arrays):
-            above = arrays[k + 1].input_sums
-            assert above is not None
-            total = total + above
-        totals.append(total)
-    return totals
 
 
 def require_settled(equilibrium: Equilibrium, phase: str, tolerance: float) -> None:

@@ -28,10 +28,14 @@ class Machine:
     """Everything that an experiment builds before it trains."""
 
     experiment: Experiment
-    network: ResistiveNetwork
     chip: Chip
     engine: Engine
     rule: EquilibriumPropagation
+
+    @property
+    def network(self) -> ResistiveNetwork:
+        """What relaxes, with the chip's neurons."""
+        return self.chip.network
 
     @property
     def full_scale(self) -> float:
@@ -104,7 +108,7 @@ def build(experiment: Experiment, dataset: Dataset) -> Machine:
     )
     engine = engines.load(training.engine)
     rule = EquilibriumPropagation(
-        network,
+        chip.network,
         engine,
         chip,
         variant=experiment.learning.variant,
@@ -114,7 +118,7 @@ def build(experiment: Experiment, dataset: Dataset) -> Machine:
         tolerance=experiment.relaxation.tolerance,
         seed=training.seed,
     )
-    return Machine(experiment=experiment, network=network, chip=chip, engine=engine, rule=rule)
+    return Machine(experiment=experiment, chip=chip, engine=engine, rule=rule)
 
 
 def dataset_of(experiment: Experiment) -> Dataset:

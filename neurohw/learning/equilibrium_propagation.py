@@ -30,8 +30,8 @@ from neurohw.engines.equilibrium import (
     Equilibrium,
     Nudging,
     require_settled,
-    total_conductances,
 )
+from neurohw.engines.kirchhoff import total_conductances
 from neurohw.errors import InvalidValueError
 from neurohw.learning import kernels
 from neurohw.networks.resistive import ResistiveNetwork, nudging_bound
@@ -107,7 +107,7 @@ class EquilibriumPropagation:
         if self.variant == "positive":
             return
         arrays = self.chip.seen(0)
-        totals = total_conductances(arrays, self.chip.sources(0))
+        totals = total_conductances(self.network, arrays, self.chip.sources(0))
         bound = nudging_bound([array.conductance for array in arrays], totals)
         if self.strength >= bound:
             unit = self.chip.scale.unit_conductance

@@ -8,11 +8,13 @@ import msgspec
 import numpy as np
 
 from neurohw import library
+from neurohw.circuits.interconnect import Wires
+from neurohw.circuits.neuron import Neuron
 from neurohw.devices import memory
 from neurohw.devices.memory import MemoryDevice
 from neurohw.errors import InvalidValueError
 from neurohw.presets import Presets
-from neurohw.units import Siemens, Volts, show
+from neurohw.units import Kelvins, Siemens, Volts, show
 
 DEFAULT_UNIT_CONDUCTANCE = 10e-6
 
@@ -76,7 +78,10 @@ class Bias(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
 
 
 class ChipSpecification(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A chip: memory device, mapping, input lines and biases."""
+    """A chip: memory device, mapping, input lines, biases, neurons, wires.
+
+    Without `wires` they have no resistance. temperature [K] is that of the neurons' diodes.
+    """
 
     name: str = "custom"
     description: str = ""
@@ -84,8 +89,13 @@ class ChipSpecification(msgspec.Struct, frozen=True, forbid_unknown_fields=True,
     mapping: Mapping = msgspec.field(default_factory=Mapping)
     input: Input = msgspec.field(default_factory=Input)
     bias: Bias = msgspec.field(default_factory=Bias)
+    neuron: Neuron = msgspec.field(default_factory=Neuron)
+    wires: Wires | None = None
+    temperature: Kelvins = 300.0
 
     def __post_init__(self) -> None:
+        if not 0 < self.temperature < float("inf"):
+            raise InvalidValueError(f"temperature = {self.temperature}: must be finite, above 0")
         unit = self.mapping.unit_conductance
         if unit is not None and np.isfinite(self.device.g_max):
             raise InvalidValueError(

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from neurohw.circuits.neuron import Neurons
 from neurohw.errors import InvalidValueError
 
 Array = NDArray[np.floating]
@@ -36,17 +37,41 @@ class ResistiveNetwork:
         Free layers in order, hidden ones and the outputs.
     low, high : tuple of (units,) arrays [V]
         Ideal diodes hold each node between these; infinite where there is none.
+    neurons : tuple of Neurons, optional
+        Circuits at the nodes of each layer, where a chip says more than `low` and `high`, which
+        are infinite where its diodes are not ideal.
     """
 
     inputs: int
     layers: tuple[int, ...]
     low: tuple[Array, ...]
     high: tuple[Array, ...]
+    neurons: tuple[Neurons, ...] | None = None
 
     @property
     def fan_in(self) -> tuple[int, ...]:
         """Inputs of each array, first to last."""
         return (self.inputs, *self.layers[:-1])
+
+    def forward(self, layer: int, voltage: Array) -> Array:
+        """Return what the lines of the next array carry at voltages (…, units) of a layer [V]."""
+        return voltage if self.neurons is None else self.neurons[layer].forward(voltage)
+
+    @property
+    def weights(self) -> tuple[float, ...]:
+        """Share of each array's co-content in the energy that the circuit minimises.
+
+        Bidirectional amplifiers deliver more (or less) power than they draw. With a voltage gain a
+        and a current gain c the co-contents behind them count c/a; here counted from the outputs,
+        where the cost is. Of amplifiers that differ, that of their mean gains.
+        """
+        weights = [1.0]
+        for k in range(len(self.layers) - 2, -1, -1):
+            ratio = 1.0
+            if self.neurons is not None:
+                ratio = float(self.neurons[k].gain.mean() / self.neurons[k].backward_gain.mean())
+            weights.insert(0, weights[0] * ratio)
+        return tuple(weights)
 
 
 def deep_resistive_network(

@@ -4,14 +4,17 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from neurohw.engines.equilibrium import Nudging, total_conductances
+from neurohw.engines.equilibrium import Nudging
+from neurohw.engines.kirchhoff import total_conductances
 from neurohw.networks.resistive import nudging_bound
 
 HIDDEN = [(5,), (6, 4), (4, 5, 3)]
 
 
 def bound_of(problem):
-    return nudging_bound(problem.conductances, total_conductances(problem.arrays, problem.sources))
+    return nudging_bound(
+        problem.conductances, total_conductances(problem.network, problem.arrays, problem.sources)
+    )
 
 
 def conductance_matrix(problem):
@@ -42,7 +45,7 @@ def test_bound_is_the_schur_complement_of_the_whole_network(make_problem, hidden
 
 def test_bound_without_hidden_layers(make_problem):
     problem = make_problem((), seed=1)
-    (total,) = total_conductances(problem.arrays, problem.sources)
+    (total,) = total_conductances(problem.network, problem.arrays, problem.sources)
     assert_allclose(bound_of(problem), total.min(), rtol=1e-12)
 
 

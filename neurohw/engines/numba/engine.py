@@ -7,14 +7,17 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from neurohw.engines.descent import Settle, descend
 from neurohw.engines.equilibrium import (
     ROUNDING,
+    Accelerator,
     Equilibrium,
     Nudging,
     Result,
     SeenArray,
     Source,
 )
+from neurohw.engines.numba.neuron import kernels as neuron_kernels
 from neurohw.engines.numba.resistive import kernels
 from neurohw.networks.resistive import ResistiveNetwork
 
@@ -39,8 +42,23 @@ class NumbaEngine:
         nudging: Nudging | None = None,
         sweeps: int,
         tolerance: float = 0.0,
+        accelerator: Accelerator = "none",
+        inputs: Array | None = None,
     ) -> Equilibrium:
         """See `neurohw.engines.equilibrium.Engine.relax`."""
+        if not _is_plain(network, arrays, nudging, accelerator):
+            return descend(
+                _settling(network, input_current.dtype),
+                network,
+                arrays,
+                sources,
+                input_current,
+                start=start,
+                nudging=nudging,
+                sweeps=sweeps,
+                tolerance=tolerance,
+                accelerator=accelerator,
+            )
         batch, dtype, layers = len(input_current), input_current.dtype, network.layers
         rows = batch + -batch % 4
         state = tuple([np.empty((rows, units), dtype) for units in layers])
@@ -80,6 +98,56 @@ class NumbaEngine:
             result=result,
             carry=tuple([back[0] for back in backs]) if rows == batch else None,
         )
+
+
+def _is_plain(
+    network: ResistiveNetwork,
+    arrays: Sequence[SeenArray],
+    nudging: Nudging | None,
+    accelerator: Accelerator,
+) -> bool:
+    """Whether ideal diodes, ideal wires and nudging by conductors are all there is."""
+    return (
+        (network.neurons is None or all(n.ideal and not n.amplified for n in network.neurons))
+        and accelerator == "none"
+        and not any(array.unit_coupling is not None for array in arrays)
+        and (
+            nudging is None
+            or (nudging.current is None and bool(np.isfinite(nudging.strength).all()))
+        )
+    )
+
+
+def _settling(network: ResistiveNetwork, dtype: np.dtype) -> Settle:
+    """Return what settles a layer in compiled code."""
+    if network.neurons is None:
+        limits = zip(network.low, network.high, strict=True)
+        parameters = [_clamps(low, high) for low, high in limits]
+    else:
+        parameters = [neurons.parameters for neurons in network.neurons]
+    none = np.zeros((0, 0), dtype)
+
+    def settle(
+        layer: int, current: Array, total: Array, coupling: Array | None, before: Array
+    ) -> Array:
+        voltage = before.copy()
+        neuron_kernels.settle(
+            np.ascontiguousarray(current),
+            np.ascontiguousarray(total),
+            none if coupling is None else np.ascontiguousarray(coupling),
+            parameters[layer],
+            voltage,
+        )
+        return voltage
+
+    return settle
+
+
+def _clamps(low: Array, high: Array) -> Array:
+    """Return the parameters of ideal diodes; see `Neurons.parameters`."""
+    parameters = np.zeros((len(low), 5))
+    parameters[:, 0], parameters[:, 1] = low, high
+    return parameters
 
 
 @lru_cache(maxsize=64)

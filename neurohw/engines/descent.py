@@ -1,0 +1,111 @@
+"""Exact block coordinate descent over the layers of a resistive network, one for all engines.
+
+A sweep sets the layers, even ones first, then odd ones. Every node of a layer is set to the
+voltage at which its currents balance, given all others; engines differ in what does that.
+Sources: Scellier (2024), arXiv:2402.11674, for the sweeps.
+"""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neurohw.engines.equilibrium import (
+    ROUNDING,
+    Accelerator,
+    Equilibrium,
+    Nudging,
+    Result,
+    SeenArray,
+    Source,
+)
+from neurohw.engines.kirchhoff import arriving, couplings, total_conductances
+from neurohw.engines.newton import Newton
+from neurohw.networks.resistive import ResistiveNetwork
+
+Array = NDArray[np.floating]
+
+Settle = Callable[[int, Array, Array, Array | None, Array], Array]
+"""Voltages of a layer from (layer, current, total, coupling, voltages before).
+
+current, total and voltages (batch, units) [A], [S], [V]; coupling (units, units) [S].
+"""
+
+
+def descend(
+    settle: Settle,
+    network: ResistiveNetwork,
+    arrays: Sequence[SeenArray],
+    sources: Sequence[Source],
+    input_current: Array,
+    *,
+    start: Equilibrium | None,
+    nudging: Nudging | None,
+    sweeps: int,
+    tolerance: float,
+    accelerator: Accelerator,
+) -> Equilibrium:
+    """Relax; see `neurohw.engines.equilibrium.Engine.relax`."""
+    last = len(network.layers) - 1
+    totals, coupled = total_conductances(network, arrays, sources), couplings(network, arrays)
+    state = start_state(network, input_current, start)
+    begun = None if nudging is None else start_state(network, input_current, start)
+    order = [*range(0, last + 1, 2), *range(1, last + 1, 2)]
+    newton = None
+    if accelerator == "newton":
+        newton = Newton(network, arrays, sources, input_current, nudging)
+    result: Result = "fixed sweeps" if tolerance == 0 else "not converged"
+    residual, iterations = np.inf, 0
+    while iterations < sweeps:
+        before = list(state)
+        for k in order:
+            current, total = arriving(network, arrays, sources, input_current, state, k), totals[k]
+            total = np.broadcast_to(total, current.shape)
+            if k == last and nudging is not None:
+                current, total = _nudged(current, total, nudging)
+            state[k] = settle(k, current, total, coupled[k], state[k])
+            if k == last and nudging is not None:
+                clamped = np.isinf(nudging.strength)
+                state[k][clamped] = nudging.target[clamped]
+        if newton is not None and all(np.isfinite(v).all() for v in state):
+            state = newton.step(state)
+        iterations += 1
+        if not all(np.isfinite(v).all() for v in state):
+            result, residual = "not finite", np.inf
+            break
+        residual = max(
+            _residual(before[k], v, None if begun is None else begun[k])
+            for k, v in enumerate(state)
+        )
+        if tolerance > 0 and residual < tolerance and iterations > last:
+            result = "converged"
+            break
+    return Equilibrium(state=tuple(state), residual=residual, iterations=iterations, result=result)
+
+
+def _nudged(current: Array, total: Array, nudging: Nudging) -> tuple[Array, Array]:
+    strength = np.where(np.isinf(nudging.strength), 0, nudging.strength)[:, None]
+    strength = strength.astype(current.dtype)
+    if nudging.current is not None:
+        current = current + nudging.current
+    return current + strength * nudging.target, total + strength
+
+
+def _residual(before: Array, after: Array, begun: Array | None) -> float:
+    """Return a layer's share of the residual; begun, where a nudged phase started."""
+    change, largest = np.abs(after - before).max(), np.abs(after).max()
+    if begun is not None:
+        change = max(change, ROUNDING * np.finfo(after.dtype).eps * largest)
+        largest = np.abs(after - begun).max()
+    return float(change / largest) if largest > 0 else 0.0
+
+
+def start_state(
+    network: ResistiveNetwork, input_current: Array, start: Equilibrium | None
+) -> list[Array]:
+    """Return fresh arrays that hold the start of a relaxation, its samples repeated as needed."""
+    batch, dtype = len(input_current), input_current.dtype
+    if start is None:
+        return [np.zeros((batch, units), dtype) for units in network.layers]
+    copies = batch // len(start.state[0])
+    return [np.concatenate([v] * copies) for v in start.state]

@@ -1,0 +1,100 @@
+"""Newton's step of all nodes at once, which coordinate descent lacks in deep networks.
+
+Between sweeps, which decide what each diode does, the network is nearly linear: one step with the
+matrix of all nodes' conductances and the diodes' slopes carries every voltage to where the
+currents of the linearised circuit balance. Steps that leave a larger imbalance are shortened, or
+not taken. Dense, so for networks of at most a few thousand nodes.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neurohw.engines.equilibrium import Nudging, SeenArray, Source
+from neurohw.engines.kirchhoff import injected, system
+from neurohw.networks.resistive import ResistiveNetwork
+
+Array = NDArray[np.floating]
+
+_SHORTEST = 2.0**-10
+
+
+class Newton:
+    """The linear part of one relaxation, and steps of all its nodes.
+
+    Parameters
+    ----------
+    network, arrays, sources, input_current, nudging
+        See `neurohw.engines.equilibrium.Engine.relax`.
+    """
+
+    def __init__(
+        self,
+        network: ResistiveNetwork,
+        arrays: Sequence[SeenArray],
+        sources: Sequence[Source],
+        input_current: Array,
+        nudging: Nudging | None,
+    ) -> None:
+        self.network = network
+        self.ends = np.cumsum(network.layers)[:-1]
+        self.matrix = system(network, arrays, sources)
+        self.injected = injected(network, arrays, sources, input_current)
+        self.added = np.zeros(self.injected.shape)
+        self.driven = np.zeros(self.injected.shape, bool)
+        if nudging is not None:
+            outputs = slice(-network.layers[-1], None)
+            clamped = np.isinf(nudging.strength)
+            strength = np.where(clamped, 0.0, nudging.strength)[:, None].astype(np.float64)
+            self.added[:, outputs] = strength
+            self.injected[:, outputs] += strength * nudging.target
+            if nudging.current is not None:
+                self.injected[:, outputs] += nudging.current
+            self.driven[clamped, outputs] = True
+        self.low, self.high = np.concatenate(network.low), np.concatenate(network.high)
+
+    def step(self, state: Sequence[Array]) -> list[Array]:
+        """Return the state after a step, each sample's no less balanced than before."""
+        v = np.concatenate(state, axis=1).astype(np.float64)
+        leaving, slope, held = self._balance(v)
+        change = np.zeros_like(v)
+        for sample, free in enumerate(np.logical_not(held)):
+            matrix = self.matrix[np.ix_(free, free)]
+            matrix[np.diag_indices(len(matrix))] += (slope + self.added)[sample, free]
+            try:
+                change[sample, free] = -np.linalg.solve(matrix, leaving[sample, free])
+            except np.linalg.LinAlgError:
+                # A node that nothing holds: descent leaves it where it is, and so does this.
+                continue
+        before, length = self._miss(leaving, held), np.ones((len(v), 1))
+        found = v
+        while length.max() >= _SHORTEST:
+            trial = np.clip(v + length * change, self.low, self.high)
+            leaving, _, held = self._balance(trial)
+            better = self._miss(leaving, held) <= before
+            done = (better & (length[:, 0] > 0))[:, None]
+            found = np.where(done, trial, found)
+            length = np.where(done, 0.0, 0.5 * length)
+        return [
+            part.astype(old.dtype)
+            for part, old in zip(np.split(found, self.ends, axis=1), state, strict=True)
+        ]
+
+    def _balance(self, v: Array) -> tuple[Array, Array, NDArray[np.bool_]]:
+        """Return what leaves each node [A], its diodes' slopes [S], and which nodes are held."""
+        leaving = v @ self.matrix.T + self.added * v - self.injected
+        slope = np.zeros_like(v)
+        if self.network.neurons is not None:
+            parts = np.split(v, self.ends, axis=1)
+            drawn = [n.current(part) for n, part in zip(self.network.neurons, parts, strict=True)]
+            leaving += np.concatenate([current for current, _ in drawn], axis=1)
+            slope = np.concatenate([derivative for _, derivative in drawn], axis=1)
+        held = self.driven | ((v <= self.low) & (leaving > 0)) | ((v >= self.high) & (leaving < 0))
+        return leaving, slope, held
+
+    def _miss(self, leaving: Array, held: NDArray[np.bool_]) -> Array:
+        """Return how far from balance each sample is."""
+        miss = np.where(held, 0.0, leaving)
+        total: Array = np.einsum("bi,bi->b", miss, miss / np.diag(self.matrix).clip(1e-300))
+        return total

@@ -1,0 +1,122 @@
+"""Compiled settling of the nodes of a layer; the oracle is `neurohw.circuits.neuron.settle`."""
+
+import numpy as np
+from numba import njit, prange
+
+FAST = {"reassoc", "contract", "nsz", "arcp"}
+# As in `neurohw.devices.kernels`.
+inner = njit(fastmath=FAST, error_model="numpy", forceinline=True)
+
+# exp of this and what follows from it are finite.
+MOST = 600.0
+# Largest number of Newton steps of a node with two diodes.
+STEPS = 60
+
+
+@inner
+def _lambert(y):
+    """Return w of w + ln w = y by Newton's method, which converges from both sides."""
+    w = y - np.log(y) if y > 1.0 else np.exp(y)
+    if w < 1e-300:
+        return 1e-300
+    for _ in range(6):
+        step = w * (1.0 + y - np.log(w)) / (1.0 + w)
+        moved = abs(step - w)
+        w = step
+        if moved <= 1e-15 * w:
+            break
+    return w
+
+
+@inner
+def _junction(drive, saturation, slope, resistance):
+    """Return u of u + R·I_s·(exp(u/s) − 1) = drive."""
+    unit = saturation * resistance
+    y = (drive + unit) / slope + np.log(unit / slope)
+    return drive + unit - slope * _lambert(y)
+
+
+@inner
+def _diode(voltage, saturation, slope, resistance):
+    """Return the current of a diode and its derivative."""
+    junction = voltage
+    if resistance > 0.0:
+        junction = _junction(voltage, saturation, slope, resistance)
+    grown = saturation * np.exp(min(junction / slope, MOST))
+    return grown - saturation, 1.0 / (resistance + slope / max(grown, 1e-300))
+
+
+@inner
+def _two_diodes(v, free, total, low, high, saturation, slope, resistance):
+    """Return the voltage of a node with a diode each way by Newton's method in a bracket."""
+    leak = saturation / total
+    above, below = max(free, low) + leak, min(free, high) - leak
+    v = min(max(v, below), above)
+    for _ in range(STEPS):
+        down, slope_down = _diode(v - high, saturation, slope, resistance)
+        up, slope_up = _diode(low - v, saturation, slope, resistance)
+        miss = total * (v - free) + down - up
+        if miss > 0.0:
+            above = v
+        else:
+            below = v
+        step = v - miss / (total + slope_down + slope_up)
+        if not below <= step <= above:
+            step = 0.5 * (below + above)
+        moved = abs(step - v)
+        v = step
+        if moved <= 1e-16 * abs(v):
+            break
+    return v
+
+
+@inner
+def _node(current, total, low, high, saturation, slope, resistance):
+    """Return the voltage of one node; where no conductance meets it, 0 V."""
+    free = current / total if total != 0.0 else 0.0 * current
+    if slope == 0.0:
+        # Comparisons, because `min` and `max` would turn a NaN into a limit.
+        free = low if free < low else free
+        return high if free > high else free
+    down, up = free - high, low - free
+    drive = down if down >= up else up
+    if total == 0.0 or drive == -np.inf:
+        return free
+    fall = (drive - _junction(drive, saturation, slope, resistance + 1.0 / total)) / (
+        1.0 + resistance * total
+    )
+    v = free - fall if down >= up else free + fall
+    if down == -np.inf or up == -np.inf:
+        return v
+    return _two_diodes(v, free, total, low, high, saturation, slope, resistance)
+
+
+@njit(cache=True, fastmath=FAST, error_model="numpy", parallel=True)
+def settle(current, total, coupling, parameters, voltage):
+    """Set every node of a layer, sample by sample.
+
+    current, total and voltage (batch, units) [A], [S], [V]; coupling (units, units) [S], or empty
+    where wires couple nothing: else nodes are set one after the other, each with the present
+    voltages of all others; parameters (units, 5), see `Neurons.parameters`.
+    """
+    batch, units = voltage.shape
+    coupled = coupling.shape[0] > 0
+    for b in prange(batch):
+        line = voltage[b]
+        for j in range(units):
+            arriving = float(current[b, j])
+            if coupled:
+                row = coupling[j]
+                added = row[0] * line[0]
+                for i in range(1, units):
+                    added += row[i] * line[i]
+                arriving += added
+            line[j] = _node(
+                arriving,
+                float(total[b, j]),
+                parameters[j, 0],
+                parameters[j, 1],
+                parameters[j, 2],
+                parameters[j, 3],
+                parameters[j, 4],
+            )
