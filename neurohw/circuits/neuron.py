@@ -256,30 +256,25 @@ def diode_current(
     voltage: Array, saturation: Array, slope: Array, resistance: Array
 ) -> tuple[Array, Array]:
     """Return the current of Shockley diodes at (…, units) voltages, and its derivative [A], [S]."""
-    with np.errstate(over="ignore", divide="ignore"):
-        bare = np.minimum(voltage / slope, 600.0)
-        junction = np.where(
-            resistance > 0,
-            _junction(voltage, saturation, slope, resistance),
-            bare * slope,
-        )
-        grown = saturation * np.exp(junction / slope)
+    with np.errstate(over="ignore"):
+        bare = saturation * np.exp(np.minimum(voltage / slope, 600.0))
+    behind = _shares(voltage, saturation, slope, resistance)
+    grown = np.where(resistance > 0, slope * behind / np.maximum(resistance, 1e-300), bare)
     return grown - saturation, 1.0 / (resistance + slope / np.maximum(grown, 1e-300))
 
 
-def _junction(drive: Array, saturation: Array, slope: Array, resistance: Array) -> Array:
-    """Return u of u + R·I_s·(exp(u/s) − 1) = drive: the voltage of a diode behind a resistance.
+def _shares(drive: Array, saturation: Array, slope: Array, resistance: Array) -> Array:
+    """Return (I + I_s)·R/s of a diode and a resistance R in series across which `drive` lies.
 
-    By Lambert's W in the form w + ln w = y, which does not overflow.
+    It is Lambert's W of an exponential, w + ln w = y, which in this form does not overflow.
     """
     unit = np.maximum(saturation * resistance, 1e-300)
     y = (drive + unit) / slope + np.log(unit / slope)
     w = np.where(y > 1, y - np.log(np.maximum(y, 1.0)), np.exp(np.minimum(y, 1.0)))
     w = np.maximum(w, 1e-300)
     for _ in range(6):
-        # Newton on w·exp(w) in logarithms; safe because the start is on the right side.
         w = np.maximum(w * (1 + y - np.log(w)) / (1 + w), 1e-300)
-    return np.asarray(drive + unit - slope * w)
+    return np.asarray(w)
 
 
 def settle(current: Array, total: Array, neurons: Neurons, units: slice = slice(None)) -> Array:
@@ -302,9 +297,9 @@ def settle(current: Array, total: Array, neurons: Neurons, units: slice = slice(
     sign = np.where(down >= up, 1.0, -1.0)
     drive = np.maximum(down, up)
     held = np.isfinite(drive)
-    drive = np.where(held, drive, none)
-    junction = _junction(drive, i_s, s, r + 1.0 / t)
-    guess = v - np.where(held, sign * (drive - junction) / (1.0 + r * t), none)
+    around = r + 1.0 / t
+    drawn = s * _shares(np.where(held, drive, none), i_s, s, around) / around - i_s
+    guess = v - np.where(held, sign * drawn / t, none)
     both = np.isfinite(low) & np.isfinite(high)
     if both.any():
         guess = np.where(both, _two_diodes(guess, v, t, neurons), guess)

@@ -14,8 +14,10 @@ STEPS = 60
 
 
 @inner
-def _lambert(y):
-    """Return w of w + ln w = y by Newton's method, which converges from both sides."""
+def _share(drive, saturation, slope, resistance):
+    """Return (I + I_s)·R/s of a diode behind a resistance R: w of w + ln w = y, by Newton."""
+    unit = saturation * resistance
+    y = (drive + unit) / slope + np.log(unit / slope)
     w = y - np.log(y) if y > 1.0 else np.exp(y)
     if w < 1e-300:
         return 1e-300
@@ -29,20 +31,12 @@ def _lambert(y):
 
 
 @inner
-def _junction(drive, saturation, slope, resistance):
-    """Return u of u + R·I_s·(exp(u/s) − 1) = drive."""
-    unit = saturation * resistance
-    y = (drive + unit) / slope + np.log(unit / slope)
-    return drive + unit - slope * _lambert(y)
-
-
-@inner
 def _diode(voltage, saturation, slope, resistance):
     """Return the current of a diode and its derivative."""
-    junction = voltage
     if resistance > 0.0:
-        junction = _junction(voltage, saturation, slope, resistance)
-    grown = saturation * np.exp(min(junction / slope, MOST))
+        grown = slope * _share(voltage, saturation, slope, resistance) / resistance
+    else:
+        grown = saturation * np.exp(min(voltage / slope, MOST))
     return grown - saturation, 1.0 / (resistance + slope / max(grown, 1e-300))
 
 
@@ -82,9 +76,9 @@ def _node(current, total, low, high, saturation, slope, resistance):
     drive = down if down >= up else up
     if total == 0.0 or drive == -np.inf:
         return free
-    fall = (drive - _junction(drive, saturation, slope, resistance + 1.0 / total)) / (
-        1.0 + resistance * total
-    )
+    around = resistance + 1.0 / total
+    drawn = slope * _share(drive, saturation, slope, around) / around - saturation
+    fall = drawn / total
     v = free - fall if down >= up else free + fall
     if down == -np.inf or up == -np.inf:
         return v
