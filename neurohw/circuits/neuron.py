@@ -15,6 +15,8 @@ Shockley (1949), Bell Syst. Tech. J. 28, 435; Kendall et al. (2020), arXiv:2006.
 for diodes and amplifiers.
 """
 
+from dataclasses import dataclass, fields
+from functools import cached_property
 from typing import Literal
 
 import msgspec
@@ -127,7 +129,8 @@ class Neuron(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
         return self.kind != "diode" and not amplified and self.offset == self.offset_spread == 0
 
 
-class Neurons(msgspec.Struct, frozen=True, eq=False, kw_only=True):
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Neurons:
     """The neurons of one free layer as fabricated, (units,) float64 arrays.
 
     low and high, the voltages of the sources behind the diodes, infinite where there is none [V];
@@ -146,7 +149,7 @@ class Neurons(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     capacitance: Array
     current_limit: Array
 
-    @property
+    @cached_property
     def ideal(self) -> bool:
         """Whether its diodes clamp."""
         return not self.slope.any()
@@ -158,7 +161,7 @@ class Neurons(msgspec.Struct, frozen=True, eq=False, kw_only=True):
         infinite = np.full(len(self.low), np.inf, dtype)
         return -infinite, infinite
 
-    @property
+    @cached_property
     def parameters(self) -> Array:
         """What kernels take of the diodes, (units, 5): low, high, I_s, n·V_T, R."""
         return np.stack(
@@ -166,7 +169,7 @@ class Neurons(msgspec.Struct, frozen=True, eq=False, kw_only=True):
             axis=1,
         )
 
-    @property
+    @cached_property
     def amplified(self) -> bool:
         """Whether the next array sees another voltage than the node's."""
         return bool(
@@ -280,10 +283,12 @@ def _shares(drive: Array, saturation: Array, slope: Array, resistance: Array) ->
 def settle(current: Array, total: Array, neurons: Neurons, units: slice = slice(None)) -> Array:
     """Return the voltages of some units into which (batch, units) currents flow: the oracle.
 
-    total (batch, units) [S]. Where no conductance meets a node it rests at 0 V, or where its ideal
-    diodes hold it.
+    total (batch, units), or (1, units) for all samples [S]. Where no conductance meets a node it
+    rests at 0 V, or where its ideal diodes hold it.
     """
-    neurons = Neurons(**{key: getattr(neurons, key)[units] for key in Neurons.__struct_fields__})
+    some = {field.name: getattr(neurons, field.name)[units] for field in fields(Neurons)}
+    neurons = Neurons(**some)
+    total = np.broadcast_to(total, current.shape)
     free = np.divide(current, total, out=np.zeros_like(current), where=total != 0)
     if neurons.ideal:
         return np.clip(free, neurons.low.astype(free.dtype), neurons.high.astype(free.dtype))
