@@ -1,4 +1,4 @@
-"""Train with real diodes at real voltages: `python tests/benchmarks/voltages.py train|table|figure`.
+"""Train with real diodes at real voltages: `voltages.py train`, then `table` and `figure`.
 
 Shockley diodes at 300 K (1 pA), input full scale 0.2, 1 and 5 V, on the ideal memory, so that
 the diodes alone decide. Run files lie in runs/results; finished runs are not repeated.

@@ -26,6 +26,8 @@ Array = NDArray[np.floating]
 # Arrays with more cells than this are worth two threads; their blocks have this many units.
 _LARGE = 1 << 17
 _BLOCK = 64
+# So are layers of more nodes, all samples counted, where diodes are real.
+_MANY = 1 << 13
 
 
 class NumbaEngine:
@@ -131,7 +133,9 @@ def _settling(network: ResistiveNetwork, dtype: np.dtype) -> Settle:
         layer: int, current: Array, total: Array, coupling: Array | None, before: Array
     ) -> Array:
         voltage = before.copy()
-        neuron_kernels.settle(
+        work = voltage.size if coupling is None else voltage.size * len(coupling) // 16
+        kernel = neuron_kernels.settle if work < _MANY else neuron_kernels.settle_on_all_threads
+        kernel(
             np.ascontiguousarray(current),
             np.ascontiguousarray(total),
             none if coupling is None else np.ascontiguousarray(coupling),

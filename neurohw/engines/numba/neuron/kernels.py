@@ -92,7 +92,31 @@ def _node(current, total, low, high, saturation, slope, resistance):
     return _two_diodes(v, free, total, low, high, saturation, slope, resistance)
 
 
-@njit(cache=True, fastmath=FAST, error_model="numpy", parallel=True)
+@inner
+def _settle_sample(b, current, total, coupling, parameters, voltage):
+    """Set every node of one sample, one after the other where wires couple them."""
+    line, given, met = voltage[b], current[b], total[b % total.shape[0]]
+    coupled = coupling.shape[0] > 0
+    for j in range(line.shape[0]):
+        arriving = float(given[j])
+        if coupled:
+            row = coupling[j]
+            added = row[0] * line[0]
+            for i in range(1, line.shape[0]):
+                added += row[i] * line[i]
+            arriving += added
+        line[j] = _node(
+            arriving,
+            float(met[j]),
+            parameters[j, 0],
+            parameters[j, 1],
+            parameters[j, 2],
+            parameters[j, 3],
+            parameters[j, 4],
+        )
+
+
+@njit(cache=True, fastmath=FAST, error_model="numpy")
 def settle(current, total, coupling, parameters, voltage):
     """Set every node of a layer, sample by sample.
 
@@ -101,24 +125,12 @@ def settle(current, total, coupling, parameters, voltage):
     after the other, each with the present voltages of all others; parameters (units, 5), see
     `Neurons.parameters`.
     """
-    batch, units = voltage.shape
-    coupled = coupling.shape[0] > 0
-    for b in prange(batch):
-        line = voltage[b]
-        for j in range(units):
-            arriving = float(current[b, j])
-            if coupled:
-                row = coupling[j]
-                added = row[0] * line[0]
-                for i in range(1, units):
-                    added += row[i] * line[i]
-                arriving += added
-            line[j] = _node(
-                arriving,
-                float(total[b % total.shape[0], j]),
-                parameters[j, 0],
-                parameters[j, 1],
-                parameters[j, 2],
-                parameters[j, 3],
-                parameters[j, 4],
-            )
+    for b in range(voltage.shape[0]):
+        _settle_sample(b, current, total, coupling, parameters, voltage)
+
+
+@njit(cache=True, fastmath=FAST, error_model="numpy", parallel=True)
+def settle_on_all_threads(current, total, coupling, parameters, voltage):
+    """Do the same as `settle`, samples side by side: for large layers."""
+    for b in prange(voltage.shape[0]):
+        _settle_sample(b, current, total, coupling, parameters, voltage)
