@@ -20,6 +20,7 @@ from results import FOLDER, finished, train
 matplotlib.use("Agg")
 
 FULL_SCALES = (0.2, 1.0, 5.0)
+EPOCHS, DEEP_EPOCHS = 5, 3
 TO_GROUND = ["chip.neuron.kind=diode"]
 # 0.357 V is the drop of these diodes at 1 uA, what a conductor of 10 uS carries at 0.1 V.
 CANCELLED = [
@@ -42,7 +43,6 @@ GAINS = {
         "learning.bias_learning_rate=[7.8125e-6, 3.75e-4, 0.018]",
     ],
 }
-DEEP_EPOCHS = 5
 
 
 def named(network: str, full_scale: float | str) -> str:
@@ -56,9 +56,10 @@ def runs() -> dict[str, tuple[str, dict[str, object]]]:
     for network, (recipe, options) in NETWORKS.items():
         for volts in FULL_SCALES:
             settings = [*options, f"chip.input.full_scale={volts} V"]
-            found[named(network, volts)] = recipe, {"settings": settings}
-    found[named("drn-xs", "ideal")] = "drn-xs", {}
-    found[named("drn-xs", "linear")] = "drn-xs", {"settings": ["chip.neuron.kind=linear"]}
+            found[named(network, volts)] = recipe, {"settings": settings, "epochs": EPOCHS}
+    linear = ["chip.neuron.kind=linear"]
+    found[named("drn-xs", "ideal")] = "drn-xs", {"epochs": EPOCHS}
+    found[named("drn-xs", "linear")] = "drn-xs", {"settings": linear, "epochs": EPOCHS}
     for gain, options in GAINS.items():
         for volts in (1.0, 5.0):
             settings = [*DEEP, *options, f"chip.input.full_scale={volts} V"]
@@ -114,7 +115,7 @@ def figure(path: Path) -> None:
     axes.set_yticks([3, 5, 10, 15], ["3", "5", "10", "15"])
     axes.minorticks_off()
     axes.set_xlabel("input full scale [V]")
-    axes.set_ylabel("MNIST test error after 10 epochs [%]")
+    axes.set_ylabel(f"MNIST test error after {EPOCHS} epochs [%]")
     axes.grid(alpha=0.3)
     axes.legend(frameon=False)
     canvas.savefig(path, dpi=120)
