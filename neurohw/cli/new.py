@@ -18,7 +18,7 @@ _LINE = re.compile(r'(?P<key>\w+)\s*=\s*(?P<value>"[^"]*"|[^#]*?)\s*(?:#\s*(?P<c
 # What each key means; a shipped line's own comment, which has the source, goes before.
 MEANINGS = {
     "description": "",
-    "temperature": "of the diodes",
+    "temperature": "of diodes, wires and thermal noise",
     "device.name": "",
     "device.description": "",
     "device.source": "",
@@ -75,6 +75,7 @@ MEANINGS = {
     "nudging.offset": "error of every target",
     "nudging.offset_spread": "from output to output",
     "hold.noise": "of a sampled voltage",
+    "hold.capacitance": "of the holding capacitor, for its thermal noise",
     "hold.droop": "share of a held voltage that is lost",
 }
 _ABSENT = {

@@ -271,9 +271,16 @@ class EquilibriumPropagation:
 
     def _held(self, state: Sequence[Array], event: int, first: int = 0) -> Sequence[Array]:
         """Return what the sample-and-hold circuits, numbered from `first`, keep of a phase."""
-        hold = self.chip.specification.hold
+        chip = self.chip.specification
         return [
-            hold.held(v, seed=self._seed, layer=first + k, event=event) for k, v in enumerate(state)
+            chip.hold.held(
+                v,
+                temperature=chip.temperature,
+                seed=self._seed,
+                layer=first + k,
+                event=event,
+            )
+            for k, v in enumerate(state)
         ]
 
     def _signs(self, event: int) -> tuple[float, ...]:

@@ -81,7 +81,8 @@ class Bias(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
 class ChipSpecification(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A chip: memory device, mapping, input lines, biases, neurons, wires, periphery.
 
-    Without `wires` they have no resistance. temperature [K] is that of the neurons' diodes.
+    Without `wires` they have no resistance. temperature [K] is that of diodes,
+    of wires given by their technology node, and of thermal noise.
     """
 
     name: str = "custom"
