@@ -51,7 +51,7 @@ def drives(
     inputs as `neurohw.engines.equilibrium.Engine.relax` takes them, its samples repeated as often
     as the batch asks.
     """
-    if inputs.shape[1] != network.inputs:
+    if 2 * inputs.shape[1] == network.inputs:
         inputs = pairs(inputs)
     if inputs.shape[1] != network.inputs or batch % len(inputs):
         raise InvalidValueError(
