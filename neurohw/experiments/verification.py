@@ -7,27 +7,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neurohw import engines
-from neurohw.engines.equilibrium import Nudging, SeenArray, Source, require_settled
-from neurohw.networks.resistive import ResistiveNetwork
+from neurohw.engines.equilibrium import Nudging, require_settled
+from neurohw.engines.spice import deck
+from neurohw.engines.spice.session import session
+from neurohw.experiments.run_file import Run
+from neurohw.experiments.trained_circuit import Circuit, cut, trained
 
 Array = NDArray[np.floating]
 
+MOST_INPUTS, MOST_UNITS = 64, 32
 _SWEEPS, _TOLERANCE = 1000, 1e-12
-
-
-class Circuit(msgspec.Struct, frozen=True, eq=False, kw_only=True):
-    """A network, its arrays and sources, and what drives it.
-
-    inputs (samples, lines) [V] of all word lines; target (samples, outputs) [V]; strengths [S],
-    the nudging of the two phases that learning compares, of which one may be 0, the free phase.
-    """
-
-    network: ResistiveNetwork
-    arrays: Sequence[SeenArray]
-    sources: Sequence[Source]
-    inputs: Array
-    target: Array
-    strengths: tuple[float, float]
 
 
 class Agreement(msgspec.Struct, frozen=True, eq=False, kw_only=True):
@@ -41,6 +30,47 @@ class Agreement(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     update_error: Array
 
 
+class Verification(msgspec.Struct, frozen=True, eq=False, kw_only=True):
+    """What `verify` finds.
+
+    trained and verified, sizes of the network and of what was left of it, input lines first;
+    strengths, of the nudging [S]; agreement, of the Numba engine with ngspice; ideal_gap
+    (samples,), how far nearly ideal diodes are from the run's ideal ones, as `state_error`, None
+    where its diodes are not ideal.
+    """
+
+    ngspice_version: int
+    trained: tuple[int, ...]
+    verified: tuple[int, ...]
+    strengths: tuple[float, float]
+    agreement: Agreement
+    ideal_gap: Array | None
+
+
+def verify(run: Run, samples: int) -> Verification:
+    """Compare the Numba engine and ngspice on the first test images of a trained run.
+
+    The network is cut to `MOST_INPUTS` and `MOST_UNITS`, and ideal diodes become nearly ideal
+    ones, for both engines.
+    """
+    version = session().version
+    whole = trained(run, slice(0, samples))
+    circuit = cut(whole, MOST_INPUTS, MOST_UNITS)
+    real = msgspec.structs.replace(circuit, network=deck.shockley(circuit.network))
+    neurons = circuit.network.neurons
+    gap = None
+    if neurons is None or all(n.ideal for n in neurons):
+        gap = _distance(solve(circuit, "numba"), solve(real, "numba"))
+    return Verification(
+        ngspice_version=version,
+        trained=whole.sizes,
+        verified=circuit.sizes,
+        strengths=circuit.strengths,
+        agreement=compare(real),
+        ideal_gap=gap,
+    )
+
+
 def compare(circuit: Circuit, first: str = "numba", second: str = "spice") -> Agreement:
     """Solve a circuit in the free and both nudged phases with two engines.
 
@@ -50,17 +80,11 @@ def compare(circuit: Circuit, first: str = "numba", second: str = "spice") -> Ag
         An engine does not settle, or cannot take the circuit.
     """
     ours, theirs = solve(circuit, first), solve(circuit, second)
-    largest = np.max([np.abs(_joined(state)).max(axis=1) for state in theirs], axis=0)
-    distance = [
-        np.abs(_joined(a) - _joined(b)).max(axis=1) for a, b in zip(ours, theirs, strict=True)
-    ]
     off = [
         np.abs(a - b).max(axis=(1, 2)) / np.abs(b).max(axis=(1, 2))
         for a, b in zip(updates(circuit, ours), updates(circuit, theirs), strict=True)
     ]
-    return Agreement(
-        state_error=np.max(distance, axis=0) / largest, update_error=np.max(off, axis=0)
-    )
+    return Agreement(state_error=_distance(ours, theirs), update_error=np.max(off, axis=0))
 
 
 def solve(circuit: Circuit, engine: str) -> list[list[Array]]:
@@ -101,5 +125,7 @@ def updates(circuit: Circuit, states: Sequence[Sequence[Array]]) -> list[Array]:
     return gradients
 
 
-def _joined(state: Sequence[Array]) -> Array:
-    return np.concatenate(state, axis=1)
+def _distance(ours: Sequence[Sequence[Array]], theirs: Sequence[Sequence[Array]]) -> Array:
+    """Return the largest distance of any voltage over the largest voltage, (samples,)."""
+    a, b = (np.concatenate([np.concatenate(s, axis=1) for s in t], axis=1) for t in (ours, theirs))
+    return np.asarray(np.abs(a - b).max(axis=1) / np.abs(b).max(axis=1))

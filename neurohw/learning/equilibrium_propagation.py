@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from neurohw import randomness
 from neurohw.chip import BiasRails, Chip
 from neurohw.engines.equilibrium import (
+    Accelerator,
     Engine,
     Equilibrium,
     Nudging,
@@ -66,7 +67,7 @@ class EquilibriumPropagation:
         Nudged phases: +β, −β, one of the two drawn for each mini-batch, or both.
     nudging : float
         β, dimensionless.
-    free_sweeps, nudged_sweeps, tolerance
+    free_sweeps, nudged_sweeps, tolerance, accelerator
         See `neurohw.engines.equilibrium.Engine.relax`.
     seed : int
         Of the random sign.
@@ -83,6 +84,7 @@ class EquilibriumPropagation:
         free_sweeps: int,
         nudged_sweeps: int,
         tolerance: float = 0.0,
+        accelerator: Accelerator = "none",
         seed: int = 0,
     ) -> None:
         self.network = network
@@ -94,6 +96,7 @@ class EquilibriumPropagation:
         self.free_sweeps = free_sweeps
         self.nudged_sweeps = nudged_sweeps
         self.tolerance = tolerance
+        self.accelerator = accelerator
         self._sign_stream = randomness.stream(seed, "sign")
 
     def check_stability(self) -> None:
@@ -118,11 +121,17 @@ class EquilibriumPropagation:
             )
 
     def contrast(
-        self, input_current: Array, target: Array, start: Equilibrium | None, event: int
+        self,
+        input_current: Array,
+        target: Array,
+        start: Equilibrium | None,
+        event: int,
+        inputs: Array | None = None,
     ) -> Contrast:
         """Relax the free and the nudged phases of one mini-batch.
 
-        input_current (batch, units) [A], target (batch, outputs) [V].
+        input_current (batch, units) [A], target (batch, outputs) [V]; inputs (batch, lines) [V],
+        as `CrossbarArray.read` takes them, for engines that solve the driven array too.
         """
         arrays, sources = self.chip.seen(event), self.chip.sources(event)
         free = self.engine.relax(
@@ -133,6 +142,8 @@ class EquilibriumPropagation:
             start=start,
             sweeps=self.free_sweeps,
             tolerance=self.tolerance,
+            accelerator=self.accelerator,
+            inputs=inputs,
         )
         require_settled(free, "free", self.tolerance)
         batch = len(input_current)
@@ -141,6 +152,7 @@ class EquilibriumPropagation:
         if len(signs) == 2:
             input_current = np.concatenate((input_current, input_current))
             target = np.concatenate((target, target))
+            inputs = None if inputs is None else np.concatenate((inputs, inputs))
         nudged = self.engine.relax(
             self.network,
             arrays,
@@ -150,6 +162,8 @@ class EquilibriumPropagation:
             nudging=Nudging(strength=strength, target=target),
             sweeps=self.nudged_sweeps,
             tolerance=self.tolerance,
+            accelerator=self.accelerator,
+            inputs=inputs,
         )
         require_settled(nudged, "nudged", self.tolerance)
         upper = [v[:batch] for v in nudged.state]

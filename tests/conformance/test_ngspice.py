@@ -22,7 +22,7 @@ from neurohw.engines.equilibrium import Nudging, SeenArray, Source
 from neurohw.engines.spice import deck
 from neurohw.engines.spice.session import session
 from neurohw.experiments import verification
-from neurohw.experiments.verification import Circuit
+from neurohw.experiments.trained_circuit import Circuit
 from neurohw.networks.resistive import ResistiveNetwork, deep_resistive_network
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "resistive-6-5-3-nudged"
