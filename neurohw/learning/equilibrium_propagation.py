@@ -143,11 +143,17 @@ class EquilibriumPropagation:
             )
 
     def contrast(
-        self, input_current: Array, target: Array, start: Equilibrium | None, event: int
+        self,
+        input_current: Array,
+        target: Array,
+        start: Equilibrium | None,
+        event: int,
+        inputs: Array | None = None,
     ) -> Contrast:
         """Relax the free and the nudged phases of one mini-batch.
 
-        input_current (batch, units) [A], target (batch, outputs) [V].
+        input_current (batch, units) [A], target (batch, outputs) [V]; inputs (batch, lines) [V],
+        as `CrossbarArray.read` takes them, for engines that solve the driven array too.
         """
         arrays, sources = self.chip.seen(event), self.chip.sources(event)
         free = self.engine.relax(
@@ -159,11 +165,13 @@ class EquilibriumPropagation:
             sweeps=self.free_sweeps,
             tolerance=self.tolerance,
             accelerator=self.accelerator,
+            inputs=inputs,
         )
         require_settled(free, "free", self.tolerance)
         signs = self._signs(event)
         if len(signs) == 2:
             input_current = np.concatenate((input_current, input_current))
+            inputs = None if inputs is None else np.concatenate((inputs, inputs))
         nudged = self.engine.relax(
             self.network,
             arrays,
@@ -174,6 +182,7 @@ class EquilibriumPropagation:
             sweeps=self.nudged_sweeps,
             tolerance=self.tolerance,
             accelerator=self.accelerator,
+            inputs=inputs,
         )
         require_settled(nudged, "nudged", self.tolerance)
         batch = len(target)
