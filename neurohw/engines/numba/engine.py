@@ -131,13 +131,19 @@ def _settling(network: ResistiveNetwork, dtype: np.dtype) -> Settle:
         layer: int, current: Array, total: Array, coupling: Array | None, before: Array
     ) -> Array:
         voltage = before.copy()
-        neuron_kernels.settle(
+        meeting = (
             np.ascontiguousarray(current),
             np.ascontiguousarray(total),
             none if coupling is None else np.ascontiguousarray(coupling),
             parameters[layer],
-            voltage,
         )
+        curve = None if network.neurons is None else network.neurons[layer].curve
+        if curve is None:
+            neuron_kernels.settle(*meeting, voltage)
+        else:
+            neuron_kernels.settle_measured(
+                *meeting, curve.knots, curve.anchors, curve.coefficients, voltage
+            )
         return voltage
 
     return settle

@@ -91,6 +91,19 @@ def _node(current, total, low, high, saturation, slope, resistance):
     return _two_diodes(v, free, total, low, high, saturation, slope, resistance)
 
 
+@inner
+def _arriving(current, coupling, voltage, b, j):
+    """Return what flows into a node held at 0 V, from nodes that wires couple to it too."""
+    arriving = float(current[b, j])
+    if coupling.shape[0] > 0:
+        row, line = coupling[j], voltage[b]
+        added = row[0] * line[0]
+        for i in range(1, line.shape[0]):
+            added += row[i] * line[i]
+        arriving += added
+    return arriving
+
+
 @njit(cache=True, fastmath=FAST, error_model="numpy", parallel=True)
 def settle(current, total, coupling, parameters, voltage):
     """Set every node of a layer, sample by sample.
@@ -100,23 +113,125 @@ def settle(current, total, coupling, parameters, voltage):
     voltages of all others; parameters (units, 5), see `Neurons.parameters`.
     """
     batch, units = voltage.shape
-    coupled = coupling.shape[0] > 0
     for b in prange(batch):
-        line = voltage[b]
         for j in range(units):
-            arriving = float(current[b, j])
-            if coupled:
-                row = coupling[j]
-                added = row[0] * line[0]
-                for i in range(1, units):
-                    added += row[i] * line[i]
-                arriving += added
-            line[j] = _node(
-                arriving,
+            voltage[b, j] = _node(
+                _arriving(current, coupling, voltage, b, j),
                 float(total[b, j]),
                 parameters[j, 0],
                 parameters[j, 1],
                 parameters[j, 2],
                 parameters[j, 3],
                 parameters[j, 4],
+            )
+
+
+@inner
+def _piece(x, knots):
+    """Return the number of knots that are not above x: the piece of the curve where x lies."""
+    first, stop = 0, knots.shape[0]
+    while first < stop:
+        middle = (first + stop) // 2
+        if knots[middle] <= x:
+            first = middle + 1
+        else:
+            stop = middle
+    return first
+
+
+@inner
+def _curve(x, piece, anchors, coefficients):
+    """Return the current of one piece of a curve at x, and its derivative."""
+    x -= anchors[piece]
+    value, slope = 0.0, 0.0
+    for k in range(coefficients.shape[1] - 1, -1, -1):
+        slope = slope * x + value
+        value = value * x + coefficients[piece, k]
+    return value, slope
+
+
+@inner
+def _drawn(v, low, high, scale, knots, anchors, coefficients):
+    """Return what the elements draw from a node at v."""
+    drawn = 0.0
+    if high < np.inf:
+        drawn += _curve(v - high, _piece(v - high, knots), anchors, coefficients)[0]
+    if low > -np.inf:
+        drawn -= _curve(low - v, _piece(low - v, knots), anchors, coefficients)[0]
+    return scale * drawn
+
+
+@inner
+def _measured_node(current, total, low, high, scale, knots, anchors, coefficients):
+    """Return the voltage of a node with one measured element or two.
+
+    Bisection over the knots finds each one's piece, in which Newton's method, or, with lines,
+    its first step, ends.
+    """
+    if total == 0.0:
+        return 0.0 * current
+    free = current / total
+    drawn = _drawn(free, low, high, scale, knots, anchors, coefficients)
+    below, above = free - max(drawn, 0.0) / total, free - min(drawn, 0.0) / total
+    for source, sign in ((high, 1.0), (low, -1.0)):
+        if abs(source) == np.inf:
+            continue
+        first = _piece(sign * ((below if sign > 0.0 else above) - source), knots)
+        stop = _piece(sign * ((above if sign > 0.0 else below) - source), knots)
+        while first < stop:
+            middle = (first + stop) // 2
+            v = source + sign * knots[middle]
+            miss = total * (v - free) + _drawn(v, low, high, scale, knots, anchors, coefficients)
+            if miss > 0.0:
+                above = min(above, v)
+            else:
+                below = max(below, v)
+            if (miss > 0.0) == (sign > 0.0):
+                stop = middle
+            else:
+                first = middle + 1
+    v = 0.5 * (below + above)
+    down = _piece(v - high, knots)
+    up = _piece(low - v, knots)
+    for _ in range(STEPS):
+        miss, slope = total * (v - free), total
+        if high < np.inf:
+            value, rise = _curve(v - high, down, anchors, coefficients)
+            miss, slope = miss + scale * value, slope + scale * rise
+        if low > -np.inf:
+            value, rise = _curve(low - v, up, anchors, coefficients)
+            miss, slope = miss - scale * value, slope + scale * rise
+        if miss > 0.0:
+            above = v
+        else:
+            below = v
+        step = v - miss / slope
+        if not below <= step <= above:
+            step = 0.5 * (below + above)
+        moved = abs(step - v)
+        v = step
+        if moved <= 1e-16 * abs(v):
+            break
+    return v
+
+
+@njit(cache=True, fastmath=FAST, error_model="numpy", parallel=True)
+def settle_measured(current, total, coupling, parameters, knots, anchors, coefficients, voltage):
+    """Set every node of a layer that has measured elements; see `settle`.
+
+    parameters (units, 5), of which low, high and scale count; knots, anchors and coefficients of
+    `neurohw.circuits.curves.Characteristic`.
+    """
+    batch, units = voltage.shape
+    for b in prange(batch):
+        for j in range(units):
+            voltage[b, j] = _measured_node(
+                _arriving(current, coupling, voltage, b, j),
+                float(total[b, j]),
+                parameters[j, 0],
+                parameters[j, 1],
+                parameters[j, 2],
+                knots,
+                anchors,
+                coefficients,
             )
