@@ -16,7 +16,9 @@ Shockley (1949), Bell Syst. Tech. J. 28, 435; Kendall et al. (2020), arXiv:2006.
 for diodes and amplifiers.
 """
 
-from typing import Literal
+from dataclasses import dataclass, fields, replace
+from functools import cached_property
+from typing import Any, Literal
 
 import msgspec
 import numpy as np
@@ -141,7 +143,8 @@ class Neuron(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
         return clamped and not amplified and self.offset == self.offset_spread == 0
 
 
-class Neurons(msgspec.Struct, frozen=True, eq=False, kw_only=True):
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Neurons:
     """The neurons of one free layer as fabricated, (units,) float64 arrays.
 
     low and high, the voltages of the sources behind the diodes, infinite where there is none [V];
@@ -163,7 +166,7 @@ class Neurons(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     curve: Characteristic | None = None
     curve_scale: Array | None = None
 
-    @property
+    @cached_property
     def ideal(self) -> bool:
         """Whether its diodes clamp."""
         return self.curve is None and not self.slope.any()
@@ -175,7 +178,7 @@ class Neurons(msgspec.Struct, frozen=True, eq=False, kw_only=True):
         infinite = np.full(len(self.low), np.inf, dtype)
         return -infinite, infinite
 
-    @property
+    @cached_property
     def parameters(self) -> Array:
         """What kernels take of the diodes, (units, 5): low, high, I_s (or scale), n·V_T, R."""
         size = self.saturation_current if self.curve_scale is None else self.curve_scale
@@ -183,11 +186,13 @@ class Neurons(msgspec.Struct, frozen=True, eq=False, kw_only=True):
 
     def __getitem__(self, units: slice) -> "Neurons":
         """Return some of them."""
-        parts = msgspec.structs.asdict(self)
-        some = {key: v[units] for key, v in parts.items() if isinstance(v, np.ndarray)}
-        return msgspec.structs.replace(self, **some)
+        parts = {field.name: getattr(self, field.name) for field in fields(self)}
+        some: dict[str, Any] = {
+            key: v[units] for key, v in parts.items() if isinstance(v, np.ndarray)
+        }
+        return replace(self, **some)
 
-    @property
+    @cached_property
     def amplified(self) -> bool:
         """Whether the next array sees another voltage than the node's."""
         return bool(
@@ -290,39 +295,35 @@ def diode_current(
     voltage: Array, saturation: Array, slope: Array, resistance: Array
 ) -> tuple[Array, Array]:
     """Return the current of Shockley diodes at (…, units) voltages, and its derivative [A], [S]."""
-    with np.errstate(over="ignore", divide="ignore"):
-        bare = np.minimum(voltage / slope, 600.0)
-        junction = np.where(
-            resistance > 0,
-            _junction(voltage, saturation, slope, resistance),
-            bare * slope,
-        )
-        grown = saturation * np.exp(junction / slope)
+    with np.errstate(over="ignore"):
+        bare = saturation * np.exp(np.minimum(voltage / slope, 600.0))
+    behind = _shares(voltage, saturation, slope, resistance)
+    grown = np.where(resistance > 0, slope * behind / np.maximum(resistance, 1e-300), bare)
     return grown - saturation, 1.0 / (resistance + slope / np.maximum(grown, 1e-300))
 
 
-def _junction(drive: Array, saturation: Array, slope: Array, resistance: Array) -> Array:
-    """Return u of u + R·I_s·(exp(u/s) − 1) = drive: the voltage of a diode behind a resistance.
+def _shares(drive: Array, saturation: Array, slope: Array, resistance: Array) -> Array:
+    """Return (I + I_s)·R/s of a diode and a resistance R in series across which `drive` lies.
 
-    By Lambert's W in the form w + ln w = y, which does not overflow.
+    It is Lambert's W of an exponential, w + ln w = y, which in this form does not overflow.
     """
     unit = np.maximum(saturation * resistance, 1e-300)
     y = (drive + unit) / slope + np.log(unit / slope)
     w = np.where(y > 1, y - np.log(np.maximum(y, 1.0)), np.exp(np.minimum(y, 1.0)))
     w = np.maximum(w, 1e-300)
     for _ in range(6):
-        # Newton on w·exp(w) in logarithms; safe because the start is on the right side.
         w = np.maximum(w * (1 + y - np.log(w)) / (1 + w), 1e-300)
-    return np.asarray(drive + unit - slope * w)
+    return np.asarray(w)
 
 
 def settle(current: Array, total: Array, neurons: Neurons, units: slice = slice(None)) -> Array:
     """Return the voltages of some units into which (batch, units) currents flow: the oracle.
 
-    total (batch, units) [S]. Where no conductance meets a node it rests at 0 V, or where its ideal
-    diodes hold it.
+    total (batch, units), or (1, units) for all samples [S]. Where no conductance meets a node it
+    rests at 0 V, or where its ideal diodes hold it.
     """
     neurons = neurons[units]
+    total = np.broadcast_to(total, current.shape)
     free = np.divide(current, total, out=np.zeros_like(current), where=total != 0)
     if neurons.ideal:
         return np.clip(free, neurons.low.astype(free.dtype), neurons.high.astype(free.dtype))
@@ -338,9 +339,9 @@ def settle(current: Array, total: Array, neurons: Neurons, units: slice = slice(
     sign = np.where(down >= up, 1.0, -1.0)
     drive = np.maximum(down, up)
     held = np.isfinite(drive)
-    drive = np.where(held, drive, none)
-    junction = _junction(drive, i_s, s, r + 1.0 / t)
-    guess = v - np.where(held, sign * (drive - junction) / (1.0 + r * t), none)
+    around = r + 1.0 / t
+    drawn = s * _shares(np.where(held, drive, none), i_s, s, around) / around - i_s
+    guess = v - np.where(held, sign * drawn / t, none)
     both = np.isfinite(low) & np.isfinite(high)
     if both.any():
         guess = np.where(both, _two_diodes(guess, v, t, neurons), guess)

@@ -28,7 +28,8 @@ Array = NDArray[np.floating]
 Settle = Callable[[int, Array, Array, Array | None, Array], Array]
 """Voltages of a layer from (layer, current, total, coupling, voltages before).
 
-current, total and voltages (batch, units) [A], [S], [V]; coupling (units, units) [S].
+current and voltages (batch, units) [A], [V]; total likewise or, the same for all samples,
+(1, units) [S]; coupling (units, units) [S].
 """
 
 
@@ -58,9 +59,11 @@ def descend(
     residual, iterations = np.inf, 0
     while iterations < sweeps:
         before = list(state)
+        iterations += 1
+        watched = tolerance > 0 or iterations == sweeps
         for k in order:
-            current, total = arriving(network, arrays, sources, input_current, state, k), totals[k]
-            total = np.broadcast_to(total, current.shape)
+            current = arriving(network, arrays, sources, input_current, state, k)
+            total = totals[k][None]
             if k == last and nudging is not None:
                 current, total = _nudged(current, total, nudging)
             state[k] = settle(k, current, total, coupled[k], state[k])
@@ -69,7 +72,8 @@ def descend(
                 state[k][clamped] = nudging.target[clamped]
         if newton is not None and all(np.isfinite(v).all() for v in state):
             state = newton.step(state)
-        iterations += 1
+        if not watched:
+            continue
         if not all(np.isfinite(v).all() for v in state):
             result, residual = "not finite", np.inf
             break

@@ -69,5 +69,6 @@ def _settle(
     if network.neurons is not None:
         return neuron.settle(current, total, network.neurons[layer], units)
     # A node that no conductance meets stays at 0 V.
+    total = np.broadcast_to(total, current.shape)
     voltage = np.divide(current, total, out=np.zeros_like(current), where=total != 0)
     return np.clip(voltage, network.low[layer][units], network.high[layer][units])

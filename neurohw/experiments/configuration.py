@@ -68,11 +68,15 @@ class RelaxationSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True
         `tolerance` times the largest one of its layer, in a nudged phase times the largest
         distance from the free phase; the sweeps are then the limit. Where that distance is so
         small that float32 cannot hold it to the tolerance, the run stops and says so.
+    accelerator : {"none", "newton"}
+        ``newton``: a Newton step of all nodes after each sweep, for deep networks; dense, so for
+        at most some hundred nodes.
     """
 
     free_sweeps: Positive
     nudged_sweeps: Positive
     tolerance: Annotated[float, Meta(ge=0, lt=1)] = 0.0
+    accelerator: Literal["none", "newton"] = "none"
 
 
 class LearningSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

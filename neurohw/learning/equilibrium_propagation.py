@@ -6,7 +6,8 @@ gradient of the mean cost by conductance g_ij is estimated by the batch mean of
     ½ [(v_i − v_j)²|_a − (v_i − v_j)²|_b] / (a − b)
 
 (a and b counted in the chip's unit of conductance, so that a learning rate is in S/V²), which
-every cell can form from its own voltage drop. With d = v_a − v_b and m = (v_a + v_b)/2 of each
+every cell can form from its own voltage drop. Behind bidirectional amplifiers the gradient of an
+array takes a factor, `ResistiveNetwork.weights`. With d = v_a − v_b and m = (v_a + v_b)/2 of each
 node it is m_i·d_i + m_j·d_j − (m_i·d_j + d_i·m_j): two line sums and products of two lines.
 
 References
@@ -26,12 +27,13 @@ from numpy.typing import NDArray
 from neurohw import randomness
 from neurohw.chip import BiasRails, Chip
 from neurohw.engines.equilibrium import (
+    Accelerator,
     Engine,
     Equilibrium,
     Nudging,
     require_settled,
 )
-from neurohw.engines.kirchhoff import total_conductances
+from neurohw.engines.kirchhoff import couplings, total_conductances
 from neurohw.errors import InvalidValueError
 from neurohw.learning import kernels
 from neurohw.networks.resistive import ResistiveNetwork, nudging_bound
@@ -45,8 +47,9 @@ Variant = Literal["positive", "negative", "random_sign", "centered"]
 class Contrast(msgspec.Struct, frozen=True, eq=False):
     """The free equilibrium of a mini-batch, and the two that are compared.
 
-    upper and lower hold a (batch, units) array a free layer [V]; span is the difference of
-    their nudging strengths, in units of the chip's unit of conductance.
+    upper and lower hold a (batch, units) array a free layer [V], as the circuit that forms the
+    difference has them; span is the difference of their nudging strengths, in units of the chip's
+    unit of conductance, or without unit where the outputs are clamped.
     """
 
     free: Equilibrium
@@ -66,10 +69,15 @@ class EquilibriumPropagation:
         Nudged phases: +β, −β, one of the two drawn for each mini-batch, or both.
     nudging : float
         β, dimensionless.
-    free_sweeps, nudged_sweeps, tolerance
+    free_sweeps, nudged_sweeps, tolerance, accelerator
         See `neurohw.engines.equilibrium.Engine.relax`.
     seed : int
-        Of the random sign.
+        Of the random sign, and of what the nudging circuit and the sample-and-hold draw.
+
+    Raises
+    ------
+    InvalidValueError
+        Clamping the outputs beyond their targets.
     """
 
     def __init__(
@@ -83,6 +91,7 @@ class EquilibriumPropagation:
         free_sweeps: int,
         nudged_sweeps: int,
         tolerance: float = 0.0,
+        accelerator: Accelerator = "none",
         seed: int = 0,
     ) -> None:
         self.network = network
@@ -90,10 +99,21 @@ class EquilibriumPropagation:
         self.chip = chip
         self.variant = variant
         self.nudging = nudging
-        self.strength = chip.scale.nudging(nudging)
+        circuit = chip.specification.nudging
+        if circuit.kind == "clamp" and nudging > 1:
+            raise InvalidValueError(
+                f"learning.nudging = {nudging:g}: where the chip clamps the outputs it is the share"
+                " of the way to the targets, at most 1"
+            )
+        unit = 1.0 if circuit.kind == "clamp" else chip.scale.nudging(1.0)
+        self.strength = nudging * unit * (1 + circuit.gain_error)
+        self._offsets = circuit.offsets(network.layers[-1], seed)
+        self._weights = np.array(network.weights)
         self.free_sweeps = free_sweeps
         self.nudged_sweeps = nudged_sweeps
         self.tolerance = tolerance
+        self.accelerator: Accelerator = accelerator
+        self._seed = seed
         self._sign_stream = randomness.stream(seed, "sign")
 
     def check_stability(self) -> None:
@@ -104,11 +124,16 @@ class EquilibriumPropagation:
         InvalidValueError
             Naming β and the bound that it broke.
         """
-        if self.variant == "positive":
+        if self.variant == "positive" or self.chip.specification.nudging.kind != "conductance":
             return
         arrays = self.chip.seen(0)
         totals = total_conductances(self.network, arrays, self.chip.sources(0))
-        bound = nudging_bound([array.conductance for array in arrays], totals)
+        bound = nudging_bound(
+            self.network,
+            [array.conductance for array in arrays],
+            totals,
+            couplings(self.network, arrays),
+        )
         if self.strength >= bound:
             unit = self.chip.scale.unit_conductance
             raise InvalidValueError(
@@ -133,30 +158,30 @@ class EquilibriumPropagation:
             start=start,
             sweeps=self.free_sweeps,
             tolerance=self.tolerance,
+            accelerator=self.accelerator,
         )
         require_settled(free, "free", self.tolerance)
-        batch = len(input_current)
         signs = self._signs(event)
-        strength = _strengths(signs, self.strength, batch, input_current.dtype)
         if len(signs) == 2:
             input_current = np.concatenate((input_current, input_current))
-            target = np.concatenate((target, target))
         nudged = self.engine.relax(
             self.network,
             arrays,
             sources,
             input_current,
             start=free,
-            nudging=Nudging(strength=strength, target=target),
+            nudging=self._nudge(signs, free.state[-1], target, event),
             sweeps=self.nudged_sweeps,
             tolerance=self.tolerance,
+            accelerator=self.accelerator,
         )
         require_settled(nudged, "nudged", self.tolerance)
+        batch = len(target)
         upper = [v[:batch] for v in nudged.state]
         if len(signs) == 2:
             lower = [v[batch:] for v in nudged.state]
-            return Contrast(free, upper, lower, 2.0 * self.nudging)
-        return Contrast(free, upper, free.state, signs[0] * self.nudging)
+            return Contrast(free, self._held(upper, event), lower, 2.0 * self.nudging)
+        return Contrast(free, upper, self._held(free.state, event), signs[0] * self.nudging)
 
     def updates(
         self,
@@ -188,10 +213,13 @@ class EquilibriumPropagation:
         rows = [np.empty(n, dtype) for n in layers[:last]]
         pre = [np.empty((2 * batch, n), dtype) for n in layers[:last]]
         differences = [np.empty(n, dtype) for n in layers]
+        weights = self._weights * -per_sample
         kernels.contrast(
             tuple(contrast.upper),
             tuple(contrast.lower),
-            np.array(rates, dtype) * dtype.type(-per_sample),
+            tuple([self.network.forward(k, v) for k, v in enumerate(contrast.upper[:last])]),
+            tuple([self.network.forward(k, v) for k, v in enumerate(contrast.lower[:last])]),
+            (weights * rates).astype(dtype),
             tuple(pre),
             tuple(post),
             tuple(rows),
@@ -211,7 +239,7 @@ class EquilibriumPropagation:
         bias_updates = []
         one = np.ones((1, 1, 1), dtype)
         for k, bias in enumerate(self.chip.biases):
-            rate = dtype.type(bias_rates[k] * per_sample)
+            rate = dtype.type(bias_rates[k] * self._weights[k] * per_sample)
             if isinstance(bias, BiasRails):
                 signals = contrast.upper[k], contrast.lower[k]
                 bias_updates.append(_rail_update(bias, *signals, -rate))
@@ -219,6 +247,34 @@ class EquilibriumPropagation:
                 currents = (rate * differences[k])[None, None]
                 bias_updates.append(Update(presynaptic=one, postsynaptic=currents))
         return updates, bias_updates
+
+    def _nudge(
+        self, signs: tuple[float, ...], outputs: Array, target: Array, event: int
+    ) -> Nudging:
+        """Return what pulls the free outputs (batch, outputs), all samples of a sign together."""
+        strength = _strengths(signs, self.strength, len(target), target.dtype)
+        if self._offsets.any():
+            target = target + self._offsets.astype(target.dtype)
+        kind = self.chip.specification.nudging.kind
+        if kind != "conductance":
+            held = self._held([outputs], event, first=len(self.network.layers))[0]
+            target = target - held
+        if len(signs) == 2:
+            target = np.concatenate((target, target))
+        if kind == "conductance":
+            return Nudging(strength=strength, target=target)
+        moved = strength[:, None] * target
+        if kind == "current":
+            return Nudging(strength=np.zeros_like(strength), target=target, current=moved)
+        held = np.concatenate([held] * len(signs))
+        return Nudging(strength=np.full_like(strength, np.inf), target=held + moved)
+
+    def _held(self, state: Sequence[Array], event: int, first: int = 0) -> Sequence[Array]:
+        """Return what the sample-and-hold circuits, numbered from `first`, keep of a phase."""
+        hold = self.chip.specification.hold
+        return [
+            hold.held(v, seed=self._seed, layer=first + k, event=event) for k, v in enumerate(state)
+        ]
 
     def _signs(self, event: int) -> tuple[float, ...]:
         if self.variant == "centered":

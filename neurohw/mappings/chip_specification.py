@@ -11,6 +11,7 @@ from neurohw import library
 from neurohw.circuits.curves import CurveFiles
 from neurohw.circuits.interconnect import Wires
 from neurohw.circuits.neuron import Neuron
+from neurohw.circuits.periphery import NudgingCircuit, SampleAndHold
 from neurohw.devices import memory
 from neurohw.devices.memory import MemoryDevice
 from neurohw.errors import InvalidValueError
@@ -81,7 +82,7 @@ class Bias(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
 
 
 class ChipSpecification(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A chip: memory device, mapping, input lines, biases, neurons, wires.
+    """A chip: memory device, mapping, input lines, biases, neurons, wires, periphery.
 
     Without `wires` they have no resistance. temperature [K] is that of the neurons' diodes.
     """
@@ -94,6 +95,8 @@ class ChipSpecification(msgspec.Struct, frozen=True, forbid_unknown_fields=True,
     bias: Bias = msgspec.field(default_factory=Bias)
     neuron: Neuron = msgspec.field(default_factory=Neuron)
     wires: Wires | None = None
+    nudging: NudgingCircuit = msgspec.field(default_factory=NudgingCircuit)
+    hold: SampleAndHold = msgspec.field(default_factory=SampleAndHold)
     temperature: Kelvins = 300.0
 
     def __post_init__(self) -> None:
