@@ -237,3 +237,84 @@ def settle_measured(current, total, coupling, parameters, knots, anchors, coeffi
                 anchors,
                 coefficients,
             )
+
+
+@inner
+def _element(x, size, slope, resistance, knots, anchors, coefficients):
+    """Return the current of a diode, or of a measured element, at x, and its derivative."""
+    if slope > 0.0:
+        return _diode(x, size, slope, resistance)
+    value, rise = _curve(x, _piece(x, knots), anchors, coefficients)
+    return size * value, size * rise
+
+
+@inner
+def _among_cells(flow, v, below, above, low, high, size, slope, resistance, element):
+    """Return the voltage, near v, at which the elements of a node draw what flows in.
+
+    flow: of that the coefficients by powers of the voltage. Newton's method, and bisection where
+    its steps do not at least halve.
+    """
+    knots, anchors, coefficients = element
+    real = slope > 0.0 or coefficients.shape[0] > 0
+    close = 1e-17 * (above - below)
+    v = min(max(v, below), above)
+    moved = 2.0 * (above - below)
+    for _ in range(2 * STEPS):
+        miss, rise = 0.0, 0.0
+        for k in range(flow.shape[0] - 1, -1, -1):
+            rise = rise * v + miss
+            miss = miss * v - flow[k]
+        if real and high < np.inf:
+            value, more = _element(v - high, size, slope, resistance, knots, anchors, coefficients)
+            miss, rise = miss + value, rise + more
+        if real and low > -np.inf:
+            value, more = _element(low - v, size, slope, resistance, knots, anchors, coefficients)
+            miss, rise = miss - value, rise + more
+        if miss == 0.0:
+            break
+        if miss > 0.0:
+            above = v
+        else:
+            below = v
+        step = v - miss / rise
+        halved = not (below < step < above and abs(step - v) <= 0.5 * moved)
+        if halved:
+            step = 0.5 * (below + above)
+        moved = abs(step - v)
+        v = step
+        if moved <= close or (moved <= 1e-12 * abs(v) and not halved):
+            break
+    if real:
+        return v
+    # Comparisons, because `min` and `max` would turn a NaN into a limit.
+    v = low if v < low else v
+    return high if v > high else v
+
+
+@njit(cache=True, fastmath=FAST, error_model="numpy", parallel=True)
+def settle_among_cells(flow, below, above, parameters, element, voltage):
+    """Set every node of a layer among nonlinear cells; the oracle is the NumPy engine.
+
+    flow (powers, batch, units) [A/V^q] is what flows in by powers of the node's own voltage, which
+    stays between below and above, (batch,) [V]; parameters (units, 5), see `Neurons.parameters`;
+    element: knots, anchors and coefficients of measured elements, or empty arrays; voltage
+    (batch, units) [V].
+    """
+    batch, units = voltage.shape
+    for b in prange(batch):
+        coefficients = np.empty(flow.shape[0])
+        for j in range(units):
+            coefficients[:] = flow[:, b, j]
+            voltage[b, j] = _among_cells(
+                coefficients,
+                float(voltage[b, j]),
+                below[b],
+                above[b],
+                parameters[j, 0],
+                parameters[j, 1],
+                parameters[j, 2],
+                parameters[j, 3],
+                parameters[j, 4],
+                element,
+            )
