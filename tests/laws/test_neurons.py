@@ -10,6 +10,7 @@ from neurohw.circuits import neuron
 from neurohw.circuits.neuron import Neuron
 from neurohw.engines.equilibrium import Source
 from neurohw.engines.newton import Newton
+from neurohw.engines.numba.neuron import kernels
 from neurohw.learning.equilibrium_propagation import EquilibriumPropagation
 from neurohw.learning.reference import cost_gradient
 from neurohw.mappings import chip_specification
@@ -127,6 +128,30 @@ def test_engines_agree(case):
         assert ours.iterations == theirs.iterations
         for a, b in zip(ours.state, theirs.state, strict=True):
             assert_allclose(a, b, rtol=0, atol=1e-12 * np.abs(b).max())
+
+
+@pytest.mark.parametrize("coupled", [False, True])
+def test_all_threads_settle_the_same(coupled):
+    rng = np.random.default_rng(4)
+    batch, units = 5, 30
+    neurons = neuron.fabricate(
+        Neuron(**NEURONS["antiparallel"]),
+        units,
+        temperature=300.0,
+        seed=0,
+        layer=0,
+        output=False,
+    )
+    coupling = 1e-7 * rng.uniform(size=(units, units)) if coupled else np.zeros((0, 0))
+    current, total = 1e-6 * rng.normal(size=(batch, units)), np.full((1, units), 1e-5)
+    voltages = np.zeros((2, batch, units))
+    for kernel, voltage in zip(
+        (kernels.settle, kernels.settle_on_all_threads), voltages, strict=True
+    ):
+        kernel(current, total, coupling, neurons.parameters, voltage)
+    assert np.array_equal(*voltages)
+    if not coupled:
+        assert_allclose(voltages[0], neuron.settle(current, total, neurons), rtol=1e-12)
 
 
 def test_newton_needs_few_sweeps(case):

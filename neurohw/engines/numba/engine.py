@@ -28,6 +28,8 @@ Array = NDArray[np.floating]
 # Arrays with more cells than this are worth two threads; their blocks have this many units.
 _LARGE = 1 << 17
 _BLOCK = 64
+# So are layers of more nodes, all samples counted, where diodes are real.
+_MANY = 1 << 13
 
 
 class NumbaEngine:
@@ -151,10 +153,12 @@ def _settling(network: ResistiveNetwork, dtype: np.dtype) -> Settle:
             parameters[layer],
         )
         element = _element(network, layer)
-        if element[2].size == 0:
-            neuron_kernels.settle(*meeting, voltage)
-        else:
+        if element[2].size > 0:
             neuron_kernels.settle_measured(*meeting, *element, voltage)
+            return voltage
+        work = voltage.size if coupling is None else voltage.size * len(coupling) // 16
+        kernel = neuron_kernels.settle if work < _MANY else neuron_kernels.settle_on_all_threads
+        kernel(*meeting, voltage)
         return voltage
 
     return settle

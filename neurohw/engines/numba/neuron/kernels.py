@@ -93,11 +93,11 @@ def _node(current, total, low, high, saturation, slope, resistance):
 
 
 @inner
-def _arriving(current, coupling, voltage, b, j):
+def _arriving(j, given, coupling, line):
     """Return what flows into a node held at 0 V, from nodes that wires couple to it too."""
-    arriving = float(current[b, j])
+    arriving = float(given[j])
     if coupling.shape[0] > 0:
-        row, line = coupling[j], voltage[b]
+        row = coupling[j]
         added = row[0] * line[0]
         for i in range(1, line.shape[0]):
             added += row[i] * line[i]
@@ -105,7 +105,23 @@ def _arriving(current, coupling, voltage, b, j):
     return arriving
 
 
-@njit(cache=True, fastmath=FAST, error_model="numpy", parallel=True)
+@inner
+def _settle_sample(b, current, total, coupling, parameters, voltage):
+    """Set every node of one sample, one after the other where wires couple them."""
+    line, given, met = voltage[b], current[b], total[b % total.shape[0]]
+    for j in range(line.shape[0]):
+        line[j] = _node(
+            _arriving(j, given, coupling, line),
+            float(met[j]),
+            parameters[j, 0],
+            parameters[j, 1],
+            parameters[j, 2],
+            parameters[j, 3],
+            parameters[j, 4],
+        )
+
+
+@njit(cache=True, fastmath=FAST, error_model="numpy")
 def settle(current, total, coupling, parameters, voltage):
     """Set every node of a layer, sample by sample.
 
@@ -114,18 +130,15 @@ def settle(current, total, coupling, parameters, voltage):
     after the other, each with the present voltages of all others; parameters (units, 5), see
     `Neurons.parameters`.
     """
-    batch, units = voltage.shape
-    for b in prange(batch):
-        for j in range(units):
-            voltage[b, j] = _node(
-                _arriving(current, coupling, voltage, b, j),
-                float(total[b % total.shape[0], j]),
-                parameters[j, 0],
-                parameters[j, 1],
-                parameters[j, 2],
-                parameters[j, 3],
-                parameters[j, 4],
-            )
+    for b in range(voltage.shape[0]):
+        _settle_sample(b, current, total, coupling, parameters, voltage)
+
+
+@njit(cache=True, fastmath=FAST, error_model="numpy", parallel=True)
+def settle_on_all_threads(current, total, coupling, parameters, voltage):
+    """Do the same as `settle`, samples side by side: for large layers."""
+    for b in prange(voltage.shape[0]):
+        _settle_sample(b, current, total, coupling, parameters, voltage)
 
 
 @inner
@@ -224,12 +237,12 @@ def settle_measured(current, total, coupling, parameters, knots, anchors, coeffi
     parameters (units, 5), of which low, high and scale count; knots, anchors and coefficients of
     `neurohw.circuits.curves.Characteristic`.
     """
-    batch, units = voltage.shape
-    for b in prange(batch):
-        for j in range(units):
-            voltage[b, j] = _measured_node(
-                _arriving(current, coupling, voltage, b, j),
-                float(total[b % total.shape[0], j]),
+    for b in prange(voltage.shape[0]):
+        line, given, met = voltage[b], current[b], total[b % total.shape[0]]
+        for j in range(line.shape[0]):
+            line[j] = _measured_node(
+                _arriving(j, given, coupling, line),
+                float(met[j]),
                 parameters[j, 0],
                 parameters[j, 1],
                 parameters[j, 2],
