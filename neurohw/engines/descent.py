@@ -32,6 +32,9 @@ current and voltages (batch, units) [A], [V]; total likewise or, the same for al
 (1, units) [S]; coupling (units, units) [S].
 """
 
+Move = Callable[[int, Sequence[Array]], Array]
+"""Voltages (batch, units) of a layer from (layer, state), with all other layers held [V]."""
+
 
 def descend(
     settle: Settle,
@@ -49,12 +52,48 @@ def descend(
     """Relax; see `neurohw.engines.equilibrium.Engine.relax`."""
     last = len(network.layers) - 1
     totals, coupled = total_conductances(network, arrays, sources), couplings(network, arrays)
-    state = start_state(network, input_current, start)
-    begun = None if nudging is None else start_state(network, input_current, start)
-    order = [*range(0, last + 1, 2), *range(1, last + 1, 2)]
     newton = None
     if accelerator == "newton":
         newton = Newton(network, arrays, sources, input_current, nudging)
+
+    def move(k: int, state: Sequence[Array]) -> Array:
+        current = arriving(network, arrays, sources, input_current, state, k)
+        total = totals[k][None]
+        if k == last and nudging is not None:
+            current, total = _nudged(current, total, nudging)
+        return settle(k, current, total, coupled[k], state[k])
+
+    return sweep(
+        move,
+        network,
+        input_current,
+        start=start,
+        nudging=nudging,
+        sweeps=sweeps,
+        tolerance=tolerance,
+        newton=newton,
+    )
+
+
+def sweep(
+    move: Move,
+    network: ResistiveNetwork,
+    input_current: Array,
+    *,
+    start: Equilibrium | None,
+    nudging: Nudging | None,
+    sweeps: int,
+    tolerance: float,
+    newton: Newton | None = None,
+) -> Equilibrium:
+    """Move layer after layer until done; see `neurohw.engines.equilibrium.Engine.relax`.
+
+    input_current says how many samples there are, and their precision.
+    """
+    last = len(network.layers) - 1
+    state = start_state(network, input_current, start)
+    begun = None if nudging is None else start_state(network, input_current, start)
+    order = [*range(0, last + 1, 2), *range(1, last + 1, 2)]
     result: Result = "fixed sweeps" if tolerance == 0 else "not converged"
     residual, iterations = np.inf, 0
     while iterations < sweeps:
@@ -62,11 +101,7 @@ def descend(
         iterations += 1
         watched = tolerance > 0 or iterations == sweeps
         for k in order:
-            current = arriving(network, arrays, sources, input_current, state, k)
-            total = totals[k][None]
-            if k == last and nudging is not None:
-                current, total = _nudged(current, total, nudging)
-            state[k] = settle(k, current, total, coupled[k], state[k])
+            state[k] = move(k, state)
             if k == last and nudging is not None:
                 clamped = np.isinf(nudging.strength)
                 state[k][clamped] = nudging.target[clamped]

@@ -241,7 +241,14 @@ RECIPES = Presets(
     struct=Experiment,
     folder=Path(__file__).parent / "recipes",
     label="recipe",
-    paths=("chip", "chip.preset", "chip.device", "chip.device.preset", "data.name"),
+    paths=(
+        "chip",
+        "chip.preset",
+        "chip.device",
+        "chip.device.preset",
+        "data.name",
+        *(f"chip.{key}" for key in chip_specification.CURVES),
+    ),
     parts={"chip": chip_specification.PRESETS},
     defaults={"chip": "ideal"},
 )

@@ -8,6 +8,7 @@ import msgspec
 import numpy as np
 
 from neurohw import library
+from neurohw.circuits.curves import CurveFiles
 from neurohw.circuits.interconnect import Wires
 from neurohw.circuits.neuron import Neuron
 from neurohw.circuits.periphery import NudgingCircuit, SampleAndHold
@@ -18,6 +19,8 @@ from neurohw.presets import Presets
 from neurohw.units import Kelvins, Siemens, Volts, show
 
 DEFAULT_UNIT_CONDUCTANCE = 10e-6
+# Key paths that may name files of measured points.
+CURVES = ("neuron.curve", "neuron.curve.file")
 
 
 class Mapping(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -138,6 +141,6 @@ PRESETS = Presets(
     kind="chip",
     struct=ChipSpecification,
     folder=library.folder("mappings") / "chips",
-    paths=("device", "device.preset"),
-    parts={"device": memory.PRESETS},
+    paths=("device", "device.preset", *CURVES),
+    parts={"device": memory.PRESETS, "neuron.curve": CurveFiles()},
 )

@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neurohw.circuits.neuron import Neurons
+from neurohw.circuits.synapse import Synapse
 from neurohw.errors import InvalidValueError
 
 Array = NDArray[np.floating]
@@ -40,6 +41,8 @@ class ResistiveNetwork:
     neurons : tuple of Neurons, optional
         Circuits at the nodes of each layer, where a chip says more than `low` and `high`, which
         are infinite where its diodes are not ideal.
+    synapse : Synapse, optional
+        Law of the cells where they are not resistors.
     """
 
     inputs: int
@@ -47,6 +50,7 @@ class ResistiveNetwork:
     low: tuple[Array, ...]
     high: tuple[Array, ...]
     neurons: tuple[Neurons, ...] | None = None
+    synapse: Synapse | None = None
 
     @property
     def fan_in(self) -> tuple[int, ...]:

@@ -93,20 +93,25 @@ def _node(current, total, low, high, saturation, slope, resistance):
 
 
 @inner
+def _arriving(j, given, coupling, line):
+    """Return what flows into a node held at 0 V, from nodes that wires couple to it too."""
+    arriving = float(given[j])
+    if coupling.shape[0] > 0:
+        row = coupling[j]
+        added = row[0] * line[0]
+        for i in range(1, line.shape[0]):
+            added += row[i] * line[i]
+        arriving += added
+    return arriving
+
+
+@inner
 def _settle_sample(b, current, total, coupling, parameters, voltage):
     """Set every node of one sample, one after the other where wires couple them."""
     line, given, met = voltage[b], current[b], total[b % total.shape[0]]
-    coupled = coupling.shape[0] > 0
     for j in range(line.shape[0]):
-        arriving = float(given[j])
-        if coupled:
-            row = coupling[j]
-            added = row[0] * line[0]
-            for i in range(1, line.shape[0]):
-                added += row[i] * line[i]
-            arriving += added
         line[j] = _node(
-            arriving,
+            _arriving(j, given, coupling, line),
             float(met[j]),
             parameters[j, 0],
             parameters[j, 1],
@@ -134,3 +139,195 @@ def settle_on_all_threads(current, total, coupling, parameters, voltage):
     """Do the same as `settle`, samples side by side: for large layers."""
     for b in prange(voltage.shape[0]):
         _settle_sample(b, current, total, coupling, parameters, voltage)
+
+
+@inner
+def _piece(x, knots):
+    """Return the number of knots that are not above x: the piece of the curve where x lies."""
+    first, stop = 0, knots.shape[0]
+    while first < stop:
+        middle = (first + stop) // 2
+        if knots[middle] <= x:
+            first = middle + 1
+        else:
+            stop = middle
+    return first
+
+
+@inner
+def _curve(x, piece, anchors, coefficients):
+    """Return the current of one piece of a curve at x, and its derivative."""
+    x -= anchors[piece]
+    value, slope = 0.0, 0.0
+    for k in range(coefficients.shape[1] - 1, -1, -1):
+        slope = slope * x + value
+        value = value * x + coefficients[piece, k]
+    return value, slope
+
+
+@inner
+def _drawn(v, low, high, scale, knots, anchors, coefficients):
+    """Return what the elements draw from a node at v."""
+    drawn = 0.0
+    if high < np.inf:
+        drawn += _curve(v - high, _piece(v - high, knots), anchors, coefficients)[0]
+    if low > -np.inf:
+        drawn -= _curve(low - v, _piece(low - v, knots), anchors, coefficients)[0]
+    return scale * drawn
+
+
+@inner
+def _measured_node(current, total, low, high, scale, knots, anchors, coefficients):
+    """Return the voltage of a node with one measured element or two.
+
+    Bisection over the knots finds each one's piece, in which Newton's method, or, with lines,
+    its first step, ends.
+    """
+    if total == 0.0:
+        return 0.0 * current
+    free = current / total
+    drawn = _drawn(free, low, high, scale, knots, anchors, coefficients)
+    below, above = free - max(drawn, 0.0) / total, free - min(drawn, 0.0) / total
+    for source, sign in ((high, 1.0), (low, -1.0)):
+        if abs(source) == np.inf:
+            continue
+        first = _piece(sign * ((below if sign > 0.0 else above) - source), knots)
+        stop = _piece(sign * ((above if sign > 0.0 else below) - source), knots)
+        while first < stop:
+            middle = (first + stop) // 2
+            v = source + sign * knots[middle]
+            miss = total * (v - free) + _drawn(v, low, high, scale, knots, anchors, coefficients)
+            if miss > 0.0:
+                above = min(above, v)
+            else:
+                below = max(below, v)
+            if (miss > 0.0) == (sign > 0.0):
+                stop = middle
+            else:
+                first = middle + 1
+    v = 0.5 * (below + above)
+    down = _piece(v - high, knots)
+    up = _piece(low - v, knots)
+    for _ in range(STEPS):
+        miss, slope = total * (v - free), total
+        if high < np.inf:
+            value, rise = _curve(v - high, down, anchors, coefficients)
+            miss, slope = miss + scale * value, slope + scale * rise
+        if low > -np.inf:
+            value, rise = _curve(low - v, up, anchors, coefficients)
+            miss, slope = miss - scale * value, slope + scale * rise
+        if miss > 0.0:
+            above = v
+        else:
+            below = v
+        step = v - miss / slope
+        if not below <= step <= above:
+            step = 0.5 * (below + above)
+        moved = abs(step - v)
+        v = step
+        if moved <= 1e-16 * abs(v):
+            break
+    return v
+
+
+@njit(cache=True, fastmath=FAST, error_model="numpy", parallel=True)
+def settle_measured(current, total, coupling, parameters, knots, anchors, coefficients, voltage):
+    """Set every node of a layer that has measured elements; see `settle`.
+
+    parameters (units, 5), of which low, high and scale count; knots, anchors and coefficients of
+    `neurohw.circuits.curves.Characteristic`.
+    """
+    for b in prange(voltage.shape[0]):
+        line, given, met = voltage[b], current[b], total[b % total.shape[0]]
+        for j in range(line.shape[0]):
+            line[j] = _measured_node(
+                _arriving(j, given, coupling, line),
+                float(met[j]),
+                parameters[j, 0],
+                parameters[j, 1],
+                parameters[j, 2],
+                knots,
+                anchors,
+                coefficients,
+            )
+
+
+@inner
+def _element(x, size, slope, resistance, knots, anchors, coefficients):
+    """Return the current of a diode, or of a measured element, at x, and its derivative."""
+    if slope > 0.0:
+        return _diode(x, size, slope, resistance)
+    value, rise = _curve(x, _piece(x, knots), anchors, coefficients)
+    return size * value, size * rise
+
+
+@inner
+def _among_cells(flow, v, below, above, low, high, size, slope, resistance, element):
+    """Return the voltage, near v, at which the elements of a node draw what flows in.
+
+    flow: of that the coefficients by powers of the voltage. Newton's method, and bisection where
+    its steps do not at least halve.
+    """
+    knots, anchors, coefficients = element
+    real = slope > 0.0 or coefficients.shape[0] > 0
+    close = 1e-17 * (above - below)
+    v = min(max(v, below), above)
+    moved = 2.0 * (above - below)
+    for _ in range(2 * STEPS):
+        miss, rise = 0.0, 0.0
+        for k in range(flow.shape[0] - 1, -1, -1):
+            rise = rise * v + miss
+            miss = miss * v - flow[k]
+        if real and high < np.inf:
+            value, more = _element(v - high, size, slope, resistance, knots, anchors, coefficients)
+            miss, rise = miss + value, rise + more
+        if real and low > -np.inf:
+            value, more = _element(low - v, size, slope, resistance, knots, anchors, coefficients)
+            miss, rise = miss - value, rise + more
+        if miss == 0.0:
+            break
+        if miss > 0.0:
+            above = v
+        else:
+            below = v
+        step = v - miss / rise
+        halved = not (below < step < above and abs(step - v) <= 0.5 * moved)
+        if halved:
+            step = 0.5 * (below + above)
+        moved = abs(step - v)
+        v = step
+        if moved <= close or (moved <= 1e-12 * abs(v) and not halved):
+            break
+    if real:
+        return v
+    # Comparisons, because `min` and `max` would turn a NaN into a limit.
+    v = low if v < low else v
+    return high if v > high else v
+
+
+@njit(cache=True, fastmath=FAST, error_model="numpy", parallel=True)
+def settle_among_cells(flow, below, above, parameters, element, voltage):
+    """Set every node of a layer among nonlinear cells; the oracle is the NumPy engine.
+
+    flow (powers, batch, units) [A/V^q] is what flows in by powers of the node's own voltage, which
+    stays between below and above, (batch,) [V]; parameters (units, 5), see `Neurons.parameters`;
+    element: knots, anchors and coefficients of measured elements, or empty arrays; voltage
+    (batch, units) [V].
+    """
+    batch, units = voltage.shape
+    for b in prange(batch):
+        coefficients = np.empty(flow.shape[0])
+        for j in range(units):
+            coefficients[:] = flow[:, b, j]
+            voltage[b, j] = _among_cells(
+                coefficients,
+                float(voltage[b, j]),
+                below[b],
+                above[b],
+                parameters[j, 0],
+                parameters[j, 1],
+                parameters[j, 2],
+                parameters[j, 3],
+                parameters[j, 4],
+                element,
+            )
