@@ -65,6 +65,7 @@ class Machine:
                 sweeps=settings.free_sweeps,
                 tolerance=settings.tolerance,
                 accelerator=settings.accelerator,
+                inputs=voltages,
             )
             require_settled(equilibrium, "free", settings.tolerance)
             parts.append(equilibrium.state[-1])
