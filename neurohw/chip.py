@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from neurohw import randomness
 from neurohw.circuits.neuron import Neuron
 from neurohw.circuits.neuron import fabricate as fabricate_neurons
+from neurohw.circuits.synapse import Synapse
 from neurohw.devices import kernels
 from neurohw.devices.laws import Cells, fabricate, first_write
 from neurohw.engines.equilibrium import SeenArray, Source
@@ -90,6 +91,7 @@ class CrossbarArray:
         Parameters
         ----------
         update : Update
+            Where inputs are paired, of the first half of them or of all.
         event : int
             Number of the update's first event in this array's life.
         next_input : (batch, inputs) array, optional [V]
@@ -109,8 +111,9 @@ class CrossbarArray:
         dtype = g.dtype.type
         x = _multiple_of_4(update.presynaptic, 1)
         y = self._no_next if next_input is None else _multiple_of_4(next_input, 0)
-        if self.paired and not (cells.ideal and _is_simple(update) and x.shape[1] == len(y) == 4):
-            x, y = pairs(x), pairs(y)
+        halved = update.paired and cells.ideal and _is_simple(update)
+        if self.paired and not (halved and x.shape[1] == len(y) == 4):
+            x, y = pairs(x) if update.paired else x, pairs(y)
         projection = np.empty((len(y), len(g)), dtype)
         sums = np.empty(len(g), dtype)
         lines = (
@@ -129,15 +132,14 @@ class CrossbarArray:
         return None if next_input is None else projection[: len(next_input)]
 
     def _require_lines(self, update: Update, next_input: Array | None) -> None:
-        if update.paired != self.paired:
-            raise InvalidValueError(
-                f"update.paired = {update.paired}: the array's inputs are"
-                f" {'paired' if self.paired else 'not paired'}"
-            )
+        if update.paired and not self.paired:
+            raise InvalidValueError("update.paired = True: the array's inputs are not paired")
         given = [update.presynaptic.shape[2]]
-        given += [] if next_input is None else [next_input.shape[1]]
-        if any(lines != self._lines_given for lines in given):
-            raise InvalidValueError(f"{given} input lines: the array takes {self._lines_given}")
+        taken = [self._conductance.shape[1] // (1 + update.paired)]
+        if next_input is not None:
+            given, taken = [*given, next_input.shape[1]], [*taken, self._lines_given]
+        if given != taken:
+            raise InvalidValueError(f"{given} input lines: the array takes {taken}")
 
     def write(self, wanted: Array) -> None:
         """Program every cell, fresh, to the value nearest to `wanted` (units, inputs) [S]."""
@@ -319,6 +321,8 @@ class Chip:
         self.specification = specification
         self.scale = physical_scale(specification, network.fan_in, input_gain)
         self.network = _with_neurons(specification, network, seed)
+        if specification.synapse is not None:
+            self.network = replace(self.network, synapse=Synapse(specification.synapse))
         self.arrays: list[CrossbarArray] = []
         self.biases: list[BiasCurrents | BiasRails] = []
         leak = [specification.neuron.leak] * (len(network.layers) - 1) + [0.0]

@@ -18,7 +18,7 @@ class Update(msgspec.Struct, frozen=True, eq=False, kw_only=True):
 
         ΔW_ij = Σ_rank presynaptic_i · postsynaptic_j + row_i + column_j − decay_j · W_ij
 
-    Where inputs are word lines in pairs that carry opposite voltages, `presynaptic` covers the
+    Where inputs are word lines in pairs that carry opposite voltages, `presynaptic` may cover the
     first half of them only, and the others have its opposite.
 
     The device law acts once an event: one for an update aggregated over the mini-batch, one a
@@ -34,7 +34,7 @@ class Update(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     column : (event, units) array, optional [S]
     decay : (event, units) array, optional [1]
     paired : bool
-        Whether inputs come in such pairs.
+        Whether it does.
     """
 
     presynaptic: Array

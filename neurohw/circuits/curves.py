@@ -168,11 +168,11 @@ class Characteristic:
 
     def co_content(self, voltage: Array) -> Array:
         """Return ∫₀^v i dv [W]."""
-        return self._evaluate(self._integrals, voltage) - self._at_zero
+        return self._evaluate(self._integrals, voltage)
 
     @cached_property
     def _integrals(self) -> Array:
-        """Coefficients of the integral, which runs on from piece to piece."""
+        """Coefficients of the integral, which runs on from piece to piece and is 0 at 0 V."""
         powers = np.arange(1, self.coefficients.shape[1] + 1)
         integrals = np.pad(self.coefficients / powers, ((0, 0), (1, 0)))
         for k, knot in enumerate(self.knots):
@@ -180,11 +180,8 @@ class Characteristic:
             integrals[k + 1, 0] = below - polynomial.polyval(
                 knot - self.anchors[k + 1], integrals[k + 1]
             )
+        integrals[:, 0] -= self._evaluate(integrals, np.zeros(()))
         return integrals
-
-    @cached_property
-    def _at_zero(self) -> Array:
-        return self._evaluate(self._integrals, np.zeros(()))
 
     def _evaluate(self, coefficients: Array, voltage: Array) -> Array:
         voltage = np.asarray(voltage, np.float64)

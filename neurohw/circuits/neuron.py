@@ -136,11 +136,10 @@ class Neuron(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
         return 1.0 / self.gain if self.backward_gain is None else self.backward_gain
 
     @property
-    def plain(self) -> bool:
-        """Whether it is an ideal clamp, or nothing, without amplifier."""
-        amplified = self.gain != 1 or self.backward != 1 or self.gain_spread > 0
-        clamped = self.kind in ("ideal", "linear")
-        return clamped and not amplified and self.offset == self.offset_spread == 0
+    def amplified(self) -> bool:
+        """Whether the next array sees another voltage than the node's."""
+        gained = self.gain != 1 or self.backward != 1 or self.gain_spread > 0
+        return gained or self.offset != 0 or self.offset_spread > 0
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

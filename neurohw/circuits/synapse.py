@@ -94,6 +94,10 @@ class Synapse:
         """Return B, (degree + 2, degree + 2): F(x − y) = Σ_pq B_pq·x^p·y^q [V²]."""
         return _binomial(polynomial.polyint(self._polynomial)).T
 
+    def dissipation(self) -> Array:
+        """Return B as `co_content`, of u·f(u) [V²]."""
+        return _binomial(np.concatenate(([0.0], self._polynomial))).T
+
     @property
     def _polynomial(self) -> Array:
         assert self.coefficients is not None

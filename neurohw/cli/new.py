@@ -19,6 +19,7 @@ _LINE = re.compile(r'(?P<key>\w+)\s*=\s*(?P<value>"[^"]*"|[^#]*?)\s*(?:#\s*(?P<c
 MEANINGS = {
     "description": "",
     "temperature": "of diodes, wires and thermal noise",
+    "synapse": "measured points of one cell, voltage_V,current_A; default: a resistor",
     "device.name": "",
     "device.description": "",
     "device.source": "",
@@ -80,6 +81,7 @@ MEANINGS = {
     "hold.droop": "share of a held voltage that is lost",
 }
 _ABSENT = {
+    "synapse": '"cell.csv"',
     "mapping.unit_conductance": '"10 uS"',
     "bias.rail": '"2 mV"',
     "neuron.curve": '"diode.csv"',

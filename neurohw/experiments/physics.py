@@ -4,6 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neurohw.chip import BiasRails, CrossbarArray
+from neurohw.circuits.synapse import Synapse
 from neurohw.datasets import Dataset
 from neurohw.experiments.machine import Machine
 from neurohw.networks.resistive import dissipation
@@ -55,7 +56,7 @@ def measure(machine: Machine, dataset: Dataset) -> dict[str, Array]:
                 "difference": difference,
                 "bits": float(np.log2(2.0 * largest / difference)) if difference > 0 else np.inf,
             }
-            | _measure_cells(array, below, voltage, threshold)
+            | _measure_cells(array, below, voltage, threshold, machine.network.synapse)
         )
         below = machine.network.forward(k, voltage)
     for bias, voltage in zip(machine.chip.biases, contrast.free.state, strict=False):
@@ -66,14 +67,18 @@ def measure(machine: Machine, dataset: Dataset) -> dict[str, Array]:
 
 
 def _measure_cells(
-    array: CrossbarArray, inputs: Array, units: Array, threshold: float
+    array: CrossbarArray,
+    inputs: Array,
+    units: Array,
+    threshold: float,
+    synapse: Synapse | None = None,
 ) -> dict[str, float]:
     """Return power [W] and shares of the cells that join (batch, inputs) and (batch, units) [V]."""
     g, cells = array.values(), array.cells
     span = cells.high - cells.low
     margin = np.where(np.isfinite(span), 1e-6 * span, 0.0)
     return {
-        "power": float(dissipation(g, inputs, units).mean()),
+        "power": float(dissipation(g, inputs, units, synapse).mean()),
         "above_write_threshold": _share_above(inputs, units, threshold),
         "saturated_low": float(np.mean(g <= cells.low + margin)),
         "saturated_high": float(np.mean(g >= cells.high - margin)),

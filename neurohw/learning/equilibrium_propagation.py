@@ -8,7 +8,8 @@ gradient of the mean cost by conductance g_ij is estimated by the batch mean of
 (a and b counted in the chip's unit of conductance, so that a learning rate is in S/V²), which
 every cell can form from its own voltage drop. Behind bidirectional amplifiers the gradient of an
 array takes a factor, `ResistiveNetwork.weights`. With d = v_a − v_b and m = (v_a + v_b)/2 of each
-node it is m_i·d_i + m_j·d_j − (m_i·d_j + d_i·m_j): two line sums and products of two lines.
+node it is m_i·d_i + m_j·d_j − (m_i·d_j + d_i·m_j): two line sums and products of two lines. Of
+nonlinear cells, see `neurohw.learning.co_content`.
 
 References
 ----------
@@ -26,18 +27,20 @@ from numpy.typing import NDArray
 
 from neurohw import randomness
 from neurohw.chip import BiasRails, Chip
+from neurohw.circuits.synapse import Synapse
 from neurohw.engines.equilibrium import (
     Accelerator,
     Engine,
     Equilibrium,
     Nudging,
+    SeenArray,
     require_settled,
 )
 from neurohw.engines.kirchhoff import couplings, total_conductances
 from neurohw.errors import InvalidValueError
-from neurohw.learning import kernels
+from neurohw.learning import co_content, kernels
 from neurohw.networks.resistive import ResistiveNetwork, nudging_bound
-from neurohw.update import Update
+from neurohw.update import Update, pairs
 
 Array = NDArray[np.floating]
 
@@ -127,6 +130,9 @@ class EquilibriumPropagation:
         if self.variant == "positive" or self.chip.specification.nudging.kind != "conductance":
             return
         arrays = self.chip.seen(0)
+        if self.network.synapse is not None:
+            # No state makes the circuit softer than its cells' smallest slope.
+            arrays = [_scaled(array, self.network.synapse.smallest_slope) for array in arrays]
         totals = total_conductances(self.network, arrays, self.chip.sources(0))
         bound = nudging_bound(
             self.network,
@@ -245,6 +251,10 @@ class EquilibriumPropagation:
             )
             for k in range(last + 1)
         ]
+        if self.network.synapse is not None:
+            updates = self._of_nonlinear_cells(
+                self.network.synapse, contrast, inputs, weights * rates
+            )
         bias_updates = []
         one = np.ones((1, 1, 1), dtype)
         for k, bias in enumerate(self.chip.biases):
@@ -256,6 +266,21 @@ class EquilibriumPropagation:
                 currents = (rate * differences[k])[None, None]
                 bias_updates.append(Update(presynaptic=one, postsynaptic=currents))
         return updates, bias_updates
+
+    def _of_nonlinear_cells(
+        self, synapse: Synapse, contrast: Contrast, inputs: Array, scales: Array
+    ) -> list[Update]:
+        """Return the updates of the arrays; scales, one an array [S/V²]."""
+        lines = pairs(inputs) if self.chip.arrays[0].paired else inputs
+        nodes = list(zip(contrast.upper, contrast.lower, strict=True))
+        forward = self.network.forward
+        below = [(forward(k, u), forward(k, v)) for k, (u, v) in enumerate(nodes[:-1])]
+        return [
+            co_content.update(synapse, before, after, float(scale), driven=k == 0)
+            for k, (before, after, scale) in enumerate(
+                zip([(lines, lines), *below], nodes, scales, strict=True)
+            )
+        ]
 
     def _nudge(
         self, signs: tuple[float, ...], outputs: Array, target: Array, event: int
@@ -304,6 +329,16 @@ class EquilibriumPropagation:
 def _strengths(signs: tuple[float, ...], strength: float, batch: int, dtype: np.dtype) -> Array:
     """Return the nudging of each sample, all samples with one sign before those with another."""
     return np.repeat(np.array(signs, dtype) * dtype.type(strength), batch)
+
+
+def _scaled(array: SeenArray, factor: float) -> SeenArray:
+    """Return an array without wires, every conductance times a factor."""
+    sums = array.input_sums
+    return SeenArray(
+        conductance=factor * array.conductance,
+        unit_sums=factor * array.unit_sums,
+        input_sums=None if sums is None else factor * sums,
+    )
 
 
 def _rail_update(bias: BiasRails, upper: Array, lower: Array, scale: np.floating) -> Update:

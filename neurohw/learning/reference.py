@@ -4,11 +4,11 @@ At equilibrium the currents F that leave the free nodes are 0, but for those who
 clamp. A small change of a conductance moves the voltages by −J⁻¹·δF, J = ∂F/∂v, so the cost
 C = ½ Σ_outputs (v − t)² changes by
 
-    ∂C/∂g_ij = −(λ_j − c_i·λ_i)·(v_j − x_i),   ∂C/∂I_j = λ_j,   Jᵀ·λ = ∂C/∂v
+    ∂C/∂g_ij = (λ_j − c_i·λ_i)·f(x_i − v_j),   ∂C/∂I_j = λ_j,   Jᵀ·λ = ∂C/∂v
 
 with λ = 0 at inputs and clamped nodes, x_i the voltage of the input line and c_i the current gain
-of the amplifier that drives it (1 where there is none). Dense algebra, sample by sample: for small
-networks.
+of the amplifier that drives it (1 where there is none); f(u) = u of resistors. Dense algebra,
+sample by sample: for small networks.
 """
 
 from collections.abc import Sequence
@@ -54,7 +54,7 @@ def cost_gradient(
     numpy.linalg.LinAlgError
         A node that no conductance meets.
     """
-    matrix = system(network, _seen(conductances), _sources(source_conductances))
+    sources = _sources(source_conductances)
     low, high = np.concatenate(network.low), np.concatenate(network.high)
     ends = np.cumsum(network.layers)[:-1]
     by_conductance = [np.zeros(g.shape) for g in conductances]
@@ -62,7 +62,11 @@ def cost_gradient(
     for sample in range(len(inputs)):
         layers = [v[sample] for v in state]
         voltages = np.concatenate(layers)
-        jacobian = matrix + np.diag(_slopes(network, layers))
+        lines = [inputs[sample], *map(network.forward, range(len(layers) - 1), layers)]
+        drops = [x - v[:, None] for x, v in zip(lines, layers, strict=True)]
+        cells = [_law(network, drop) for drop in drops]
+        stiff = [g * slope for g, (_, slope) in zip(conductances, cells, strict=True)]
+        jacobian = system(network, _seen(stiff), sources) + np.diag(_slopes(network, layers))
         unclamped = (voltages > low) & (voltages < high)
         by_voltage = np.zeros(len(voltages))
         by_voltage[-network.layers[-1] :] = layers[-1] - target[sample]
@@ -70,12 +74,12 @@ def cost_gradient(
         adjoint[unclamped] = np.linalg.solve(
             jacobian[np.ix_(unclamped, unclamped)].T, by_voltage[unclamped]
         )
-        lines, lines_adjoint = inputs[sample], np.zeros(network.inputs)
+        lines_adjoint = np.zeros(network.inputs)
         for k, layer_adjoint in enumerate(np.split(adjoint, ends)):
-            drop = layers[k][:, None] - lines[None, :]
-            by_conductance[k] -= (layer_adjoint[:, None] - lines_adjoint) * drop / len(inputs)
+            through, _ = cells[k]
+            by_conductance[k] += (layer_adjoint[:, None] - lines_adjoint) * through / len(inputs)
             by_current[k] += layer_adjoint / len(inputs)
-            lines, lines_adjoint = network.forward(k, layers[k]), layer_adjoint
+            lines_adjoint = layer_adjoint
             if network.neurons is not None:
                 lines_adjoint = network.neurons[k].backward_gain * layer_adjoint
     return by_conductance, by_current
@@ -90,6 +94,14 @@ def _seen(conductances: Sequence[Array]) -> list[SeenArray]:
 
 def _sources(conductances: Sequence[Array]) -> list[Source]:
     return [Source(current=np.zeros_like(h), conductance=h) for h in conductances]
+
+
+def _law(network: ResistiveNetwork, drop: Array) -> tuple[Array, Array]:
+    """Return what cells of 1 S carry at voltage drops [A], and its derivative [S]."""
+    if network.synapse is None:
+        return drop, np.ones_like(drop)
+    law = network.synapse.law
+    return np.asarray(law.current(drop)), np.asarray(law.conductance(drop))
 
 
 def _slopes(network: ResistiveNetwork, state: Sequence[Array]) -> Array:

@@ -8,19 +8,22 @@ import msgspec
 import numpy as np
 
 from neurohw import library
-from neurohw.circuits.curves import CurveFiles
+from neurohw.circuits.curves import Curve, CurveFiles
 from neurohw.circuits.interconnect import Wires
 from neurohw.circuits.neuron import Neuron
 from neurohw.circuits.periphery import NudgingCircuit, SampleAndHold
+from neurohw.circuits.synapse import Synapse
 from neurohw.devices import memory
 from neurohw.devices.memory import MemoryDevice
-from neurohw.errors import InvalidValueError
+from neurohw.errors import InvalidValueError, UnsupportedError
 from neurohw.presets import Presets
 from neurohw.units import Kelvins, Siemens, Volts, show
 
 DEFAULT_UNIT_CONDUCTANCE = 10e-6
 # Key paths that may name files of measured points.
-CURVES = ("neuron.curve", "neuron.curve.file")
+CURVES = ("neuron.curve", "neuron.curve.file", "synapse", "synapse.file")
+# Of the polynomial that is fitted to the points of a cell.
+SYNAPSE_DEGREE = 5
 
 
 class Mapping(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -84,7 +87,8 @@ class Bias(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
 class ChipSpecification(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A chip: memory device, mapping, input lines, biases, neurons, wires, periphery.
 
-    Without `wires` they have no resistance. temperature [K] is that of diodes,
+    Without `wires` they have no resistance, without `synapse`, the curve of one cell, cells are
+    resistors; its slope at 0 V stands for a cell's conductance. temperature [K] is that of diodes,
     of wires given by their technology node, and of thermal noise.
     """
 
@@ -96,6 +100,7 @@ class ChipSpecification(msgspec.Struct, frozen=True, forbid_unknown_fields=True,
     bias: Bias = msgspec.field(default_factory=Bias)
     neuron: Neuron = msgspec.field(default_factory=Neuron)
     wires: Wires | None = None
+    synapse: Curve | None = None
     nudging: NudgingCircuit = msgspec.field(default_factory=NudgingCircuit)
     hold: SampleAndHold = msgspec.field(default_factory=SampleAndHold)
     temperature: Kelvins = 300.0
@@ -103,12 +108,25 @@ class ChipSpecification(msgspec.Struct, frozen=True, forbid_unknown_fields=True,
     def __post_init__(self) -> None:
         if not 0 < self.temperature < float("inf"):
             raise InvalidValueError(f"temperature = {self.temperature}: must be finite, above 0")
+        if self.synapse is not None:
+            self._require_supported(Synapse(self.synapse))
         unit = self.mapping.unit_conductance
         if unit is not None and np.isfinite(self.device.g_max):
             raise InvalidValueError(
                 f"mapping.unit_conductance = {show(unit, 'S')}: must be left out, because "
                 f"the device's g_max and mapping.conductance_scale set it"
             )
+
+    def _require_supported(self, synapse: Synapse) -> None:
+        other = None
+        if self.wires is not None:
+            other = "wires: nonlinear cells need them without resistance"
+        elif self.bias.kind == "rails":
+            other = "bias.kind = rails: those cells would be nonlinear too; take current or off"
+        elif self.neuron.amplified:
+            other = "neuron.gain, backward_gain or offset: nonlinear cells need no amplifier"
+        if other is not None:
+            raise UnsupportedError(f"synapse together with {other}")
 
     def conductance_scales(self, layers: int) -> tuple[float, ...]:
         """One conductance scale a layer; `InvalidValueError` for a list of another length."""
@@ -142,5 +160,9 @@ PRESETS = Presets(
     struct=ChipSpecification,
     folder=library.folder("mappings") / "chips",
     paths=("device", "device.preset", *CURVES),
-    parts={"device": memory.PRESETS, "neuron.curve": CurveFiles()},
+    parts={
+        "device": memory.PRESETS,
+        "neuron.curve": CurveFiles(),
+        "synapse": CurveFiles(SYNAPSE_DEGREE),
+    },
 )

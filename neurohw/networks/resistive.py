@@ -145,10 +145,19 @@ def co_content(
     return energy
 
 
-def dissipation(conductance: Array, inputs: Array, units: Array) -> Array:
-    """Return Σ g (v_i − v_j)² of one array for each sample, shape (batch,) [W]."""
+def dissipation(
+    conductance: Array, inputs: Array, units: Array, synapse: Synapse | None = None
+) -> Array:
+    """Return Σ g (v_i − v_j)² of one array for each sample, shape (batch,) [W].
+
+    Of nonlinear cells Σ g (v_i − v_j) f(v_i − v_j).
+    """
     x, y = inputs.astype(np.float64), units.astype(np.float64)
     g = conductance
+    if synapse is not None:
+        weights = synapse.dissipation()
+        ys = np.tensordot(weights, y ** np.arange(len(weights))[:, None, None], axes=1)
+        return np.asarray(sum(np.einsum("bj,bj->b", v, x**p @ g.T) for p, v in enumerate(ys)))
     cross = np.einsum("bj,bj->b", y, x @ g.T)
     power: Array = (
         x**2 @ g.sum(0, dtype=np.float64) + y**2 @ g.sum(1, dtype=np.float64) - 2.0 * cross

@@ -286,6 +286,8 @@ def _among_cells(flow, v, below, above, low, high, size, slope, resistance, elem
             miss, rise = miss - value, rise + more
         if miss == 0.0:
             break
+        if miss != miss:
+            return miss
         if miss > 0.0:
             above = v
         else:
