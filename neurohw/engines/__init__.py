@@ -1,11 +1,14 @@
-"""Engines find the equilibrium of a relaxing network; all give the same answer."""
+"""Engines find the equilibrium of a relaxing network; all give the same answer, given time."""
 
 from neurohw.engines.equilibrium import Engine
 from neurohw.errors import UnsupportedError
 
 
 def load(name: str) -> Engine:
-    """Return the engine ``numpy`` or ``numba``; compiled code is imported only when asked for."""
+    """Return the engine ``numpy``, ``numba`` or ``transient``.
+
+    Compiled code is imported only when asked for.
+    """
     if name == "numpy":
         from neurohw.engines.numpy import NumpyEngine
 
@@ -14,4 +17,8 @@ def load(name: str) -> Engine:
         from neurohw.engines.numba.engine import NumbaEngine
 
         return NumbaEngine()
-    raise UnsupportedError(f"engine = {name}: known engines are numba and numpy")
+    if name == "transient":
+        from neurohw.engines.transient.engine import TransientEngine
+
+        return TransientEngine()
+    raise UnsupportedError(f"engine = {name}: known engines are numba, numpy and transient")

@@ -7,7 +7,14 @@ from numpy.typing import NDArray
 
 from neurohw.circuits import neuron
 from neurohw.engines.descent import descend
-from neurohw.engines.equilibrium import Accelerator, Equilibrium, Nudging, SeenArray, Source
+from neurohw.engines.equilibrium import (
+    Accelerator,
+    Equilibrium,
+    Nudging,
+    SeenArray,
+    Source,
+    refuse_duration,
+)
 from neurohw.networks.resistive import ResistiveNetwork
 
 Array = NDArray[np.floating]
@@ -33,8 +40,10 @@ class NumpyEngine:
         tolerance: float = 0.0,
         accelerator: Accelerator = "none",
         inputs: Array | None = None,
+        duration: float | None = None,
     ) -> Equilibrium:
         """See `neurohw.engines.equilibrium.Engine.relax`."""
+        refuse_duration(duration)
 
         def settle(
             layer: int, current: Array, total: Array, coupling: Array | None, before: Array

@@ -64,6 +64,7 @@ class Machine:
                 self.chip.arrays[0].read(voltages),
                 sweeps=settings.free_sweeps,
                 tolerance=settings.tolerance,
+                duration=settings.free_time,
             )
             require_settled(equilibrium, "free", settings.tolerance)
             parts.append(equilibrium.state[-1])
@@ -116,6 +117,8 @@ def build(experiment: Experiment, dataset: Dataset) -> Machine:
         free_sweeps=experiment.relaxation.free_sweeps,
         nudged_sweeps=experiment.relaxation.nudged_sweeps,
         tolerance=experiment.relaxation.tolerance,
+        free_time=experiment.relaxation.free_time,
+        nudged_time=experiment.relaxation.nudged_time,
         seed=training.seed,
     )
     return Machine(experiment=experiment, chip=chip, engine=engine, rule=rule)

@@ -68,6 +68,8 @@ class EquilibriumPropagation:
         β, dimensionless.
     free_sweeps, nudged_sweeps, tolerance
         See `neurohw.engines.equilibrium.Engine.relax`.
+    free_time, nudged_time : float, optional [s]
+        Durations of the phases, of an engine that has them.
     seed : int
         Of the random sign.
     """
@@ -83,6 +85,8 @@ class EquilibriumPropagation:
         free_sweeps: int,
         nudged_sweeps: int,
         tolerance: float = 0.0,
+        free_time: float | None = None,
+        nudged_time: float | None = None,
         seed: int = 0,
     ) -> None:
         self.network = network
@@ -94,6 +98,8 @@ class EquilibriumPropagation:
         self.free_sweeps = free_sweeps
         self.nudged_sweeps = nudged_sweeps
         self.tolerance = tolerance
+        self.free_time = free_time
+        self.nudged_time = nudged_time
         self._sign_stream = randomness.stream(seed, "sign")
 
     def check_stability(self) -> None:
@@ -133,6 +139,7 @@ class EquilibriumPropagation:
             start=start,
             sweeps=self.free_sweeps,
             tolerance=self.tolerance,
+            duration=self.free_time,
         )
         require_settled(free, "free", self.tolerance)
         batch = len(input_current)
@@ -150,6 +157,7 @@ class EquilibriumPropagation:
             nudging=Nudging(strength=strength, target=target),
             sweeps=self.nudged_sweeps,
             tolerance=self.tolerance,
+            duration=self.nudged_time,
         )
         require_settled(nudged, "nudged", self.tolerance)
         upper = [v[:batch] for v in nudged.state]

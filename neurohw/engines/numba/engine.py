@@ -16,6 +16,7 @@ from neurohw.engines.equilibrium import (
     Result,
     SeenArray,
     Source,
+    refuse_duration,
 )
 from neurohw.engines.numba.neuron import kernels as neuron_kernels
 from neurohw.engines.numba.resistive import kernels
@@ -44,8 +45,10 @@ class NumbaEngine:
         tolerance: float = 0.0,
         accelerator: Accelerator = "none",
         inputs: Array | None = None,
+        duration: float | None = None,
     ) -> Equilibrium:
         """See `neurohw.engines.equilibrium.Engine.relax`."""
+        refuse_duration(duration)
         if not _is_plain(network, arrays, nudging, accelerator):
             return descend(
                 _settling(network, input_current.dtype),
