@@ -5,9 +5,9 @@ from neurohw.errors import UnsupportedError
 
 
 def load(name: str) -> Engine:
-    """Return the engine ``numpy``, ``numba`` or ``transient``.
+    """Return the engine ``numba``, ``numpy``, ``spice`` or ``transient``.
 
-    Compiled code is imported only when asked for.
+    It is imported only when asked for.
     """
     if name == "numpy":
         from neurohw.engines.numpy import NumpyEngine
@@ -17,8 +17,12 @@ def load(name: str) -> Engine:
         from neurohw.engines.numba.engine import NumbaEngine
 
         return NumbaEngine()
+    if name == "spice":
+        from neurohw.engines.spice.engine import SpiceEngine
+
+        return SpiceEngine()
     if name == "transient":
         from neurohw.engines.transient.engine import TransientEngine
 
         return TransientEngine()
-    raise UnsupportedError(f"engine = {name}: known engines are numba, numpy and transient")
+    raise UnsupportedError(f"engine = {name}: known engines are numba, numpy, spice and transient")

@@ -72,11 +72,14 @@ class RelaxationSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True
     free_time, nudged_time : float [s]
         Length of the free and of each nudged phase, for the engine ``transient``, which takes no
         notice of sweeps; no other has them.
+    accelerator : {"none", "newton"}
+        Whether a Newton step of all nodes follows each sweep, for deep networks.
     """
 
     free_sweeps: Positive
     nudged_sweeps: Positive
     tolerance: Annotated[float, Meta(ge=0, lt=1)] = 0.0
+    accelerator: Literal["none", "newton"] = "none"
     free_time: Seconds | None = None
     nudged_time: Seconds | None = None
 
@@ -115,7 +118,7 @@ class TrainingSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
     batch: Positive = 4
     seed: Annotated[int, Meta(ge=0, le=2**63 - 1)] = 0
     precision: Literal["float32", "float64"] = "float32"
-    engine: Literal["numba", "numpy", "transient"] = "numba"
+    engine: Literal["numba", "numpy", "spice", "transient"] = "numba"
 
 
 class Experiment(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -180,6 +183,7 @@ def load(
     settings: Sequence[str] = (),
     epochs: int | None = None,
     seed: int | None = None,
+    engine: str | None = None,
 ) -> Experiment:
     """Resolve an experiment.
 
@@ -191,8 +195,8 @@ def load(
         Chip to use: a preset's name, or a TOML file.
     settings : sequence of str
         Changes ``key.path=value``, also into the chip: ``chip.device.cycle_to_cycle=2 %``.
-    epochs, seed : int, optional
-        Short for ``training.epochs`` and ``training.seed``; they are applied last.
+    epochs, seed, engine : optional
+        Short for ``training.epochs`` and so on; they are applied last.
 
     Raises
     ------
@@ -205,6 +209,8 @@ def load(
         changes.append(f"training.epochs={epochs}")
     if seed is not None:
         changes.append(f"training.seed={seed}")
+    if engine is not None:
+        changes.append(f"training.engine={engine}")
     if chip is not None:
         table["chip"] = chip
     for change in changes:

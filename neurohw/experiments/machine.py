@@ -65,6 +65,8 @@ class Machine:
                 sweeps=settings.free_sweeps,
                 tolerance=settings.tolerance,
                 duration=settings.free_time,
+                accelerator=settings.accelerator,
+                inputs=voltages,
             )
             require_settled(equilibrium, "free", settings.tolerance)
             parts.append(equilibrium.state[-1])
@@ -119,6 +121,7 @@ def build(experiment: Experiment, dataset: Dataset) -> Machine:
         tolerance=experiment.relaxation.tolerance,
         free_time=experiment.relaxation.free_time,
         nudged_time=experiment.relaxation.nudged_time,
+        accelerator=experiment.relaxation.accelerator,
         seed=training.seed,
     )
     return Machine(experiment=experiment, chip=chip, engine=engine, rule=rule)

@@ -32,7 +32,7 @@ def measure(machine: Machine, dataset: Dataset) -> dict[str, Array]:
     inputs = machine.encode(images)
     arrays = machine.chip.arrays
     contrast = machine.rule.contrast(
-        arrays[0].read(inputs), machine.targets(dataset.train_labels[:_SAMPLES]), None, 0
+        arrays[0].read(inputs), machine.targets(dataset.train_labels[:_SAMPLES]), None, 0, inputs
     )
     threshold = machine.chip.specification.device.write_threshold
     rows: dict[str, list[float]] = {}

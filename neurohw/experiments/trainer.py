@@ -223,7 +223,7 @@ class _Training:
         machine, chip, event = self.machine, self.machine.chip, self._event
         batch = self._batch(self.step)
         targets = self.targets[batch]
-        contrast = machine.rule.contrast(self.pending, targets, self.state, event)
+        contrast = machine.rule.contrast(self.pending, targets, self.state, event, self.inputs)
         updates, bias_updates = machine.rule.updates(contrast, self.inputs, rates, bias_rates)
         self.step += 1
         self.inputs = machine.encode(self.dataset.train_images[self._batch(self.step)])

@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from neurohw import randomness
 from neurohw.chip import BiasRails, Chip
 from neurohw.engines.equilibrium import (
+    Accelerator,
     Engine,
     Equilibrium,
     Nudging,
@@ -66,7 +67,7 @@ class EquilibriumPropagation:
         Nudged phases: +β, −β, one of the two drawn for each mini-batch, or both.
     nudging : float
         β, dimensionless.
-    free_sweeps, nudged_sweeps, tolerance
+    free_sweeps, nudged_sweeps, tolerance, accelerator
         See `neurohw.engines.equilibrium.Engine.relax`.
     free_time, nudged_time : float, optional [s]
         Durations of the phases, of an engine that has them.
@@ -87,6 +88,7 @@ class EquilibriumPropagation:
         tolerance: float = 0.0,
         free_time: float | None = None,
         nudged_time: float | None = None,
+        accelerator: Accelerator = "none",
         seed: int = 0,
     ) -> None:
         self.network = network
@@ -100,6 +102,7 @@ class EquilibriumPropagation:
         self.tolerance = tolerance
         self.free_time = free_time
         self.nudged_time = nudged_time
+        self.accelerator = accelerator
         self._sign_stream = randomness.stream(seed, "sign")
 
     def check_stability(self) -> None:
@@ -124,11 +127,17 @@ class EquilibriumPropagation:
             )
 
     def contrast(
-        self, input_current: Array, target: Array, start: Equilibrium | None, event: int
+        self,
+        input_current: Array,
+        target: Array,
+        start: Equilibrium | None,
+        event: int,
+        inputs: Array | None = None,
     ) -> Contrast:
         """Relax the free and the nudged phases of one mini-batch.
 
-        input_current (batch, units) [A], target (batch, outputs) [V].
+        input_current (batch, units) [A], target (batch, outputs) [V]; inputs (batch, lines) [V],
+        as `CrossbarArray.read` takes them, for engines that solve the driven array too.
         """
         arrays, sources = self.chip.seen(event), self.chip.sources(event)
         free = self.engine.relax(
@@ -140,6 +149,8 @@ class EquilibriumPropagation:
             sweeps=self.free_sweeps,
             tolerance=self.tolerance,
             duration=self.free_time,
+            accelerator=self.accelerator,
+            inputs=inputs,
         )
         require_settled(free, "free", self.tolerance)
         batch = len(input_current)
@@ -148,6 +159,7 @@ class EquilibriumPropagation:
         if len(signs) == 2:
             input_current = np.concatenate((input_current, input_current))
             target = np.concatenate((target, target))
+            inputs = None if inputs is None else np.concatenate((inputs, inputs))
         nudged = self.engine.relax(
             self.network,
             arrays,
@@ -158,6 +170,8 @@ class EquilibriumPropagation:
             sweeps=self.nudged_sweeps,
             tolerance=self.tolerance,
             duration=self.nudged_time,
+            accelerator=self.accelerator,
+            inputs=inputs,
         )
         require_settled(nudged, "nudged", self.tolerance)
         upper = [v[:batch] for v in nudged.state]
