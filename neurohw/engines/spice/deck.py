@@ -78,6 +78,8 @@ def build(
     arrays: Sequence[SeenArray],
     sources: Sequence[Source],
     drive: Drive,
+    *,
+    settings: Sequence[str] | None = None,
 ) -> Netlist:
     """Return the circuit of a network in one sample.
 
@@ -86,6 +88,8 @@ def build(
     network, arrays, sources
         See `neurohw.engines.equilibrium.Engine.relax`; ideal diodes become nearly ideal ones.
     drive : Drive
+    settings : sequence of str, optional
+        Lines that set tolerances, temperature and more; default `netlist.options`.
 
     Raises
     ------
@@ -97,7 +101,7 @@ def build(
     """
     network = shockley(network)
     assert network.neurons is not None
-    fixed = [*netlist.options(), *netlist.cells(*_CELLS)]
+    fixed = [*(netlist.options() if settings is None else settings), *netlist.cells(*_CELLS)]
     groups: dict[str, Elements] = {}
     words = [f"n0_{i}" for i in range(network.inputs)]
     for k, (array, source, neurons) in enumerate(

@@ -119,6 +119,33 @@ class Session:
         finally:
             self._ngspice.exec_command("destroy all")
 
+    def transient(self, nodes: Sequence[str], duration: float, step: float) -> tuple[Array, Array]:
+        """Return times (points,) [s] and voltages (points, nodes) [V] of the loaded circuit.
+
+        It starts from the voltages of its line ``.ic``; ngspice chooses its steps, none longer
+        than `step`.
+
+        Raises
+        ------
+        ConvergenceError
+            ngspice does not reach the end; names the deck that was kept. Nothing is loaded.
+        """
+        assert self._loaded is not None
+        try:
+            self._ngspice.exec_command(f"tran {step!r} {duration!r} 0 {step!r} uic")
+            times, *voltages = self._ngspice.waveforms(["time", *nodes])
+            if times[-1] < 0.999999 * duration:
+                raise self._ngspice.failures[0](f"it stops at {times[-1]:g} s")
+            return times, np.stack(voltages, axis=1)
+        except self._ngspice.failures as failure:
+            deck = self._loaded.text()
+            self.unload()
+            raise ConvergenceError(
+                self._failed("does not follow the circuit in time", deck, failure)
+            ) from None
+        finally:
+            self._ngspice.exec_command("destroy all")
+
     def unload(self) -> None:
         """Remove the loaded circuit."""
         if self._loaded is not None:
@@ -187,6 +214,15 @@ def _start() -> Any:
                 if not vector or vector.v_length != 1:
                     raise NgSpiceCommandError(f"there is no voltage of node {node}")
                 found.append(vector.v_realdata[0])
+            return found
+
+        def waveforms(self, names: Sequence[str]) -> list[Array]:
+            found = []
+            for name in names:
+                vector = self._ngspice_shared.ngGet_Vec_Info(name.encode())
+                if not vector or not vector.v_length:
+                    raise NgSpiceCommandError(f"there is no waveform of {name}")
+                found.append(np.array(list(vector.v_realdata[0 : vector.v_length])))
             return found
 
         def _raise_errors(self) -> None:
