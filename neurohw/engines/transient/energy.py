@@ -84,8 +84,10 @@ def energy(
                 held = held - array.input_coupling
             into = np.einsum("ji,bij->b", g, xy)
             lines = np.einsum("ij,bij->b", held, xx) - into
-            drawn = np.einsum("i,il,bli->b", backward, held, xv)
-            amplifiers = amplifiers + lines - drawn + np.einsum("i,ji,bij->b", backward, g, vy)
+            if equation.network.neurons is not None and equation.network.neurons[k - 1].amplified:
+                drawn = np.einsum("i,il,bli->b", backward, held, xv)
+                drawn = drawn - np.einsum("i,ji,bij->b", backward, g, vy)
+                amplifiers = amplifiers + lines - drawn
         matrix: Array = np.diag(array.unit_sums.astype(np.float64))
         if array.unit_coupling is not None:
             matrix = matrix - array.unit_coupling

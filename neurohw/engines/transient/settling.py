@@ -31,13 +31,14 @@ class Settling(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     """A phase as it goes.
 
     times (points,) from its start on [s]; voltages, a (batch, points, units) array a free layer
-    [V]; steady, where they tend to, (batch, units) arrays [V]; settled_at (batch,), the last time
-    at which a node was too far from there, infinite where one still is at the end [s]; energy;
-    end, what the next phase starts from.
+    [V]; start, what they were, and steady, where they tend to, (batch, units) arrays [V];
+    settled_at (batch,), the last time at which a node was too far from there, infinite where one
+    still is at the end [s]; energy; end, what the next phase starts from.
     """
 
     times: Array
     voltages: tuple[Array, ...]
+    start: tuple[Array, ...]
     steady: tuple[Array, ...]
     settled_at: Array
     energy: Energy
@@ -126,6 +127,7 @@ def settling(
     return Settling(
         times=times,
         voltages=tuple(voltages),
+        start=tuple(np.split(before, equation.layers[1:-1], axis=1)),
         steady=at_rest.state,
         settled_at=np.where(waveform.settled >= times[-1], np.inf, waveform.settled),
         energy=energy(equation, arrays, sources, word_lines, nudging, waveform, before),
