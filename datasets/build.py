@@ -1,7 +1,7 @@
 """Build the shipped data sets: `python datasets/build.py FOLDER_OF_MNIST_IDX_FILES`.
 
-Writes mnist.h5, digits.h5, xor.h5 and SHA256SUMS beside this file, or into `--out`. Needs scikit-learn,
-which bundles the copy of the UCI digits.
+Writes mnist.h5, digits.h5, xor.h5 and SHA256SUMS beside this file, or into `--out`. Needs
+scikit-learn, which bundles the copy of the UCI digits.
 """
 
 import argparse

@@ -90,9 +90,10 @@ class Netlist(msgspec.Struct, frozen=True, eq=False, kw_only=True):
 def options(*, transient: bool = False) -> tuple[str, ...]:
     """Return the lines that set tolerances and temperature.
 
-    A transient's steps are controlled by the first, a picocoulomb's by chgtol. A deck at rest has
-    to hold the difference of two phases to 1e-5 of it, and gmin, which conducts beside
-    the circuit, has to stay below reverse diodes. ngspice before 42 ignores klu, a faster solver.
+    A deck at rest has to hold the difference of two phases to 1e-5 of it, and gmin, which conducts
+    beside the circuit, has to stay below reverse diodes. In a transient steps have errors of
+    reltol, of charges that are not picocoulombs but far less. ngspice before 42 ignores klu, a
+    faster solver.
     """
     celsius = TEMPERATURE * BOLTZMANN_OVER_CHARGE / _BOLTZMANN_OVER_CHARGE - 273.15
     tolerances = "reltol=1e-9 abstol=1e-18 vntol=1e-12"

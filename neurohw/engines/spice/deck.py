@@ -99,9 +99,10 @@ def build(
     UnsupportedError
         An array of which only the terminals are known.
     """
+    settings = netlist.options() if settings is None else settings
+    fixed = [*settings, *_remarks(network), *netlist.cells(*_CELLS)]
     network = shockley(network)
     assert network.neurons is not None
-    fixed = [*(netlist.options() if settings is None else settings), *netlist.cells(*_CELLS)]
     groups: dict[str, Elements] = {}
     words = [f"n0_{i}" for i in range(network.inputs)]
     for k, (array, source, neurons) in enumerate(
@@ -204,6 +205,16 @@ def shockley(network: ResistiveNetwork, emission: float = IDEAL_EMISSION) -> Res
         neurons.append(here)
     free = [np.full(units, np.inf) for units in network.layers]
     return replace(network, low=tuple(-v for v in free), high=tuple(free), neurons=tuple(neurons))
+
+
+def _remarks(network: ResistiveNetwork) -> list[str]:
+    remarks = [f"* idealities count the thermal voltage at {netlist.TEMPERATURE:g} K"]
+    if network.neurons is None or any(n.ideal for n in network.neurons[:-1]):
+        remarks.append(
+            f"* ideal diodes are written with the ideality {IDEAL_EMISSION:g} and"
+            f" {IDEAL_SATURATION_CURRENT:g} A"
+        )
+    return remarks
 
 
 def _plain(low: Array, high: Array) -> Neurons:

@@ -66,17 +66,17 @@ class SpiceEngine:
         names = [node for k in range(len(network.layers)) for node in deck.nodes(network, k + 1)]
         voltages = np.empty((batch, len(names)))
         drives = deck.drives(network, inputs, batch, nudging)
-        circuits = {}
         for clamped in (False, True):
-            for sample, drive in enumerate(drives):
-                if np.isinf(drive.strength) != clamped:
-                    continue
-                if clamped not in circuits:
-                    circuits[clamped] = deck.build(network, arrays, sources, drive)
-                circuit = circuits[clamped]
-                groups = circuit.groups | deck.driven(network, drive)
+            here = [k for k, drive in enumerate(drives) if np.isinf(drive.strength) == clamped]
+            if not here:
+                continue
+            # What floats does so first in the sample that is nudged least.
+            least = min((drives[k] for k in here), key=lambda drive: abs(drive.strength))
+            circuit = deck.build(network, arrays, sources, least)
+            for k in here:
+                groups = circuit.groups | deck.driven(network, drives[k])
                 ngspice.load(msgspec.structs.replace(circuit, groups=groups))
-                voltages[sample] = ngspice.operating_point(names)
+                voltages[k] = ngspice.operating_point(names)
         state = np.split(voltages, np.cumsum(network.layers)[:-1], axis=1)
         return Equilibrium(
             state=tuple(v.astype(input_current.dtype) for v in state),

@@ -94,8 +94,14 @@ class Session:
                     commands[-1] += f";{command}"
                 else:
                     commands.append(command)
-        for command in commands:
-            self._ngspice.exec_command(command)
+        try:
+            for command in commands:
+                self._ngspice.exec_command(command)
+        except self._ngspice.failures as failure:
+            self.unload()
+            raise UnsupportedError(
+                self._failed("does not take the values of the circuit", netlist.text(), failure)
+            ) from None
         self._loaded = netlist
 
     def operating_point(self, nodes: Sequence[str]) -> Array:

@@ -45,7 +45,7 @@ def test_recipes_hold_the_published_settings(name):
 
 def test_every_recipe_is_listed():
     listed = recipes()
-    assert {row["name"] for row in listed} == {"drn-digits", *PUBLISHED}
+    assert {row["name"] for row in listed} == {"drn-digits", "drn-digits-16", "drn-xor", *PUBLISHED}
     assert all(row["description"] for row in listed)
 
 
