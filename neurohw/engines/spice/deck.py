@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from neurohw.circuits import netlist
 from neurohw.circuits.netlist import Elements, Netlist, elements
 from neurohw.circuits.neuron import BOLTZMANN_OVER_CHARGE, Neuron, Neurons
-from neurohw.engines.equilibrium import Nudging, SeenArray, Source
+from neurohw.engines.equilibrium import Nudging, SeenArray, Source, refuse_measured
 from neurohw.errors import InvalidValueError, UnsupportedError
 from neurohw.networks.resistive import ResistiveNetwork
 from neurohw.update import pairs
@@ -78,6 +78,8 @@ def build(
     arrays: Sequence[SeenArray],
     sources: Sequence[Source],
     drive: Drive,
+    *,
+    settings: Sequence[str] | None = None,
 ) -> Netlist:
     """Return the circuit of a network in one sample.
 
@@ -86,6 +88,8 @@ def build(
     network, arrays, sources
         See `neurohw.engines.equilibrium.Engine.relax`; ideal diodes become nearly ideal ones.
     drive : Drive
+    settings : sequence of str, optional
+        Lines that set tolerances, temperature and more; default `netlist.options`.
 
     Raises
     ------
@@ -93,9 +97,11 @@ def build(
         A conductance that is negative or not finite, a voltage or a current that is not finite,
         or a floating node; names the element.
     UnsupportedError
-        An array of which only the terminals are known.
+        An array of which only the terminals are known; nonlinear cells or measured elements.
     """
-    fixed = [*netlist.options(), *_remarks(network), *netlist.cells(*_CELLS)]
+    settings = netlist.options() if settings is None else settings
+    fixed = [*settings, *_remarks(network), *netlist.cells(*_CELLS)]
+    refuse_measured(network, "spice")
     network = shockley(network)
     assert network.neurons is not None
     groups: dict[str, Elements] = {}
