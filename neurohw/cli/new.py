@@ -3,15 +3,12 @@
 import json
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from neurohw.cli.output import units_of
 from neurohw.errors import ConfigurationError
-
-if TYPE_CHECKING:
-    from neurohw.mappings.chip_specification import ChipSpecification
 
 _LINE = re.compile(r'(?P<key>\w+)\s*=\s*(?P<value>"[^"]*"|[^#]*?)\s*(?:#\s*(?P<comment>.*))?$')
 
@@ -44,13 +41,14 @@ MEANINGS = {
     "input.full_scale": "voltage of a pixel of 1",
     "bias.kind": '"off", "current" (a source a node) or "rails" (cells to two rails)',
     "bias.rail": "voltage of the rails; default: the target's voltage",
-    "neuron.kind": '"ideal", "diode" (Shockley) or "linear" (no diodes)',
+    "neuron.kind": '"ideal", "diode" (Shockley), "measured" (a curve) or "linear" (no diodes)',
     "neuron.arrangement": '"single" (a diode a node) or "antiparallel" (one each way)',
     "neuron.low_voltage": "of the sources behind diodes that hold nodes from below",
     "neuron.high_voltage": "of the sources behind diodes that hold nodes from above",
     "neuron.saturation_current": "of the Shockley diodes",
     "neuron.ideality": "",
     "neuron.series_resistance": "",
+    "neuron.curve": "file of points, voltage_V,current_A, of measured elements",
     "neuron.gain": "voltage gain of an amplifier towards the next array",
     "neuron.backward_gain": "its current gain back; default 1/gain",
     "neuron.offset": "of its input",
@@ -70,6 +68,10 @@ MEANINGS = {
     "wires.sensed_at": '"one end" or "both ends"',
     "wires.tile": "most inputs, and units, of a tile",
     "wires.refresh": "mini-batches between reductions of the wires; 1 is exact",
+    "synapse.voltage": "of points measured at a cell; or the ends of a polynomial's range",
+    "synapse.current": 'of the points; instead of both: file = "cell.csv"',
+    "synapse.degree": "of the polynomial fitted to the points",
+    "synapse.coefficients": "instead of points: current by powers of the voltage",
     "nudging.kind": '"conductance", "current" (held) or "clamp"',
     "nudging.gain_error": "relative error of the strength",
     "nudging.offset": "error of every target",
@@ -89,6 +91,11 @@ _ABSENT = {
     "wires.sensed_at": '"one end"',
     "wires.tile": "128",
     "wires.refresh": "1000",
+    "neuron.curve": '"diode.csv"',
+    "synapse.voltage": "[-1.0, 0.0, 1.0]",
+    "synapse.current": "[-1e-5, 0.0, 1e-5]",
+    "synapse.degree": "1",
+    "synapse.coefficients": "[]",
 }
 
 
@@ -128,6 +135,8 @@ def chip_text(source: str, path: Path) -> str:
 
     chip = chip_specification.load(source)
     written = _written_lines(source)
+    # A curve's path is relative to the file that it stood in; its points are not.
+    written.pop("neuron.curve", None)
     lines = [
         f"# A chip like {source}. Show it in physical units: neurohw info {path}",
         "# Quantities are text with a unit; keys that are left out take their default.",
@@ -169,8 +178,8 @@ def _lines(path: Path, section: str) -> dict[str, tuple[str, str]]:
     return found
 
 
-def _text_of(chip: "ChipSpecification", key: str) -> str:
-    """Return a value as TOML text that reads back exactly; empty if there is none."""
+def _text_of(chip: Any, key: str) -> str:
+    """Return a value of a chip or a part of it as TOML text that reads back exactly, or nothing."""
     from neurohw.units import quantity, show
 
     value: Any = chip
@@ -183,4 +192,7 @@ def _text_of(chip: "ChipSpecification", key: str) -> str:
         value = show(value, unit)
     if isinstance(value, tuple):
         return str(list(value))
+    if hasattr(value, "__struct_fields__"):
+        inner = {name: _text_of(value, name) for name in value.__struct_fields__}
+        return f"{{ {', '.join(f'{name} = {text}' for name, text in inner.items() if text)} }}"
     return str(value) if value == float("inf") else json.dumps(value, ensure_ascii=False)

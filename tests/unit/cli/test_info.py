@@ -195,6 +195,32 @@ def test_new_chip_has_every_key():
     assert all(f"{key.rpartition('.')[2]} = " in text for key in MEANINGS)
 
 
+def test_new_chip_has_the_points_of_measured_curves(tmp_path):
+    (tmp_path / "parts").mkdir()
+    points = "voltage_V,current_A\n-1,-2e-6\n-0.1,-1e-8\n0,0\n0.7,3e-5\n"
+    (tmp_path / "parts" / "diode.csv").write_text(points)
+    source = tmp_path / "parts" / "chip.toml"
+    source.write_text(
+        'device = "ideal"\nsynapse = { file = "diode.csv", degree = 1 }\n'
+        '[neuron]\nkind = "measured"\ncurve = "diode.csv"\n'
+    )
+    mine = tmp_path / "chip.toml"
+    mine.write_text(chip_text(str(source), mine))
+    assert chip_specification.load(mine) == chip_specification.load(source)
+
+
+def test_info_says_how_far_a_fit_is_from_the_points(invoke, tmp_path):
+    rows = [f"{v},{1e-6 * np.sinh(4 * v)}" for v in np.linspace(-1, 1, 41)]
+    (tmp_path / "cell.csv").write_text("\n".join(["voltage_V,current_A", *rows]))
+    (tmp_path / "chip.toml").write_text('device = "ideal"\nsynapse = "cell.csv"\n')
+    result = invoke("info", str(tmp_path / "chip.toml"), "--recipe", "drn-digits", "--json")
+    facts = json.loads(result.stdout)
+    residual = chip_specification.load(tmp_path / "chip.toml").synapse.residual
+    assert facts["synapse_residual"] == residual
+    assert 1e-5 < residual < 0.05
+    assert "neuron_curve_residual" not in facts
+
+
 def test_json_is_strict():
     value = {"a": np.array([np.nan, np.inf, 1.0]), "b": (-np.inf, np.int64(3)), "c": Path("x")}
     assert plain(value) == {"a": [None, "inf", 1.0], "b": ["-inf", 3], "c": "x"}
