@@ -26,7 +26,7 @@ report-demo: $(VENV)/installed
 # The main pytest run comes last, so that its closing line is the last line printed.
 test: lint ngspice
 	NUMBA_DISABLE_JIT=1 $(BIN)/python -m pytest -q -m kernels
-	$(BIN)/python -m pytest --cov --cov-report=term
+	$(BIN)/python -m pytest --cov --cov-report=term || { $(FIND_NGSPICE) || echo $(NO_NGSPICE); exit 1; }
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check neurohw tests datasets
@@ -62,6 +62,7 @@ $(VENV)/installed-dev: $(BIN)/python pyproject.toml
 	@touch $@ $(VENV)/installed
 
 FIND_NGSPICE = $(BIN)/python -c 'from ctypes.util import find_library; import sys; sys.exit(not find_library("ngspice"))'
+NO_NGSPICE = "libngspice is missing, so tests that need SPICE fail; install it: apt install libngspice0"
 APT_NGSPICE = env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends libngspice0
 
 # As root or with a password-less sudo libngspice is installed; otherwise one line says how.
@@ -73,4 +74,4 @@ ngspice: $(VENV)/installed-dev
 	  $$as $(APT_NGSPICE) >/dev/null 2>&1 || \
 	    { $$as apt-get update -qq >/dev/null 2>&1; $$as $(APT_NGSPICE) >/dev/null 2>&1; }; \
 	fi; \
-	$(FIND_NGSPICE) || echo "libngspice is missing, so tests that need SPICE are skipped; install it: apt install libngspice0"
+	$(FIND_NGSPICE) || echo $(NO_NGSPICE)

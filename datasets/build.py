@@ -1,7 +1,7 @@
 """Build the shipped data sets: `python datasets/build.py FOLDER_OF_MNIST_IDX_FILES`.
 
-Writes mnist.h5, digits.h5 and SHA256SUMS beside this file, or into `--out`. Needs scikit-learn,
-which bundles the copy of the UCI digits.
+Writes mnist.h5, digits.h5, xor.h5 and SHA256SUMS beside this file, or into `--out`. Needs
+scikit-learn, which bundles the copy of the UCI digits.
 """
 
 import argparse
@@ -39,6 +39,13 @@ DIGITS = {
     "licence": "CC BY 4.0",
     "classes": 10,
     "maximum": 16,
+}
+XOR = {
+    "description": "exclusive or of two bits: the four cases, to train and again to test",
+    "source": "the truth table",
+    "licence": "MIT",
+    "classes": 2,
+    "maximum": 1,
 }
 DIGITS_TRAINING = 1437
 IMAGES_PER_CHUNK = 1000
@@ -92,6 +99,18 @@ def read_digits() -> Arrays:
     }
 
 
+def truth_table() -> Arrays:
+    """Return two bits a case, as images of one row, and their exclusive or."""
+    bits = np.array([[[0, 0]], [[0, 1]], [[1, 0]], [[1, 1]]], np.uint8)
+    labels = np.bitwise_xor.reduce(bits[:, 0], axis=1)
+    return {
+        "train_images": bits,
+        "train_labels": labels,
+        "test_images": bits,
+        "test_labels": labels,
+    }
+
+
 def write(path: Path, arrays: Arrays, attributes: dict[str, Any]) -> None:
     """Write a data set as HDF5; the same arrays give the same bytes."""
     with h5py.File(path, "w", libver=("v108", "v108")) as file:
@@ -132,6 +151,7 @@ def main() -> None:
         parser.exit(2, f"error: {error}\n")
     write(options.out / "mnist.h5", mnist, MNIST)
     write(options.out / "digits.h5", read_digits(), DIGITS)
+    write(options.out / "xor.h5", truth_table(), XOR)
     write_sums(options.out)
 
 

@@ -6,9 +6,9 @@ what flows in at 0 V. Diodes to two sources hold it from below and from above,
     T·v + I(v − V_high) − I(V_low − v) = C,   I(u) = I_s·(exp((u − R·I)/(n·V_T)) − 1)
 
 and ideal ones clamp it between the two voltages. A measured element has its own curve for I. A
-bidirectional amplifier hands the voltage
-gain·v + shift on to the next array, and draws from the node backward_gain times the current that
-it delivers there; with backward_gain = 1/gain the amplifier of Kendall et al.
+bidirectional amplifier hands the voltage gain·v + shift on to the next array, and draws from the
+node backward_gain times the current that it delivers there; with backward_gain = 1/gain it is the
+amplifier of Kendall et al.
 
 References
 ----------
@@ -183,7 +183,7 @@ class Neurons:
         size = self.saturation_current if self.curve_scale is None else self.curve_scale
         return np.stack((self.low, self.high, size, self.slope, self.series_resistance), axis=1)
 
-    def __getitem__(self, units: slice) -> "Neurons":
+    def __getitem__(self, units: slice | NDArray[np.intp]) -> "Neurons":
         """Return some of them."""
         parts = {field.name: getattr(self, field.name) for field in fields(self)}
         some: dict[str, Any] = {

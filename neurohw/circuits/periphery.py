@@ -14,6 +14,7 @@ Scellier and Bengio (2017), Front. Comput. Neurosci. 11:24; Kendall et al. (2020
 arXiv:2006.01981; Stern et al. (2021), Phys. Rev. X 11, 021045.
 """
 
+import math
 from typing import Literal
 
 import msgspec
@@ -22,9 +23,11 @@ from numpy.typing import NDArray
 
 from neurohw import randomness
 from neurohw.errors import InvalidValueError
-from neurohw.units import Fraction, Volts
+from neurohw.units import Farads, Fraction, Volts
 
 Array = NDArray[np.floating]
+
+BOLTZMANN = 1.380649e-23
 
 
 class NudgingCircuit(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -69,24 +72,36 @@ class SampleAndHold(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     ----------
     noise : float [V]
         Standard deviation of a sample, drawn for each node, sample and mini-batch.
+    capacitance : float [F]
+        Of the holding capacitor; its thermal noise √(kT/C) comes on top of `noise`.
     droop : float
         Share of a held voltage that is lost by the time it is used.
     """
 
     noise: Volts = 0.0
+    capacitance: Farads = float("inf")
     droop: Fraction = 0.0
 
     def __post_init__(self) -> None:
         if not 0 <= self.noise < float("inf"):
             raise InvalidValueError(f"noise = {self.noise}: must be finite, 0 or more")
+        if not self.capacitance > 0:
+            raise InvalidValueError(f"capacitance = {self.capacitance}: must be above 0")
         if not 0 <= self.droop < 1:
             raise InvalidValueError(f"droop = {self.droop}: must be 0 or more, below 1")
 
-    def held(self, voltage: Array, *, seed: int, layer: int, event: int) -> Array:
+    def deviation(self, temperature: float) -> float:
+        """Return the standard deviation of a sample [V]."""
+        return math.hypot(self.noise, math.sqrt(BOLTZMANN * temperature / self.capacitance))
+
+    def held(
+        self, voltage: Array, *, temperature: float, seed: int, layer: int, event: int
+    ) -> Array:
         """Return what is left of (batch, units) sampled voltages when they are used [V]."""
-        if self.noise == 0 and self.droop == 0:
+        deviation = self.deviation(temperature)
+        if deviation == 0 and self.droop == 0:
             return voltage
         key = randomness.key(randomness.stream(seed, "hold", layer), event)
         cells = np.arange(voltage.size).reshape(voltage.shape)
-        sampled = voltage + self.noise * randomness.normals(key, cells)
+        sampled = voltage + deviation * randomness.normals(key, cells)
         return np.asarray((1 - self.droop) * sampled, voltage.dtype)

@@ -15,6 +15,7 @@ from neurohw.cli.info import info
 from neurohw.cli.listing import listing
 from neurohw.cli.new import new
 from neurohw.cli.report import report
+from neurohw.cli.spice import spice
 from neurohw.cli.train import Interrupted, train
 from neurohw.errors import NeurohwError
 
@@ -59,5 +60,5 @@ def main() -> None:
     """
 
 
-for command in (train, evaluate, info, report, listing, new):
+for command in (train, evaluate, info, report, listing, new, spice):
     main.add_command(command)

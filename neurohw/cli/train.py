@@ -26,6 +26,7 @@ class Interrupted(click.ClickException):
 @click.option("--chip", metavar="NAME|FILE", help="Chip to train on.  [default: the recipe's]")
 @click.option("--epochs", type=int, metavar="N", help="Passes over the training images.")
 @click.option("--seed", type=int, metavar="S", help="Seed of everything random.")
+@click.option("--engine", metavar="NAME", help="What solves the circuit: numba, numpy or spice.")
 @click.option(
     "--set",
     "settings",
@@ -52,6 +53,7 @@ def train(
     chip: str | None,
     epochs: int | None,
     seed: int | None,
+    engine: str | None,
     settings: tuple[str, ...],
     out: Path | None,
     resume: bool,
@@ -66,7 +68,9 @@ def train(
     from neurohw.cli.progress import ProgressLine
     from neurohw.experiments import configuration, trainer
 
-    experiment = configuration.load(source, chip=chip, settings=settings, epochs=epochs, seed=seed)
+    experiment = configuration.load(
+        source, chip=chip, settings=settings, epochs=epochs, seed=seed, engine=engine
+    )
     path = out or default_path(experiment)
     progress = ProgressLine(sys.stderr)
     try:
@@ -94,7 +98,7 @@ def _how_to_resume(path: Path) -> str:
     words = ["neurohw", "train"]
     if given["config"]:
         words.append(str(given["config"]))
-    for option in ("recipe", "chip", "epochs", "seed"):
+    for option in ("recipe", "chip", "epochs", "seed", "engine"):
         if given[option] is not None:
             words += [f"--{option}", str(given[option])]
     for setting in given["settings"]:

@@ -5,7 +5,7 @@ from neurohw.errors import UnsupportedError
 
 
 def load(name: str) -> Engine:
-    """Return the engine ``numpy`` or ``numba``; compiled code is imported only when asked for."""
+    """Return the engine ``numba``, ``numpy`` or ``spice``, imported only when asked for."""
     if name == "numpy":
         from neurohw.engines.numpy import NumpyEngine
 
@@ -14,4 +14,8 @@ def load(name: str) -> Engine:
         from neurohw.engines.numba.engine import NumbaEngine
 
         return NumbaEngine()
-    raise UnsupportedError(f"engine = {name}: known engines are numba and numpy")
+    if name == "spice":
+        from neurohw.engines.spice.engine import SpiceEngine
+
+        return SpiceEngine()
+    raise UnsupportedError(f"engine = {name}: known engines are numba, numpy and spice")

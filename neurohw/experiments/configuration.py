@@ -107,7 +107,7 @@ class TrainingSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
     batch: Positive = 4
     seed: Annotated[int, Meta(ge=0, le=2**63 - 1)] = 0
     precision: Literal["float32", "float64"] = "float32"
-    engine: Literal["numba", "numpy"] = "numba"
+    engine: Literal["numba", "numpy", "spice"] = "numba"
 
 
 class Experiment(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -158,6 +158,7 @@ def load(
     settings: Sequence[str] = (),
     epochs: int | None = None,
     seed: int | None = None,
+    engine: str | None = None,
 ) -> Experiment:
     """Resolve an experiment.
 
@@ -169,8 +170,8 @@ def load(
         Chip to use: a preset's name, or a TOML file.
     settings : sequence of str
         Changes ``key.path=value``, also into the chip: ``chip.device.cycle_to_cycle=2 %``.
-    epochs, seed : int, optional
-        Short for ``training.epochs`` and ``training.seed``; they are applied last.
+    epochs, seed, engine : optional
+        Short for ``training.epochs`` and so on; they are applied last.
 
     Raises
     ------
@@ -183,6 +184,8 @@ def load(
         changes.append(f"training.epochs={epochs}")
     if seed is not None:
         changes.append(f"training.seed={seed}")
+    if engine is not None:
+        changes.append(f"training.engine={engine}")
     if chip is not None:
         table["chip"] = chip
     for change in changes:

@@ -158,8 +158,8 @@ class EquilibriumPropagation:
     ) -> Contrast:
         """Relax the free and the nudged phases of one mini-batch.
 
-        input_current (batch, units) [A], target (batch, outputs) [V]; inputs (batch, lines) [V], as
-        `CrossbarArray.read` of the first array takes them, where the engine needs them.
+        input_current (batch, units) [A], target (batch, outputs) [V]; inputs (batch, lines) [V],
+        as `CrossbarArray.read` takes them, for engines that solve the driven array too.
         """
         arrays, sources = self.chip.seen(event), self.chip.sources(event)
         free = self.engine.relax(
@@ -177,6 +177,7 @@ class EquilibriumPropagation:
         signs = self._signs(event)
         if len(signs) == 2:
             input_current = np.concatenate((input_current, input_current))
+            inputs = None if inputs is None else np.concatenate((inputs, inputs))
         nudged = self.engine.relax(
             self.network,
             arrays,
@@ -302,9 +303,16 @@ class EquilibriumPropagation:
 
     def _held(self, state: Sequence[Array], event: int, first: int = 0) -> Sequence[Array]:
         """Return what the sample-and-hold circuits, numbered from `first`, keep of a phase."""
-        hold = self.chip.specification.hold
+        chip = self.chip.specification
         return [
-            hold.held(v, seed=self._seed, layer=first + k, event=event) for k, v in enumerate(state)
+            chip.hold.held(
+                v,
+                temperature=chip.temperature,
+                seed=self._seed,
+                layer=first + k,
+                event=event,
+            )
+            for k, v in enumerate(state)
         ]
 
     def _signs(self, event: int) -> tuple[float, ...]:

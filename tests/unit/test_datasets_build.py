@@ -81,7 +81,7 @@ def test_digits_are_those_of_scikit_learn(tmp_path):
     assert datasets.load(path).checksum == datasets.load("digits").checksum
 
 
-def test_main_writes_both_files_and_their_sums(tmp_path, source, monkeypatch):
+def test_main_writes_the_files_and_their_sums(tmp_path, source, monkeypatch):
     pytest.importorskip("sklearn")
     folder, checksums = source
     out = tmp_path / "out"
@@ -90,7 +90,8 @@ def test_main_writes_both_files_and_their_sums(tmp_path, source, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["build.py", str(folder), "--out", str(out)])
     build.main()
     lines = (out / "SHA256SUMS").read_text().splitlines()
-    assert [re.sub("^[0-9a-f]{64}  ", "", line) for line in lines] == ["digits.h5", "mnist.h5"]
+    names = [re.sub("^[0-9a-f]{64}  ", "", line) for line in lines]
+    assert names == ["digits.h5", "mnist.h5", "xor.h5"]
     digest = hashlib.sha256((out / "mnist.h5").read_bytes()).hexdigest()
     assert lines[1].startswith(digest)
 

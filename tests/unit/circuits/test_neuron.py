@@ -121,6 +121,7 @@ def test_bad_values(table, line):
             "nudging.offset_spread = -0.001: must be finite, 0 or more",
         ),
         ({"hold": {"noise": "-1 mV"}}, "hold.noise = -0.001: must be finite, 0 or more"),
+        ({"hold": {"capacitance": "0 F"}}, "hold.capacitance = 0.0: must be above 0"),
         ({"hold": {"droop": "100 %"}}, "hold.droop = 1.0: must be 0 or more, below 1"),
         ({"temperature": "0 K"}, "temperature = 0.0: must be finite, above 0"),
     ],

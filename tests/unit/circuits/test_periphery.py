@@ -104,14 +104,25 @@ def test_a_held_current_comes_from_the_held_outputs():
 def test_noise_of_the_hold():
     voltage = np.zeros((50, 80))
     hold = SampleAndHold(noise=2e-3)
-    first = hold.held(voltage, seed=0, layer=0, event=0)
+    keys = {"temperature": 300.0, "seed": 0, "layer": 0, "event": 0}
+    first = hold.held(voltage, **keys)
     assert_allclose(first.std(), 2e-3, rtol=0.05)
     assert_allclose(first.mean(), 0, atol=2e-4)
-    assert_array_equal(first, hold.held(voltage, seed=0, layer=0, event=0))
+    assert_array_equal(first, hold.held(voltage, **keys))
     for other in ({"seed": 1}, {"layer": 1}, {"event": 1}):
-        keys = {"seed": 0, "layer": 0, "event": 0} | other
-        assert not np.any(hold.held(voltage, **keys) == first)
-    assert SampleAndHold().held(voltage, seed=0, layer=0, event=0) is voltage
+        assert not np.any(hold.held(voltage, **keys | other) == first)
+    assert SampleAndHold().held(voltage, **keys) is voltage
+
+
+@pytest.mark.parametrize(("temperature", "deviation"), [(300.0, 64.4e-6), (75.0, 32.2e-6)])
+def test_thermal_noise_of_the_holding_capacitor(temperature, deviation):
+    """64 uV on 1 pF at 300 K, as textbooks have it."""
+    hold = SampleAndHold(capacitance=1e-12)
+    assert_allclose(hold.deviation(temperature), deviation, rtol=1e-3)
+    both = SampleAndHold(capacitance=1e-12, noise=100e-6)
+    assert_allclose(both.deviation(temperature), np.hypot(deviation, 100e-6), rtol=1e-3)
+    held = hold.held(np.zeros((50, 80)), temperature=temperature, seed=0, layer=0, event=0)
+    assert_allclose(held.std(), deviation, rtol=0.05)
 
 
 def test_offsets_are_the_chips_own():

@@ -12,6 +12,7 @@ from neurohw.circuits.interconnect import Wires
 from neurohw.circuits.neuron import Neuron, fabricate
 from neurohw.circuits.synapse import Synapse
 from neurohw.engines.equilibrium import Nudging
+from neurohw.engines.spice import deck
 from neurohw.errors import InvalidValueError, UnsupportedError
 
 ENGINES = pytest.mark.parametrize("engine", ["numpy", "numba"])
@@ -109,3 +110,17 @@ def test_what_is_not_supported_is_named(problem, engine):
     wired = Wired(**{f.name: getattr(problem, f.name) for f in dataclasses.fields(problem)})
     with pytest.raises(UnsupportedError, match="synapse and wires"):
         wired.relax(engine, inputs=inputs, sweeps=1)
+
+
+def test_netlists_refuse_measured_curves(problem):
+    (drive, *_) = deck.drives(problem.network, problem.inputs, 4, None)
+    with pytest.raises(UnsupportedError, match="engine = spice and synapse"):
+        deck.build(problem.network, problem.arrays, problem.sources, drive)
+    neuron = Neuron(kind="measured", curve=CUBIC)
+    neurons = tuple(
+        fabricate(neuron, n, temperature=300.0, seed=0, layer=k, output=k == 2)
+        for k, n in enumerate(problem.network.layers)
+    )
+    network = dataclasses.replace(problem.network, synapse=None, neurons=neurons)
+    with pytest.raises(UnsupportedError, match=r"engine = spice and neuron\.curve"):
+        deck.build(network, problem.arrays, problem.sources, drive)

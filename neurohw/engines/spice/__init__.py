@@ -1,0 +1,1 @@
+"""Engine ``spice``: the network as a netlist, solved by ngspice."""

@@ -1,0 +1,169 @@
+"""The circuit of a trained run with what drives it, whole or cut to what ngspice can hold."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from neurohw.engines.equilibrium import Nudging, SeenArray, Source
+from neurohw.engines.kirchhoff import total_conductances
+from neurohw.engines.spice import deck
+from neurohw.errors import DataError, UnsupportedError
+from neurohw.experiments.machine import build, dataset_of, require_same_data
+from neurohw.experiments.run_file import Run
+from neurohw.networks.resistive import ResistiveNetwork, nudging_bound
+from neurohw.update import pairs
+
+Array = NDArray[np.floating]
+
+
+class Circuit(msgspec.Struct, frozen=True, eq=False, kw_only=True):
+    """A network, its arrays and sources, and what drives it, in float64.
+
+    inputs (samples, lines) [V] of all word lines; target (samples, outputs) [V]; strengths [S],
+    the nudging of the two phases that learning compares, of which one may be 0, the free phase.
+    """
+
+    network: ResistiveNetwork
+    arrays: Sequence[SeenArray]
+    sources: Sequence[Source]
+    inputs: Array
+    target: Array
+    strengths: tuple[float, float]
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Lines of the inputs and units of each free layer."""
+        return (self.network.inputs, *self.network.layers)
+
+    def deck(self, sample: int, strength: float) -> str:
+        """Return the SPICE deck of one sample at one nudging [S]."""
+        one = slice(sample, sample + 1)
+        nudging = Nudging(strength=np.array([strength]), target=self.target[one])
+        (drive,) = deck.drives(self.network, self.inputs[one], 1, nudging)
+        return deck.build(self.network, self.arrays, self.sources, drive).text()
+
+
+def trained(run: Run, samples: slice) -> Circuit:
+    """Return the circuit of a run as its chip holds it, for some test images.
+
+    Raises
+    ------
+    DataError
+        There are no such images.
+    RunFileError
+        The run's data set is now another one.
+    """
+    experiment = run.experiment
+    dataset = dataset_of(experiment)
+    require_same_data(run, dataset, experiment.data.name)
+    images, labels = dataset.test_images[samples], dataset.test_labels[samples]
+    if len(images) == 0:
+        raise DataError(
+            f"{dataset.name}: there is no sample {samples.start}: it has"
+            f" {len(dataset.test_images)} test images, counted from 0"
+        )
+    machine = build(experiment, dataset)
+    machine.restore(run)
+    beta = machine.rule.strength
+    strengths = {"centered": (beta, -beta), "negative": (-beta, 0.0)}
+    return Circuit(
+        network=machine.network,
+        arrays=[_precise(array) for array in machine.chip.seen(0)],
+        sources=[
+            Source(
+                current=source.current.astype(np.float64),
+                conductance=source.conductance.astype(np.float64),
+            )
+            for source in machine.chip.sources(0)
+        ],
+        inputs=pairs(machine.encode(images).astype(np.float64)),
+        target=machine.targets(labels).astype(np.float64),
+        strengths=strengths.get(experiment.learning.variant, (beta, 0.0)),
+    )
+
+
+def cut(circuit: Circuit, most_inputs: int, most_units: int) -> Circuit:
+    """Return a circuit with at most so many input lines, and units in each layer.
+
+    What is left are the units that most conductance meets, joined as before, and the input lines
+    that most conductance joins to them. Where that leaves too little to hold the outputs against
+    negative nudging, all nudging is weakened to half of what it may be.
+
+    Raises
+    ------
+    UnsupportedError
+        Its wires have resistance, and it is too large.
+    """
+    if circuit.network.inputs <= most_inputs and max(circuit.network.layers) <= most_units:
+        return circuit
+    if any(array.cells is not None for array in circuit.arrays):
+        raise UnsupportedError(
+            f"network {'-'.join(map(str, circuit.sizes))}: too large for ngspice, and one whose"
+            " wires have resistance cannot be cut"
+        )
+    g = [array.conductance for array in circuit.arrays]
+    kept = []
+    for k, array in enumerate(g):
+        met = array.sum(axis=1) + (g[k + 1].sum(axis=0) if k + 1 < len(g) else 0.0)
+        kept.append(_largest(met, most_units))
+    lines = _largest(g[0][kept[0]].sum(axis=0), most_inputs)
+    arrays = [
+        _bare(array[np.ix_(units, below)])
+        for array, units, below in zip(g, kept, [lines, *kept], strict=False)
+    ]
+    sources = [
+        Source(current=source.current[units], conductance=source.conductance[units])
+        for source, units in zip(circuit.sources, kept, strict=True)
+    ]
+    network = _part(circuit.network, len(lines), kept)
+    totals = total_conductances(network, arrays, sources)
+    bound = nudging_bound(network, [array.conductance for array in arrays], totals)
+    weaker = min(1.0, 0.5 * bound / max(-min(circuit.strengths), 1e-300))
+    return Circuit(
+        network=network,
+        arrays=arrays,
+        sources=sources,
+        inputs=circuit.inputs[:, lines],
+        target=circuit.target[:, kept[-1]],
+        strengths=(weaker * circuit.strengths[0], weaker * circuit.strengths[1]),
+    )
+
+
+def _precise(array: SeenArray) -> SeenArray:
+    """Return an array in float64, its line sums added up anew where it has no wires."""
+    if array.cells is None:
+        return _bare(array.conductance.astype(np.float64))
+    parts = {
+        key: value.astype(np.float64)
+        for key, value in msgspec.structs.asdict(array).items()
+        if isinstance(value, np.ndarray)
+    }
+    return msgspec.structs.replace(array, **parts)
+
+
+def _bare(g: Array) -> SeenArray:
+    return SeenArray(conductance=g, unit_sums=g.sum(axis=1), input_sums=g.sum(axis=0))
+
+
+def _largest(values: Array, most: int) -> NDArray[np.intp]:
+    """Return the places of the largest values, in order of place."""
+    return np.sort(np.argsort(-values, kind="stable")[:most])
+
+
+def _part(
+    network: ResistiveNetwork, inputs: int, kept: Sequence[NDArray[np.intp]]
+) -> ResistiveNetwork:
+    neurons = network.neurons
+    return replace(
+        network,
+        inputs=inputs,
+        layers=tuple(len(units) for units in kept),
+        low=tuple(v[units] for v, units in zip(network.low, kept, strict=True)),
+        high=tuple(v[units] for v, units in zip(network.high, kept, strict=True)),
+        neurons=None
+        if neurons is None
+        else tuple(n[units] for n, units in zip(neurons, kept, strict=True)),
+    )

@@ -1,0 +1,131 @@
+"""Verification: how far two engines are apart on the same circuit, in voltages and in updates."""
+
+from collections.abc import Sequence
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from neurohw import engines
+from neurohw.engines.equilibrium import Nudging, require_settled
+from neurohw.engines.spice import deck
+from neurohw.engines.spice.session import session
+from neurohw.experiments.run_file import Run
+from neurohw.experiments.trained_circuit import Circuit, cut, trained
+
+Array = NDArray[np.floating]
+
+MOST_INPUTS, MOST_UNITS = 64, 32
+_SWEEPS, _TOLERANCE = 1000, 1e-12
+
+
+class Agreement(msgspec.Struct, frozen=True, eq=False, kw_only=True):
+    """Relative errors of each sample, (samples,).
+
+    state_error, of any voltage in any phase, over the sample's largest voltage; update_error, of
+    the update of any cell, over the largest one of its array.
+    """
+
+    state_error: Array
+    update_error: Array
+
+
+class Verification(msgspec.Struct, frozen=True, eq=False, kw_only=True):
+    """What `verify` finds.
+
+    trained and verified, sizes of the network and of what was left of it, input lines first;
+    strengths, of the nudging [S]; agreement, of the Numba engine with ngspice; ideal_gap
+    (samples,), how far nearly ideal diodes are from the run's ideal ones, as `state_error`, None
+    where its diodes are not ideal.
+    """
+
+    ngspice_version: int
+    trained: tuple[int, ...]
+    verified: tuple[int, ...]
+    strengths: tuple[float, float]
+    agreement: Agreement
+    ideal_gap: Array | None
+
+
+def verify(run: Run, samples: int) -> Verification:
+    """Compare the Numba engine and ngspice on the first test images of a trained run.
+
+    The network is cut to `MOST_INPUTS` and `MOST_UNITS`, and ideal diodes become nearly ideal
+    ones, for both engines.
+    """
+    version = session().version
+    whole = trained(run, slice(0, samples))
+    circuit = cut(whole, MOST_INPUTS, MOST_UNITS)
+    real = msgspec.structs.replace(circuit, network=deck.shockley(circuit.network))
+    neurons = circuit.network.neurons
+    gap = None
+    if neurons is None or all(n.ideal for n in neurons):
+        gap = _distance(solve(circuit, "numba"), solve(real, "numba"))
+    return Verification(
+        ngspice_version=version,
+        trained=whole.sizes,
+        verified=circuit.sizes,
+        strengths=circuit.strengths,
+        agreement=compare(real),
+        ideal_gap=gap,
+    )
+
+
+def compare(circuit: Circuit, first: str = "numba", second: str = "spice") -> Agreement:
+    """Solve a circuit in the free and both nudged phases with two engines.
+
+    Raises
+    ------
+    NeurohwError
+        An engine does not settle, or cannot take the circuit.
+    """
+    ours, theirs = solve(circuit, first), solve(circuit, second)
+    off = [
+        np.abs(a - b).max(axis=(1, 2)) / np.abs(b).max(axis=(1, 2))
+        for a, b in zip(updates(circuit, ours), updates(circuit, theirs), strict=True)
+    ]
+    return Agreement(state_error=_distance(ours, theirs), update_error=np.max(off, axis=0))
+
+
+def solve(circuit: Circuit, engine: str) -> list[list[Array]]:
+    """Return the voltages of the free and of both nudged phases, (samples, units) a layer."""
+    samples, states = len(circuit.inputs), []
+    lines = circuit.inputs
+    for strength in (0.0, *circuit.strengths):
+        equilibrium = engines.load(engine).relax(
+            circuit.network,
+            circuit.arrays,
+            circuit.sources,
+            lines @ circuit.arrays[0].conductance.T,
+            nudging=Nudging(strength=np.full(samples, strength), target=circuit.target),
+            sweeps=_SWEEPS,
+            tolerance=_TOLERANCE,
+            accelerator="newton",
+            inputs=lines,
+        )
+        require_settled(equilibrium, "nudged" if strength else "free", _TOLERANCE)
+        states.append(list(equilibrium.state))
+    return states
+
+
+def updates(circuit: Circuit, states: Sequence[Sequence[Array]]) -> list[Array]:
+    """Return the gradient that learning forms from `solve`'s states: (samples, units, inputs).
+
+    One array of it a crossbar [V²/S]; see `neurohw.learning.equilibrium_propagation`.
+    """
+    upper, lower = states[1:]
+    span = circuit.strengths[0] - circuit.strengths[1]
+    gradients: list[Array] = []
+    for k in range(len(circuit.arrays)):
+        drop = []
+        for state in (upper, lower):
+            below = circuit.network.forward(k - 1, state[k - 1]) if k else circuit.inputs
+            drop.append(below[:, None, :] - state[k][:, :, None])
+        gradients.append((drop[0] - drop[1]) * (drop[0] + drop[1]) / (2.0 * span))
+    return gradients
+
+
+def _distance(ours: Sequence[Sequence[Array]], theirs: Sequence[Sequence[Array]]) -> Array:
+    """Return the largest distance of any voltage over the largest voltage, (samples,)."""
+    a, b = (np.concatenate([np.concatenate(s, axis=1) for s in t], axis=1) for t in (ours, theirs))
+    return np.asarray(np.abs(a - b).max(axis=1) / np.abs(b).max(axis=1))

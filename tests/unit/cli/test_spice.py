@@ -1,0 +1,95 @@
+"""`neurohw spice`: decks and verification of trained runs."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from neurohw.engines.spice.session import session
+from neurohw.experiments import trained_circuit, trainer, verification
+from neurohw.experiments.configuration import load
+from neurohw.experiments.run_file import load as load_run
+
+SMALL = ("data.train=40", "network.hidden=[40]", "learning.nudging=0.02")
+
+
+@pytest.fixture(scope="module")
+def digits(tmp_path_factory):
+    """Return a run of 128-40-10 with ideal diodes."""
+    path = tmp_path_factory.mktemp("runs") / "digits.h5"
+    trainer.train(load("drn-digits", settings=SMALL, epochs=1), out=path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def bits(tmp_path_factory):
+    """Return a run of 4-6-2 with real diodes."""
+    path = tmp_path_factory.mktemp("runs") / "xor.h5"
+    trainer.train(load("drn-xor", epochs=2), out=path)
+    return path
+
+
+def test_verify_cuts_a_network_that_is_too_large(invoke, digits):
+    result = invoke("spice", "verify", digits, "--samples", 3, "--json")
+    assert result.exit_code == 0, result.output
+    facts = json.loads(result.stdout)
+    assert facts["sizes"] == {"trained": [128, 40, 10], "verified": [64, 32, 10]}
+    assert facts["samples"] == 3
+    assert facts["ngspice_version"] == session().version
+    for key, limit in (("state_error", 1e-6), ("update_error", 1e-5)):
+        assert 0 < facts[key]["p50"] <= facts[key]["p90"] <= facts[key]["max"] < limit
+    assert 1e-4 < facts["ideal_diode_gap"]["max"] < 0.1
+    shown = invoke("spice", "verify", digits, "--samples", 1).stdout
+    assert "64-32-10, cut from 128-40-10" in shown
+    assert "ideal diodes to N = 1e-3" in shown
+
+
+def test_verify_of_real_diodes_leaves_nothing_out(invoke, bits):
+    facts = json.loads(invoke("spice", "verify", bits, "--json").stdout)
+    assert facts["sizes"] == {"trained": [4, 6, 2], "verified": [4, 6, 2]}
+    assert (facts["samples"], facts["ideal_diode_gap"]) == (4, None)
+    assert facts["state_error"]["max"] < 1e-6
+
+
+def test_verify_fails_above_the_tolerance(invoke, bits):
+    result = invoke("spice", "verify", bits, "--tolerance", 1e-20, "--json")
+    assert result.exit_code == 2
+    assert json.loads(result.stdout)["samples"] == 4
+    (line,) = result.stderr.splitlines()
+    assert "p90 of state_error is" in line and "above 1e-20" in line
+
+
+def test_netlist_is_the_circuit_of_a_sample(invoke, bits):
+    for phase, k in (("free", 0), ("nudged", 1)):
+        words = ("spice", "netlist", bits, "--sample", 2, "--phase", phase)
+        assert invoke(*words, "-o", "deck.cir").exit_code == 0
+        text = Path("deck.cir").read_text(encoding="utf-8")
+        assert invoke(*words).stdout == text
+        session().unload()
+        ngspice = session()._ngspice
+        ngspice.load_circuit(text)
+        ngspice.exec_command("op")
+        found = ngspice.voltages(["n1_0", "n1_5", "n2_0", "n2_1"])
+        ngspice.exec_command("destroy all")
+        ngspice.exec_command("remcirc")
+        circuit = trained_circuit.trained(load_run(bits), slice(2, 3))
+        state = verification.solve(circuit, "numba")[k]
+        expected = [state[0][0, 0], state[0][0, 5], state[1][0, 0], state[1][0, 1]]
+        np.testing.assert_allclose(found, expected, rtol=0, atol=1e-7)
+
+
+def test_bad_input(invoke, bits):
+    result = invoke("spice", "netlist", bits, "--sample", 4)
+    assert result.exit_code == 2
+    assert "xor: there is no sample 4" in result.stderr
+    assert invoke("spice", "netlist", "none.h5").exit_code == 2
+    assert invoke("spice", "verify", bits, "--samples", 0).exit_code == 2
+
+
+def test_engine_option(invoke):
+    words = ("train", "--recipe", "drn-xor", "--epochs", 1, "--out", "a.h5")
+    assert invoke(*words, "--engine", "spice").exit_code == 0
+    assert load_run("a.h5").experiment.training.engine == "spice"
+    result = invoke(*words, "--engine", "spicy")
+    assert result.exit_code == 2 and "training.engine" in result.stderr
