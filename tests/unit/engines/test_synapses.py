@@ -74,13 +74,13 @@ def test_clamped_outputs_are_their_targets(problem, engine):
 def test_points_joined_by_lines_are_solved_one_by_one(make_problem):
     """The finer the points, the nearer to the polynomial that they lie on: error as 1/n²."""
     exact = with_cells(make_problem((5, 4), seed=2), CUBIC)
-    expected = exact.relax("numpy", inputs=exact.inputs, sweeps=40).state[-1]
+    expected = exact.relax("numpy", inputs=exact.inputs, sweeps=15).state[-1]
     misses = []
     for points in (13, 25, 49):
         found = with_cells(exact, lines(points))
         slope = found.network.synapse.law.conductance(np.zeros(()))
         assert_allclose(slope, 1)
-        state = found.relax("numpy", inputs=exact.inputs, sweeps=40).state
+        state = found.relax("numpy", inputs=exact.inputs, sweeps=15).state
         misses.append(np.abs(state[-1] - expected).max())
     assert misses[0] > 2 * misses[1] > 4 * misses[2] > 0
     with pytest.raises(UnsupportedError, match=r"synapse\.degree: lines between points are for"):
