@@ -137,7 +137,11 @@ def _chip(target: str, recipe: str) -> Facts:
     experiment = configuration.load(recipe, chip=target)
     inputs = datasets.load(experiment.data.name).train_images.shape[1]
     scale = _scale(experiment, [2 * inputs, *experiment.network.hidden])
-    return {"kind": "chip", **_builtins(experiment.chip), **scale}
+    chip = experiment.chip
+    curves = {"neuron_curve": chip.neuron.curve, "synapse": chip.synapse}
+    # How far a fitted polynomial is from the measured points, of the largest current.
+    residuals = {f"{name}_residual": c.residual for name, c in curves.items() if c is not None}
+    return {"kind": "chip", **_builtins(chip), **residuals, **scale}
 
 
 def _device(target: str) -> Facts:

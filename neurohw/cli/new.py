@@ -3,15 +3,12 @@
 import json
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from neurohw.cli.output import units_of
 from neurohw.errors import ConfigurationError
-
-if TYPE_CHECKING:
-    from neurohw.mappings.chip_specification import ChipSpecification
 
 _LINE = re.compile(r'(?P<key>\w+)\s*=\s*(?P<value>"[^"]*"|[^#]*?)\s*(?:#\s*(?P<comment>.*))?$')
 
@@ -19,7 +16,6 @@ _LINE = re.compile(r'(?P<key>\w+)\s*=\s*(?P<value>"[^"]*"|[^#]*?)\s*(?:#\s*(?P<c
 MEANINGS = {
     "description": "",
     "temperature": "of diodes, wires and thermal noise",
-    "synapse": "measured points of one cell, voltage_V,current_A; default: a resistor",
     "device.name": "",
     "device.description": "",
     "device.source": "",
@@ -72,6 +68,10 @@ MEANINGS = {
     "wires.sensed_at": '"one end" or "both ends"',
     "wires.tile": "most inputs, and units, of a tile",
     "wires.refresh": "mini-batches between reductions of the wires; 1 is exact",
+    "synapse.voltage": "of points measured at a cell; or the ends of a polynomial's range",
+    "synapse.current": 'of the points; instead of both: file = "cell.csv"',
+    "synapse.degree": "of the polynomial fitted to the points",
+    "synapse.coefficients": "instead of points: current by powers of the voltage",
     "nudging.kind": '"conductance", "current" (held) or "clamp"',
     "nudging.gain_error": "relative error of the strength",
     "nudging.offset": "error of every target",
@@ -81,7 +81,6 @@ MEANINGS = {
     "hold.droop": "share of a held voltage that is lost",
 }
 _ABSENT = {
-    "synapse": '"cell.csv"',
     "mapping.unit_conductance": '"10 uS"',
     "bias.rail": '"2 mV"',
     "neuron.curve": '"diode.csv"',
@@ -94,6 +93,10 @@ _ABSENT = {
     "wires.sensed_at": '"one end"',
     "wires.tile": "128",
     "wires.refresh": "1000",
+    "synapse.voltage": "[-1.0, 0.0, 1.0]",
+    "synapse.current": "[-1e-5, 0.0, 1e-5]",
+    "synapse.degree": "1",
+    "synapse.coefficients": "[]",
 }
 
 
@@ -133,6 +136,8 @@ def chip_text(source: str, path: Path) -> str:
 
     chip = chip_specification.load(source)
     written = _written_lines(source)
+    # A curve's path is relative to the file that it stood in; its points are not.
+    written.pop("neuron.curve", None)
     lines = [
         f"# A chip like {source}. Show it in physical units: neurohw info {path}",
         "# Quantities are text with a unit; keys that are left out take their default.",
@@ -174,8 +179,8 @@ def _lines(path: Path, section: str) -> dict[str, tuple[str, str]]:
     return found
 
 
-def _text_of(chip: "ChipSpecification", key: str) -> str:
-    """Return a value as TOML text that reads back exactly; empty if there is none."""
+def _text_of(chip: Any, key: str) -> str:
+    """Return a value of a chip or a part of it as TOML text that reads back exactly, or nothing."""
     from neurohw.units import quantity, show
 
     value: Any = chip
@@ -188,4 +193,7 @@ def _text_of(chip: "ChipSpecification", key: str) -> str:
         value = show(value, unit)
     if isinstance(value, tuple):
         return str(list(value))
+    if hasattr(value, "__struct_fields__"):
+        inner = {name: _text_of(value, name) for name in value.__struct_fields__}
+        return f"{{ {', '.join(f'{name} = {text}' for name, text in inner.items() if text)} }}"
     return str(value) if value == float("inf") else json.dumps(value, ensure_ascii=False)

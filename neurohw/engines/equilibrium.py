@@ -164,8 +164,6 @@ def refuse_measured(network: ResistiveNetwork, engine: str) -> None:
         Of an engine that has nothing else; names engine and key.
     """
     if network.synapse is not None:
-        raise UnsupportedError(f"engine = {engine}: has no nonlinear cells (chip.synapse)")
+        raise UnsupportedError(f"engine = {engine} and synapse: its cells are resistors")
     if network.neurons is not None and any(n.curve is not None for n in network.neurons):
-        raise UnsupportedError(
-            f"engine = {engine}: has no measured elements (chip.neuron.kind = measured)"
-        )
+        raise UnsupportedError(f"engine = {engine} and neuron.curve: it has Shockley diodes")

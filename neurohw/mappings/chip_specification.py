@@ -87,9 +87,9 @@ class Bias(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
 class ChipSpecification(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A chip: memory device, mapping, input lines, biases, neurons, wires, periphery.
 
-    Without `wires` they have no resistance, without `synapse`, the curve of one cell, cells are
-    resistors; its slope at 0 V stands for a cell's conductance. temperature [K] is that of diodes,
-    of wires given by their technology node, and of thermal noise.
+    Without `wires` they have no resistance; without `synapse`, the curve of one cell, cells are
+    resistors; the curve's slope at 0 V stands for a cell's conductance. temperature [K] is that of
+    diodes, of wires given by their technology node, and of thermal noise.
     """
 
     name: str = "custom"

@@ -210,7 +210,7 @@ class Case:
             self.chip.seen(0),
             self.chip.sources(0),
             self.current,
-            sweeps=400,
+            sweeps=120,
             inputs=self.inputs,
         )
         assert equilibrium.residual < 1e-13
@@ -236,8 +236,8 @@ class Case:
             self.chip,
             variant="centered",
             nudging=nudging,
-            free_sweeps=400,
-            nudged_sweeps=400,
+            free_sweeps=120,
+            nudged_sweeps=120,
         )
         rule.check_stability()
         contrast = rule.contrast(self.current, self.target, None, 0, self.inputs)
@@ -280,8 +280,8 @@ def test_half_the_squared_drop_is_not_the_gradient():
         case.chip,
         variant="centered",
         nudging=1e-3,
-        free_sweeps=400,
-        nudged_sweeps=400,
+        free_sweeps=120,
+        nudged_sweeps=120,
     )
     contrast = rule.contrast(case.current, case.target, None, 0, case.inputs)
     rule.network = linear
@@ -290,14 +290,13 @@ def test_half_the_squared_drop_is_not_the_gradient():
     assert gap(wrong, true[0]) > 1e-3
 
 
-@pytest.mark.parametrize("shape", ["odd", "uneven"])
-def test_the_reference_agrees_with_finite_differences(shape):
-    case = Case(shape, "measured")
+def test_the_reference_agrees_with_finite_differences():
+    case = Case("uneven", "measured")
     by_conductance, _ = case.true_gradient()
     unit, rng = case.chip.scale.unit_conductance, np.random.default_rng(0)
     for array, gradient in zip(case.chip.arrays, by_conductance, strict=True):
         held = array.values()
-        for _ in range(3):
+        for _ in range(2):
             j, i = (int(rng.integers(size)) for size in held.shape)
             costs = []
             for sign in (1, -1):

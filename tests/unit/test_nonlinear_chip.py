@@ -113,7 +113,7 @@ def bound_of(chip):
 
 @pytest.mark.parametrize("measured", [False, True])
 def test_digits_are_learnt(cell, measured):
-    """From nine wrong in ten to about four in three epochs, with measured neurons or not."""
+    """From nine wrong in ten to about four in three epochs, on measured nodes too."""
     settings = [
         "network.hidden=[16]",
         "data.train=600",

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from neurohw.circuits.curves import Curve
 from neurohw.cli.listing import available
 from neurohw.cli.new import MEANINGS, chip_text
 from neurohw.cli.output import plain
@@ -183,9 +182,9 @@ def test_new_chip_replaces_only_when_told(invoke):
 def test_new_chip_has_every_key():
     keys = set()
     for field in msgspec.structs.fields(ChipSpecification):
-        # An optional group is a union with None; a curve is a file.
+        # An optional group is a union with None.
         kinds = [kind for kind in (field.type, *get_args(field.type)) if isinstance(kind, type)]
-        groups = [k for k in kinds if issubclass(k, msgspec.Struct) and k is not Curve]
+        groups = [kind for kind in kinds if issubclass(kind, msgspec.Struct)]
         if groups:
             inner = msgspec.structs.fields(groups[0])
             keys |= {f"{field.name}.{each.name}" for each in inner}
@@ -194,6 +193,32 @@ def test_new_chip_has_every_key():
     assert set(MEANINGS) == keys - {"name"}
     text = chip_text("epiram", Path("mine.toml"))
     assert all(f"{key.rpartition('.')[2]} = " in text for key in MEANINGS)
+
+
+def test_new_chip_has_the_points_of_measured_curves(tmp_path):
+    (tmp_path / "parts").mkdir()
+    points = "voltage_V,current_A\n-1,-2e-6\n-0.1,-1e-8\n0,0\n0.7,3e-5\n"
+    (tmp_path / "parts" / "diode.csv").write_text(points)
+    source = tmp_path / "parts" / "chip.toml"
+    source.write_text(
+        'device = "ideal"\nsynapse = { file = "diode.csv", degree = 1 }\n'
+        '[neuron]\nkind = "measured"\ncurve = "diode.csv"\n'
+    )
+    mine = tmp_path / "chip.toml"
+    mine.write_text(chip_text(str(source), mine))
+    assert chip_specification.load(mine) == chip_specification.load(source)
+
+
+def test_info_says_how_far_a_fit_is_from_the_points(invoke, tmp_path):
+    rows = [f"{v},{1e-6 * np.sinh(4 * v)}" for v in np.linspace(-1, 1, 41)]
+    (tmp_path / "cell.csv").write_text("\n".join(["voltage_V,current_A", *rows]))
+    (tmp_path / "chip.toml").write_text('device = "ideal"\nsynapse = "cell.csv"\n')
+    result = invoke("info", str(tmp_path / "chip.toml"), "--recipe", "drn-digits", "--json")
+    facts = json.loads(result.stdout)
+    residual = chip_specification.load(tmp_path / "chip.toml").synapse.residual
+    assert facts["synapse_residual"] == residual
+    assert 1e-5 < residual < 0.05
+    assert "neuron_curve_residual" not in facts
 
 
 def test_json_is_strict():

@@ -12,6 +12,7 @@ from neurohw.circuits.interconnect import Wires
 from neurohw.circuits.neuron import Neuron, fabricate
 from neurohw.circuits.synapse import Synapse
 from neurohw.engines.equilibrium import Nudging
+from neurohw.engines.spice import deck
 from neurohw.errors import InvalidValueError, UnsupportedError
 
 ENGINES = pytest.mark.parametrize("engine", ["numpy", "numba"])
@@ -73,13 +74,13 @@ def test_clamped_outputs_are_their_targets(problem, engine):
 def test_points_joined_by_lines_are_solved_one_by_one(make_problem):
     """The finer the points, the nearer to the polynomial that they lie on: error as 1/n²."""
     exact = with_cells(make_problem((5, 4), seed=2), CUBIC)
-    expected = exact.relax("numpy", inputs=exact.inputs, sweeps=40).state[-1]
+    expected = exact.relax("numpy", inputs=exact.inputs, sweeps=15).state[-1]
     misses = []
     for points in (13, 25, 49):
         found = with_cells(exact, lines(points))
         slope = found.network.synapse.law.conductance(np.zeros(()))
         assert_allclose(slope, 1)
-        state = found.relax("numpy", inputs=exact.inputs, sweeps=40).state
+        state = found.relax("numpy", inputs=exact.inputs, sweeps=15).state
         misses.append(np.abs(state[-1] - expected).max())
     assert misses[0] > 2 * misses[1] > 4 * misses[2] > 0
     with pytest.raises(UnsupportedError, match=r"synapse\.degree: lines between points are for"):
@@ -109,3 +110,17 @@ def test_what_is_not_supported_is_named(problem, engine):
     wired = Wired(**{f.name: getattr(problem, f.name) for f in dataclasses.fields(problem)})
     with pytest.raises(UnsupportedError, match="synapse and wires"):
         wired.relax(engine, inputs=inputs, sweeps=1)
+
+
+def test_netlists_refuse_measured_curves(problem):
+    (drive, *_) = deck.drives(problem.network, problem.inputs, 4, None)
+    with pytest.raises(UnsupportedError, match="engine = spice and synapse"):
+        deck.build(problem.network, problem.arrays, problem.sources, drive)
+    neuron = Neuron(kind="measured", curve=CUBIC)
+    neurons = tuple(
+        fabricate(neuron, n, temperature=300.0, seed=0, layer=k, output=k == 2)
+        for k, n in enumerate(problem.network.layers)
+    )
+    network = dataclasses.replace(problem.network, synapse=None, neurons=neurons)
+    with pytest.raises(UnsupportedError, match=r"engine = spice and neuron\.curve"):
+        deck.build(network, problem.arrays, problem.sources, drive)
