@@ -3,12 +3,20 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from neurohw.errors import ConfigurationError
 from neurohw.specification import Table, join, nearest, parse, read
 
 T = TypeVar("T")
+
+
+class Part(Protocol):
+    """What completes the table of a part of something, as `Presets.table` does."""
+
+    def table(self, source: object, *, where: str = "", at: str = "") -> Table:
+        """Return the table of a name, a path or a table."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +36,7 @@ class Presets(Generic[T]):
     paths : sequence of str
         Key paths, besides ``preset``, of file names relative to the file that they stand in.
     parts : mapping
-        Keys whose value is itself given by name, by path or as a table.
+        Key paths whose value is itself given by name, by path or as a table.
     defaults : mapping
         Values of keys that neither a table nor its presets set.
     """
@@ -38,7 +46,7 @@ class Presets(Generic[T]):
     folder: Path
     label: str = "name"
     paths: Sequence[str] = ()
-    parts: "Mapping[str, Presets[Any]]" = field(default_factory=dict)
+    parts: Mapping[str, Part] = field(default_factory=dict)
     defaults: Mapping[str, object] = field(default_factory=dict)
 
     def names(self) -> list[str]:
@@ -96,9 +104,8 @@ class Presets(Generic[T]):
             base = self._table(table.pop("preset"), where, join(at, "preset"), opened)
             table = _merged(base, table)
         table = {**self.defaults, **table}
-        for key, presets in self.parts.items():
-            if key in table:
-                table[key] = presets.table(table[key], where=where, at=join(at, key))
+        for key_path, part in self.parts.items():
+            _complete(table, key_path.split("."), part, where, at)
         if path:
             read(table, self.struct, where=where)
         return table
@@ -131,6 +138,17 @@ def _anchor(table: Table, keys: Sequence[str], folder: Path) -> None:
         _anchor(value, keys[1:], folder)
     elif len(keys) == 1 and isinstance(value, str) and _is_path(value):
         table[keys[0]] = str(folder / value)
+
+
+def _complete(table: Table, keys: Sequence[str], part: Part, where: str, at: str) -> None:
+    """Put the table of a part in place of what stands at `keys`, if anything does."""
+    key, at = keys[0], join(at, keys[0])
+    value = table.get(key)
+    if len(keys) > 1 and isinstance(value, Mapping):
+        table[key] = inner = dict(value)
+        _complete(inner, keys[1:], part, where, at)
+    elif len(keys) == 1 and value is not None:
+        table[key] = part.table(value, where=where, at=at)
 
 
 def _merged(base: Table, over: Mapping[str, Any]) -> Table:

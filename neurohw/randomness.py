@@ -35,6 +35,8 @@ PURPOSES = {
     "saturation_current": 12,
     "low_voltage": 13,
     "high_voltage": 14,
+    "nudging_offset": 15,
+    "hold": 16,
 }
 
 

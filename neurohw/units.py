@@ -39,11 +39,14 @@ def quantity(value: str | float, unit: str) -> float:
         If the text is no number, is NaN, or carries another unit.
     """
     if isinstance(value, str):
+        # QuantiPhy takes a K for kilo.
+        kelvins = unit == "K" and value.strip().endswith("K")
         try:
-            parsed = Quantity(value)
+            parsed = Quantity(value.strip()[:-1] if kelvins else value)
         except InvalidNumber:
             raise InvalidValueError(f'"{value}": not a quantity{_example(unit)}') from None
-        number, given = float(parsed), _SPELLINGS.get(parsed.units, parsed.units)
+        given = parsed.units or ("K" if kelvins else "")
+        number, given = float(parsed), _SPELLINGS.get(given, given)
         if given == "%" and unit in ("", "%"):
             number, given = number / 100, unit
         dimensionless = unit in ("", "%")

@@ -5,9 +5,10 @@ what flows in at 0 V. Diodes to two sources hold it from below and from above,
 
     T·v + I(v − V_high) − I(V_low − v) = C,   I(u) = I_s·(exp((u − R·I)/(n·V_T)) − 1)
 
-and ideal ones clamp it between the two voltages. A bidirectional amplifier hands the voltage
-gain·v + shift on to the next array, and draws from the node backward_gain times the current that
-it delivers there; with backward_gain = 1/gain the amplifier of Kendall et al.
+and ideal ones clamp it between the two voltages. A measured element has its own curve for I. A
+bidirectional amplifier hands the voltage gain·v + shift on to the next array, and draws from the
+node backward_gain times the current that it delivers there; with backward_gain = 1/gain it is the
+amplifier of Kendall et al.
 
 References
 ----------
@@ -15,13 +16,16 @@ Shockley (1949), Bell Syst. Tech. J. 28, 435; Kendall et al. (2020), arXiv:2006.
 for diodes and amplifiers.
 """
 
-from typing import Literal
+from dataclasses import dataclass, fields, replace
+from functools import cached_property
+from typing import Any, Literal
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from neurohw import randomness
+from neurohw.circuits.curves import Characteristic, Curve
 from neurohw.errors import InvalidValueError
 from neurohw.units import Amperes, Farads, Fraction, Number, Ohms, Siemens, Volts
 
@@ -30,6 +34,8 @@ Array = NDArray[np.floating]
 BOLTZMANN_OVER_CHARGE = 8.617333262e-5
 # Steps after which a node with two diodes is settled to rounding.
 _NEWTON = 60
+# Halvings after which an interval is as short as rounding lets it be.
+_HALVINGS = 90
 
 
 class Neuron(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -37,8 +43,8 @@ class Neuron(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 
     Parameters
     ----------
-    kind : {"ideal", "diode", "linear"}
-        Ideal diodes, Shockley diodes, or none.
+    kind : {"ideal", "diode", "measured", "linear"}
+        Ideal diodes, Shockley diodes, elements with a measured curve, or none.
     arrangement : {"single", "antiparallel"}
         One diode a node, which holds the first half of a layer's units from below and the second
         half from above; or both at every node.
@@ -47,6 +53,9 @@ class Neuron(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     saturation_current : float [A]
     ideality : float
     series_resistance : float [Ω]
+    curve : Curve, optional
+        Of a measured element, which stands where a diode does and conducts forwards; a file of
+        points in TOML.
     gain : float
         Voltage gain of the amplifier towards the next array.
     backward_gain : float, optional
@@ -66,16 +75,18 @@ class Neuron(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     offset_spread, voltage_spread : float [V]
         Device-to-device standard deviations of the offset and of both sources.
     saturation_current_spread : float
-        Device-to-device standard deviation of the logarithm of the saturation current.
+        Device-to-device standard deviation of the logarithm of the saturation current, of a
+        measured element of the logarithm of its current.
     """
 
-    kind: Literal["ideal", "diode", "linear"] = "ideal"
+    kind: Literal["ideal", "diode", "measured", "linear"] = "ideal"
     arrangement: Literal["single", "antiparallel"] = "single"
     low_voltage: Volts = 0.0
     high_voltage: Volts = 0.0
     saturation_current: Amperes = 1e-12
     ideality: Number = 1.0
     series_resistance: Ohms = 0.0
+    curve: Curve | None = None
     gain: Number = 1.0
     backward_gain: Number | None = None
     offset: Volts = 0.0
@@ -104,7 +115,11 @@ class Neuron(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
         for key in ("low_voltage", "high_voltage", "offset"):
             if not np.isfinite(getattr(self, key)):
                 raise InvalidValueError(f"{key} = {getattr(self, key)}: must be finite")
-        if self.kind == "diode" and np.isfinite(self.saturation):
+        if (self.kind == "measured") != (self.curve is not None):
+            raise InvalidValueError(
+                "curve: a file of points is needed by a measured neuron, and by no other kind"
+            )
+        if self.kind in ("diode", "measured") and np.isfinite(self.saturation):
             raise InvalidValueError(
                 f"saturation = {self.saturation} V: diodes hold these nodes; leave it out"
             )
@@ -124,15 +139,18 @@ class Neuron(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     def plain(self) -> bool:
         """Whether it is an ideal clamp, or nothing, without amplifier."""
         amplified = self.gain != 1 or self.backward != 1 or self.gain_spread > 0
-        return self.kind != "diode" and not amplified and self.offset == self.offset_spread == 0
+        clamped = self.kind in ("ideal", "linear")
+        return clamped and not amplified and self.offset == self.offset_spread == 0
 
 
-class Neurons(msgspec.Struct, frozen=True, eq=False, kw_only=True):
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Neurons:
     """The neurons of one free layer as fabricated, (units,) float64 arrays.
 
     low and high, the voltages of the sources behind the diodes, infinite where there is none [V];
     slope n·V_T [V] and saturation_current [A], both 0 of ideal diodes; series_resistance [Ω];
     gain, backward_gain and shift [V] of the amplifier; capacitance [F] and current_limit [A].
+    Measured elements share `curve`, which each one's `curve_scale` multiplies; their slope is 0.
     """
 
     low: Array
@@ -145,11 +163,13 @@ class Neurons(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     shift: Array
     capacitance: Array
     current_limit: Array
+    curve: Characteristic | None = None
+    curve_scale: Array | None = None
 
-    @property
+    @cached_property
     def ideal(self) -> bool:
         """Whether its diodes clamp."""
-        return not self.slope.any()
+        return self.curve is None and not self.slope.any()
 
     def clamps(self, dtype: np.dtype) -> tuple[Array, Array]:
         """Return the voltages between which ideal diodes clamp; infinite for real ones [V]."""
@@ -158,15 +178,21 @@ class Neurons(msgspec.Struct, frozen=True, eq=False, kw_only=True):
         infinite = np.full(len(self.low), np.inf, dtype)
         return -infinite, infinite
 
-    @property
+    @cached_property
     def parameters(self) -> Array:
-        """What kernels take of the diodes, (units, 5): low, high, I_s, n·V_T, R."""
-        return np.stack(
-            (self.low, self.high, self.saturation_current, self.slope, self.series_resistance),
-            axis=1,
-        )
+        """What kernels take of the diodes, (units, 5): low, high, I_s (or scale), n·V_T, R."""
+        size = self.saturation_current if self.curve_scale is None else self.curve_scale
+        return np.stack((self.low, self.high, size, self.slope, self.series_resistance), axis=1)
 
-    @property
+    def __getitem__(self, units: slice | NDArray[np.intp]) -> "Neurons":
+        """Return some of them."""
+        parts = {field.name: getattr(self, field.name) for field in fields(self)}
+        some: dict[str, Any] = {
+            key: v[units] for key, v in parts.items() if isinstance(v, np.ndarray)
+        }
+        return replace(self, **some)
+
+    @cached_property
     def amplified(self) -> bool:
         """Whether the next array sees another voltage than the node's."""
         return bool(
@@ -190,12 +216,20 @@ class Neurons(msgspec.Struct, frozen=True, eq=False, kw_only=True):
             return drawn, slope
         for source, sign in ((self.high, 1.0), (self.low, -1.0)):
             held = np.isfinite(source)
-            current, derivative = diode_current(
-                sign * (voltage[..., held] - source[held]),
-                self.saturation_current[held],
-                self.slope[held],
-                self.series_resistance[held],
-            )
+            current: Array
+            derivative: Array
+            across = sign * (voltage[..., held] - source[held])
+            if self.curve is not None and self.curve_scale is not None:
+                scale = self.curve_scale[held]
+                current = scale * self.curve.current(across)
+                derivative = scale * self.curve.conductance(across)
+            else:
+                current, derivative = diode_current(
+                    across,
+                    self.saturation_current[held],
+                    self.slope[held],
+                    self.series_resistance[held],
+                )
             drawn[..., held] += sign * current
             slope[..., held] += derivative
         return drawn, slope
@@ -217,6 +251,7 @@ def fabricate(
     low, high = each(-np.inf), each(np.inf)
     gain, backward, shift = each(1.0), each(1.0), each(0.0)
     saturation, slope, resistance = each(0.0), each(0.0), each(0.0)
+    curve, scale = None, None
     if not output:
         both = neuron.arrangement == "antiparallel"
         if neuron.kind != "linear":
@@ -227,9 +262,11 @@ def fabricate(
             high[above] = (neuron.high_voltage + spread * normals("high_voltage"))[above]
             if neuron.kind == "ideal" and both:
                 high = np.maximum(low, high)
-        if neuron.kind == "diode":
-            spread = neuron.saturation_current_spread
-            saturation = neuron.saturation_current * np.exp(spread * normals("saturation_current"))
+        factor = np.exp(neuron.saturation_current_spread * normals("saturation_current"))
+        if neuron.curve is not None:
+            curve, scale = neuron.curve.characteristic(), factor
+        elif neuron.kind == "diode":
+            saturation = neuron.saturation_current * factor
             slope = each(neuron.ideality * BOLTZMANN_OVER_CHARGE * temperature)
             resistance = each(neuron.series_resistance)
         else:
@@ -249,6 +286,8 @@ def fabricate(
         shift=shift,
         capacitance=each(neuron.capacitance),
         current_limit=each(neuron.current_limit),
+        curve=curve,
+        curve_scale=scale,
     )
 
 
@@ -256,42 +295,40 @@ def diode_current(
     voltage: Array, saturation: Array, slope: Array, resistance: Array
 ) -> tuple[Array, Array]:
     """Return the current of Shockley diodes at (…, units) voltages, and its derivative [A], [S]."""
-    with np.errstate(over="ignore", divide="ignore"):
-        bare = np.minimum(voltage / slope, 600.0)
-        junction = np.where(
-            resistance > 0,
-            _junction(voltage, saturation, slope, resistance),
-            bare * slope,
-        )
-        grown = saturation * np.exp(junction / slope)
+    with np.errstate(over="ignore"):
+        bare = saturation * np.exp(np.minimum(voltage / slope, 600.0))
+    behind = _shares(voltage, saturation, slope, resistance)
+    grown = np.where(resistance > 0, slope * behind / np.maximum(resistance, 1e-300), bare)
     return grown - saturation, 1.0 / (resistance + slope / np.maximum(grown, 1e-300))
 
 
-def _junction(drive: Array, saturation: Array, slope: Array, resistance: Array) -> Array:
-    """Return u of u + R·I_s·(exp(u/s) − 1) = drive: the voltage of a diode behind a resistance.
+def _shares(drive: Array, saturation: Array, slope: Array, resistance: Array) -> Array:
+    """Return (I + I_s)·R/s of a diode and a resistance R in series across which `drive` lies.
 
-    By Lambert's W in the form w + ln w = y, which does not overflow.
+    It is Lambert's W of an exponential, w + ln w = y, which in this form does not overflow.
     """
     unit = np.maximum(saturation * resistance, 1e-300)
     y = (drive + unit) / slope + np.log(unit / slope)
     w = np.where(y > 1, y - np.log(np.maximum(y, 1.0)), np.exp(np.minimum(y, 1.0)))
     w = np.maximum(w, 1e-300)
     for _ in range(6):
-        # Newton on w·exp(w) in logarithms; safe because the start is on the right side.
         w = np.maximum(w * (1 + y - np.log(w)) / (1 + w), 1e-300)
-    return np.asarray(drive + unit - slope * w)
+    return np.asarray(w)
 
 
 def settle(current: Array, total: Array, neurons: Neurons, units: slice = slice(None)) -> Array:
     """Return the voltages of some units into which (batch, units) currents flow: the oracle.
 
-    total (batch, units) [S]. Where no conductance meets a node it rests at 0 V, or where its ideal
-    diodes hold it.
+    total (batch, units), or (1, units) for all samples [S]. Where no conductance meets a node it
+    rests at 0 V, or where its ideal diodes hold it.
     """
-    neurons = Neurons(**{key: getattr(neurons, key)[units] for key in Neurons.__struct_fields__})
+    neurons = neurons[units]
+    total = np.broadcast_to(total, current.shape)
     free = np.divide(current, total, out=np.zeros_like(current), where=total != 0)
     if neurons.ideal:
         return np.clip(free, neurons.low.astype(free.dtype), neurons.high.astype(free.dtype))
+    if neurons.curve is not None:
+        return _bisected(free, total, neurons)
     v = np.asarray(free, np.float64)
     t = np.where(total != 0, total, 1.0).astype(np.float64)
     low, high, s = neurons.low, neurons.high, neurons.slope
@@ -302,13 +339,26 @@ def settle(current: Array, total: Array, neurons: Neurons, units: slice = slice(
     sign = np.where(down >= up, 1.0, -1.0)
     drive = np.maximum(down, up)
     held = np.isfinite(drive)
-    drive = np.where(held, drive, none)
-    junction = _junction(drive, i_s, s, r + 1.0 / t)
-    guess = v - np.where(held, sign * (drive - junction) / (1.0 + r * t), none)
+    around = r + 1.0 / t
+    drawn = s * _shares(np.where(held, drive, none), i_s, s, around) / around - i_s
+    guess = v - np.where(held, sign * drawn / t, none)
     both = np.isfinite(low) & np.isfinite(high)
     if both.any():
         guess = np.where(both, _two_diodes(guess, v, t, neurons), guess)
     return np.asarray(np.where(total != 0, guess, 0.0), current.dtype)
+
+
+def _bisected(free: Array, total: Array, neurons: Neurons) -> Array:
+    """Return the voltages of nodes with measured elements, halving the interval that holds each."""
+    start, t = free.astype(np.float64), np.where(total != 0, total, 1.0).astype(np.float64)
+    # Elements draw less at the balance than at the free voltage, and never the other way.
+    end = start - neurons.current(start)[0] / t
+    below, above = np.minimum(start, end), np.maximum(start, end)
+    for _ in range(_HALVINGS):
+        middle = 0.5 * (below + above)
+        low = t * (middle - start) + neurons.current(middle)[0] < 0
+        below, above = np.where(low, middle, below), np.where(low, above, middle)
+    return np.asarray(np.where(total != 0, 0.5 * (below + above), 0.0), free.dtype)
 
 
 def _two_diodes(v: Array, free: Array, total: Array, neurons: Neurons) -> Array:

@@ -18,6 +18,7 @@ _LINE = re.compile(r'(?P<key>\w+)\s*=\s*(?P<value>"[^"]*"|[^#]*?)\s*(?:#\s*(?P<c
 # What each key means; a shipped line's own comment, which has the source, goes before.
 MEANINGS = {
     "description": "",
+    "temperature": "of diodes, wires and thermal noise",
     "device.name": "",
     "device.description": "",
     "device.source": "",
@@ -43,8 +44,55 @@ MEANINGS = {
     "input.full_scale": "voltage of a pixel of 1",
     "bias.kind": '"off", "current" (a source a node) or "rails" (cells to two rails)',
     "bias.rail": "voltage of the rails; default: the target's voltage",
+    "neuron.kind": '"ideal", "diode" (Shockley), "measured" or "linear" (none)',
+    "neuron.arrangement": '"single" (a diode a node) or "antiparallel" (one each way)',
+    "neuron.low_voltage": "of the sources behind diodes that hold nodes from below",
+    "neuron.high_voltage": "of the sources behind diodes that hold nodes from above",
+    "neuron.saturation_current": "of the Shockley diodes",
+    "neuron.ideality": "",
+    "neuron.series_resistance": "",
+    "neuron.curve": "measured points of the element, voltage_V,current_A",
+    "neuron.gain": "voltage gain of an amplifier towards the next array",
+    "neuron.backward_gain": "its current gain back; default 1/gain",
+    "neuron.offset": "of its input",
+    "neuron.leak": "conductance from a hidden node to ground",
+    "neuron.saturation": "largest magnitude of an integrator's voltage",
+    "neuron.capacitance": "from a node to ground",
+    "neuron.current_limit": "largest current into the capacitor",
+    "neuron.gain_spread": "from device to device, relative",
+    "neuron.offset_spread": "from device to device",
+    "neuron.voltage_spread": "of the sources behind the diodes",
+    "neuron.saturation_current_spread": "of its logarithm",
+    "wires.word_line": "resistance of a segment between two cells",
+    "wires.bit_line": "likewise",
+    "wires.source": "output resistance of a driver",
+    "wires.sense": "input resistance of an amplifier",
+    "wires.driven_from": '"one end" or "both ends"',
+    "wires.sensed_at": '"one end" or "both ends"',
+    "wires.tile": "most inputs, and units, of a tile",
+    "wires.refresh": "mini-batches between reductions of the wires; 1 is exact",
+    "nudging.kind": '"conductance", "current" (held) or "clamp"',
+    "nudging.gain_error": "relative error of the strength",
+    "nudging.offset": "error of every target",
+    "nudging.offset_spread": "from output to output",
+    "hold.noise": "of a sampled voltage",
+    "hold.capacitance": "of the holding capacitor, for its thermal noise",
+    "hold.droop": "share of a held voltage that is lost",
 }
-_ABSENT = {"mapping.unit_conductance": '"10 uS"', "bias.rail": '"2 mV"'}
+_ABSENT = {
+    "mapping.unit_conductance": '"10 uS"',
+    "bias.rail": '"2 mV"',
+    "neuron.curve": '"diode.csv"',
+    "neuron.backward_gain": "1.0",
+    "wires.word_line": '"1 Ohm"',
+    "wires.bit_line": '"1 Ohm"',
+    "wires.source": '"0 Ohm"',
+    "wires.sense": '"0 Ohm"',
+    "wires.driven_from": '"one end"',
+    "wires.sensed_at": '"one end"',
+    "wires.tile": "128",
+    "wires.refresh": "1000",
+}
 
 
 @click.group()
@@ -91,7 +139,8 @@ def chip_text(source: str, path: Path) -> str:
     for key, meaning in MEANINGS.items():
         if key.rpartition(".")[0] != section:
             section = key.rpartition(".")[0]
-            lines += ["", f"[{section}]"]
+            absent = getattr(chip, section) is None
+            lines += ["", f"# [{section}]" if absent else f"[{section}]"]
         value, comment = written.get(key, (_text_of(chip, key), ""))
         setting = f"{key.rpartition('.')[2]} = {value or _ABSENT[key]}"
         comment = comment or meaning
@@ -129,11 +178,11 @@ def _text_of(chip: "ChipSpecification", key: str) -> str:
 
     value: Any = chip
     for part in key.split("."):
-        value = getattr(value, part)
+        value = getattr(value, part, None)
     if value is None:
         return ""
     unit = units_of(type(chip)).get(key.rpartition(".")[2])
-    if unit and quantity(show(value, unit), unit) == value:
+    if unit and isinstance(value, float) and quantity(show(value, unit), unit) == value:
         value = show(value, unit)
     if isinstance(value, tuple):
         return str(list(value))

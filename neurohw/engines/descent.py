@@ -28,8 +28,12 @@ Array = NDArray[np.floating]
 Settle = Callable[[int, Array, Array, Array | None, Array], Array]
 """Voltages of a layer from (layer, current, total, coupling, voltages before).
 
-current, total and voltages (batch, units) [A], [S], [V]; coupling (units, units) [S].
+current and voltages (batch, units) [A], [V]; total likewise or, the same for all samples,
+(1, units) [S]; coupling (units, units) [S].
 """
+
+Move = Callable[[int, Sequence[Array]], Array]
+"""Voltages (batch, units) of a layer from (layer, state), with all other layers held [V]."""
 
 
 def descend(
@@ -48,28 +52,63 @@ def descend(
     """Relax; see `neurohw.engines.equilibrium.Engine.relax`."""
     last = len(network.layers) - 1
     totals, coupled = total_conductances(network, arrays, sources), couplings(network, arrays)
-    state = start_state(network, input_current, start)
-    begun = None if nudging is None else start_state(network, input_current, start)
-    order = [*range(0, last + 1, 2), *range(1, last + 1, 2)]
     newton = None
     if accelerator == "newton":
         newton = Newton(network, arrays, sources, input_current, nudging)
+
+    def move(k: int, state: Sequence[Array]) -> Array:
+        current = arriving(network, arrays, sources, input_current, state, k)
+        total = totals[k][None]
+        if k == last and nudging is not None:
+            current, total = _nudged(current, total, nudging)
+        return settle(k, current, total, coupled[k], state[k])
+
+    return sweep(
+        move,
+        network,
+        input_current,
+        start=start,
+        nudging=nudging,
+        sweeps=sweeps,
+        tolerance=tolerance,
+        newton=newton,
+    )
+
+
+def sweep(
+    move: Move,
+    network: ResistiveNetwork,
+    input_current: Array,
+    *,
+    start: Equilibrium | None,
+    nudging: Nudging | None,
+    sweeps: int,
+    tolerance: float,
+    newton: Newton | None = None,
+) -> Equilibrium:
+    """Move layer after layer until done; see `neurohw.engines.equilibrium.Engine.relax`.
+
+    input_current says how many samples there are, and their precision.
+    """
+    last = len(network.layers) - 1
+    state = start_state(network, input_current, start)
+    begun = None if nudging is None else start_state(network, input_current, start)
+    order = [*range(0, last + 1, 2), *range(1, last + 1, 2)]
     result: Result = "fixed sweeps" if tolerance == 0 else "not converged"
     residual, iterations = np.inf, 0
     while iterations < sweeps:
         before = list(state)
+        iterations += 1
+        watched = tolerance > 0 or iterations == sweeps
         for k in order:
-            current, total = arriving(network, arrays, sources, input_current, state, k), totals[k]
-            total = np.broadcast_to(total, current.shape)
-            if k == last and nudging is not None:
-                current, total = _nudged(current, total, nudging)
-            state[k] = settle(k, current, total, coupled[k], state[k])
+            state[k] = move(k, state)
             if k == last and nudging is not None:
                 clamped = np.isinf(nudging.strength)
                 state[k][clamped] = nudging.target[clamped]
         if newton is not None and all(np.isfinite(v).all() for v in state):
             state = newton.step(state)
-        iterations += 1
+        if not watched:
+            continue
         if not all(np.isfinite(v).all() for v in state):
             result, residual = "not finite", np.inf
             break

@@ -12,12 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neurohw.engines.equilibrium import Nudging, SeenArray, Source
-from neurohw.engines.kirchhoff import injected, system
+from neurohw.engines.kirchhoff import couplings, injected, system
 from neurohw.networks.resistive import ResistiveNetwork
 
 Array = NDArray[np.floating]
 
 _SHORTEST = 2.0**-10
+# Numbers in the systems that are solved at once, for as many samples as this allows.
+_AT_ONCE = 1 << 21
 
 
 class Newton:
@@ -52,21 +54,21 @@ class Newton:
             if nudging.current is not None:
                 self.injected[:, outputs] += nudging.current
             self.driven[clamped, outputs] = True
+        layer = np.repeat(np.arange(len(network.layers)), network.layers)
+        coupled = [coupling is not None for coupling in couplings(network, arrays)]
+        eliminated = (layer % 2 == 0) & ~np.array(coupled)[layer]
+        self._eliminated, self._left = np.flatnonzero(eliminated), np.flatnonzero(~eliminated)
+        self._at_once = max(1, _AT_ONCE // (len(layer) * max(len(self._left), 1)))
         self.low, self.high = np.concatenate(network.low), np.concatenate(network.high)
 
     def step(self, state: Sequence[Array]) -> list[Array]:
         """Return the state after a step, each sample's no less balanced than before."""
         v = np.concatenate(state, axis=1).astype(np.float64)
         leaving, slope, held = self._balance(v)
-        change = np.zeros_like(v)
-        for sample, free in enumerate(np.logical_not(held)):
-            matrix = self.matrix[np.ix_(free, free)]
-            matrix[np.diag_indices(len(matrix))] += (slope + self.added)[sample, free]
-            try:
-                change[sample, free] = -np.linalg.solve(matrix, leaving[sample, free])
-            except np.linalg.LinAlgError:
-                # A node that nothing holds: descent leaves it where it is, and so does this.
-                continue
+        change = np.empty_like(v)
+        for first in range(0, len(v), self._at_once):
+            some = slice(first, first + self._at_once)
+            change[some] = self._solve(leaving[some], slope[some] + self.added[some], held[some])
         before, length = self._miss(leaving, held), np.ones((len(v), 1))
         found = v
         while length.max() >= _SHORTEST:
@@ -80,6 +82,33 @@ class Newton:
             part.astype(old.dtype)
             for part, old in zip(np.split(found, self.ends, axis=1), state, strict=True)
         ]
+
+    def _solve(self, leaving: Array, added: Array, held: NDArray[np.bool_]) -> Array:
+        """Return the changes of (batch, nodes) voltages that bring the linear circuit to balance.
+
+        The layers of one parity see each other only through those of the other, unless wires
+        couple their nodes: they are eliminated, and a system of the others is left.
+        """
+        free = np.where(held, 0.0, 1.0)
+        wanted = -leaving * free
+        pivot = np.where(held, 1.0, np.diag(self.matrix) + added)
+        # A node that nothing holds: descent leaves it where it is, and so does this.
+        pivot = np.where(pivot == 0, 1.0, pivot)
+        a, b = self._eliminated, self._left
+        forward = self.matrix[np.ix_(b, a)] * free[:, b, None] * (free / pivot)[:, None, a]
+        system = self.matrix[np.ix_(b, b)] * free[:, b, None] * free[:, None, b]
+        diagonal = np.arange(len(b))
+        system[:, diagonal, diagonal] = pivot[:, b]
+        system -= forward @ (self.matrix[np.ix_(a, b)] * free[:, None, b])
+        change = np.zeros_like(leaving)
+        right = wanted[:, b] - np.einsum("sij,sj->si", forward, wanted[:, a])
+        try:
+            change[:, b] = np.linalg.solve(system, right[:, :, None])[:, :, 0]
+        except np.linalg.LinAlgError:
+            return change
+        back = (change[:, b] * free[:, b]) @ self.matrix[np.ix_(a, b)].T
+        change[:, a] = (wanted[:, a] - back * free[:, a]) / pivot[:, a]
+        return change
 
     def _balance(self, v: Array) -> tuple[Array, Array, NDArray[np.bool_]]:
         """Return what leaves each node [A], its diodes' slopes [S], and which nodes are held."""

@@ -73,7 +73,8 @@ class RelaxationSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True
         Length of the free and of each nudged phase, for the engine ``transient``, which takes no
         notice of sweeps; no other has them.
     accelerator : {"none", "newton"}
-        Whether a Newton step of all nodes follows each sweep, for deep networks.
+        ``newton``: a Newton step of all nodes after each sweep, for deep networks; dense, so for
+        at most some hundred nodes.
     """
 
     free_sweeps: Positive
@@ -266,7 +267,14 @@ RECIPES = Presets(
     struct=Experiment,
     folder=Path(__file__).parent / "recipes",
     label="recipe",
-    paths=("chip", "chip.preset", "chip.device", "chip.device.preset", "data.name"),
+    paths=(
+        "chip",
+        "chip.preset",
+        "chip.device",
+        "chip.device.preset",
+        "data.name",
+        *(f"chip.{key}" for key in chip_specification.CURVES),
+    ),
     parts={"chip": chip_specification.PRESETS},
     defaults={"chip": "ideal"},
 )

@@ -57,7 +57,7 @@ def measure(machine: Machine, dataset: Dataset) -> dict[str, Array]:
             }
             | _measure_cells(array, below, voltage, threshold)
         )
-        below = voltage
+        below = machine.network.forward(k, voltage)
     for bias, voltage in zip(machine.chip.biases, contrast.free.state, strict=False):
         if isinstance(bias, BiasRails):
             rails = np.tile(np.array(bias.word_lines, voltage.dtype), (len(voltage), 1))

@@ -7,7 +7,6 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from neurohw.circuits.neuron import Neurons
 from neurohw.engines.equilibrium import Nudging, SeenArray, Source
 from neurohw.engines.kirchhoff import total_conductances
 from neurohw.engines.spice import deck
@@ -120,9 +119,8 @@ def cut(circuit: Circuit, most_inputs: int, most_units: int) -> Circuit:
         for source, units in zip(circuit.sources, kept, strict=True)
     ]
     network = _part(circuit.network, len(lines), kept)
-    bound = nudging_bound(
-        [array.conductance for array in arrays], total_conductances(network, arrays, sources)
-    )
+    totals = total_conductances(network, arrays, sources)
+    bound = nudging_bound(network, [array.conductance for array in arrays], totals)
     weaker = min(1.0, 0.5 * bound / max(-min(circuit.strengths), 1e-300))
     return Circuit(
         network=network,
@@ -167,8 +165,5 @@ def _part(
         high=tuple(v[units] for v, units in zip(network.high, kept, strict=True)),
         neurons=None
         if neurons is None
-        else tuple(
-            Neurons(**{key: getattr(n, key)[units] for key in Neurons.__struct_fields__})
-            for n, units in zip(neurons, kept, strict=True)
-        ),
+        else tuple(n[units] for n, units in zip(neurons, kept, strict=True)),
     )

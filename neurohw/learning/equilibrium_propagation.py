@@ -6,7 +6,8 @@ gradient of the mean cost by conductance g_ij is estimated by the batch mean of
     ½ [(v_i − v_j)²|_a − (v_i − v_j)²|_b] / (a − b)
 
 (a and b counted in the chip's unit of conductance, so that a learning rate is in S/V²), which
-every cell can form from its own voltage drop. With d = v_a − v_b and m = (v_a + v_b)/2 of each
+every cell can form from its own voltage drop. Behind bidirectional amplifiers the gradient of an
+array takes a factor, `ResistiveNetwork.weights`. With d = v_a − v_b and m = (v_a + v_b)/2 of each
 node it is m_i·d_i + m_j·d_j − (m_i·d_j + d_i·m_j): two line sums and products of two lines.
 
 References
@@ -32,7 +33,7 @@ from neurohw.engines.equilibrium import (
     Nudging,
     require_settled,
 )
-from neurohw.engines.kirchhoff import total_conductances
+from neurohw.engines.kirchhoff import couplings, total_conductances
 from neurohw.errors import InvalidValueError
 from neurohw.learning import kernels
 from neurohw.networks.resistive import ResistiveNetwork, nudging_bound
@@ -46,8 +47,9 @@ Variant = Literal["positive", "negative", "random_sign", "centered"]
 class Contrast(msgspec.Struct, frozen=True, eq=False):
     """The free equilibrium of a mini-batch, and the two that are compared.
 
-    upper and lower hold a (batch, units) array a free layer [V]; span is the difference of
-    their nudging strengths, in units of the chip's unit of conductance.
+    upper and lower hold a (batch, units) array a free layer [V], as the circuit that forms the
+    difference has them; span is the difference of their nudging strengths, in units of the chip's
+    unit of conductance, or without unit where the outputs are clamped.
     """
 
     free: Equilibrium
@@ -72,7 +74,12 @@ class EquilibriumPropagation:
     free_time, nudged_time : float, optional [s]
         Durations of the phases, of an engine that has them.
     seed : int
-        Of the random sign.
+        Of the random sign, and of what the nudging circuit and the sample-and-hold draw.
+
+    Raises
+    ------
+    InvalidValueError
+        Clamping the outputs beyond their targets.
     """
 
     def __init__(
@@ -96,13 +103,23 @@ class EquilibriumPropagation:
         self.chip = chip
         self.variant = variant
         self.nudging = nudging
-        self.strength = chip.scale.nudging(nudging)
+        circuit = chip.specification.nudging
+        if circuit.kind == "clamp" and nudging > 1:
+            raise InvalidValueError(
+                f"learning.nudging = {nudging:g}: where the chip clamps the outputs it is the share"
+                " of the way to the targets, at most 1"
+            )
+        unit = 1.0 if circuit.kind == "clamp" else chip.scale.nudging(1.0)
+        self.strength = nudging * unit * (1 + circuit.gain_error)
+        self._offsets = circuit.offsets(network.layers[-1], seed)
+        self._weights = np.array(network.weights)
         self.free_sweeps = free_sweeps
         self.nudged_sweeps = nudged_sweeps
         self.tolerance = tolerance
         self.free_time = free_time
         self.nudged_time = nudged_time
-        self.accelerator = accelerator
+        self.accelerator: Accelerator = accelerator
+        self._seed = seed
         self._sign_stream = randomness.stream(seed, "sign")
 
     def check_stability(self) -> None:
@@ -113,11 +130,16 @@ class EquilibriumPropagation:
         InvalidValueError
             Naming β and the bound that it broke.
         """
-        if self.variant == "positive":
+        if self.variant == "positive" or self.chip.specification.nudging.kind != "conductance":
             return
         arrays = self.chip.seen(0)
         totals = total_conductances(self.network, arrays, self.chip.sources(0))
-        bound = nudging_bound([array.conductance for array in arrays], totals)
+        bound = nudging_bound(
+            self.network,
+            [array.conductance for array in arrays],
+            totals,
+            couplings(self.network, arrays),
+        )
         if self.strength >= bound:
             unit = self.chip.scale.unit_conductance
             raise InvalidValueError(
@@ -153,12 +175,9 @@ class EquilibriumPropagation:
             inputs=inputs,
         )
         require_settled(free, "free", self.tolerance)
-        batch = len(input_current)
         signs = self._signs(event)
-        strength = _strengths(signs, self.strength, batch, input_current.dtype)
         if len(signs) == 2:
             input_current = np.concatenate((input_current, input_current))
-            target = np.concatenate((target, target))
             inputs = None if inputs is None else np.concatenate((inputs, inputs))
         nudged = self.engine.relax(
             self.network,
@@ -166,7 +185,7 @@ class EquilibriumPropagation:
             sources,
             input_current,
             start=free,
-            nudging=Nudging(strength=strength, target=target),
+            nudging=self._nudge(signs, free.state[-1], target, event),
             sweeps=self.nudged_sweeps,
             tolerance=self.tolerance,
             duration=self.nudged_time,
@@ -174,11 +193,12 @@ class EquilibriumPropagation:
             inputs=inputs,
         )
         require_settled(nudged, "nudged", self.tolerance)
+        batch = len(target)
         upper = [v[:batch] for v in nudged.state]
         if len(signs) == 2:
             lower = [v[batch:] for v in nudged.state]
-            return Contrast(free, upper, lower, 2.0 * self.nudging)
-        return Contrast(free, upper, free.state, signs[0] * self.nudging)
+            return Contrast(free, self._held(upper, event), lower, 2.0 * self.nudging)
+        return Contrast(free, upper, self._held(free.state, event), signs[0] * self.nudging)
 
     def updates(
         self,
@@ -210,10 +230,13 @@ class EquilibriumPropagation:
         rows = [np.empty(n, dtype) for n in layers[:last]]
         pre = [np.empty((2 * batch, n), dtype) for n in layers[:last]]
         differences = [np.empty(n, dtype) for n in layers]
+        weights = self._weights * -per_sample
         kernels.contrast(
             tuple(contrast.upper),
             tuple(contrast.lower),
-            np.array(rates, dtype) * dtype.type(-per_sample),
+            tuple([self.network.forward(k, v) for k, v in enumerate(contrast.upper[:last])]),
+            tuple([self.network.forward(k, v) for k, v in enumerate(contrast.lower[:last])]),
+            (weights * rates).astype(dtype),
             tuple(pre),
             tuple(post),
             tuple(rows),
@@ -233,7 +256,7 @@ class EquilibriumPropagation:
         bias_updates = []
         one = np.ones((1, 1, 1), dtype)
         for k, bias in enumerate(self.chip.biases):
-            rate = dtype.type(bias_rates[k] * per_sample)
+            rate = dtype.type(bias_rates[k] * self._weights[k] * per_sample)
             if isinstance(bias, BiasRails):
                 signals = contrast.upper[k], contrast.lower[k]
                 bias_updates.append(_rail_update(bias, *signals, -rate))
@@ -241,6 +264,41 @@ class EquilibriumPropagation:
                 currents = (rate * differences[k])[None, None]
                 bias_updates.append(Update(presynaptic=one, postsynaptic=currents))
         return updates, bias_updates
+
+    def _nudge(
+        self, signs: tuple[float, ...], outputs: Array, target: Array, event: int
+    ) -> Nudging:
+        """Return what pulls the free outputs (batch, outputs), all samples of a sign together."""
+        strength = _strengths(signs, self.strength, len(target), target.dtype)
+        if self._offsets.any():
+            target = target + self._offsets.astype(target.dtype)
+        kind = self.chip.specification.nudging.kind
+        if kind != "conductance":
+            held = self._held([outputs], event, first=len(self.network.layers))[0]
+            target = target - held
+        if len(signs) == 2:
+            target = np.concatenate((target, target))
+        if kind == "conductance":
+            return Nudging(strength=strength, target=target)
+        moved = strength[:, None] * target
+        if kind == "current":
+            return Nudging(strength=np.zeros_like(strength), target=target, current=moved)
+        held = np.concatenate([held] * len(signs))
+        return Nudging(strength=np.full_like(strength, np.inf), target=held + moved)
+
+    def _held(self, state: Sequence[Array], event: int, first: int = 0) -> Sequence[Array]:
+        """Return what the sample-and-hold circuits, numbered from `first`, keep of a phase."""
+        chip = self.chip.specification
+        return [
+            chip.hold.held(
+                v,
+                temperature=chip.temperature,
+                seed=self._seed,
+                layer=first + k,
+                event=event,
+            )
+            for k, v in enumerate(state)
+        ]
 
     def _signs(self, event: int) -> tuple[float, ...]:
         if self.variant == "centered":

@@ -7,11 +7,24 @@ f32 = np.float32
 
 
 @njit(cache=True)
-def contrast(upper, lower, scales, presynaptic, postsynaptic, rows, columns, differences):
+def contrast(
+    upper,
+    lower,
+    upper_lines,
+    lower_lines,
+    scales,
+    presynaptic,
+    postsynaptic,
+    rows,
+    columns,
+    differences,
+):
     """Write the factored updates of all arrays of a resistive network.
 
-    upper, lower: a (batch, units) array a free layer [V]; scales (layers,), one an array. With
-    d = upper − lower, m their mean, i the inputs and j the units of array k, and s its scale:
+    upper, lower: a (batch, units) array a free layer [V], the nodes; upper_lines, lower_lines,
+    what the lines of the next array carry, for each layer but the last; scales (layers,), one an
+    array. With d = upper − lower, m their mean, i the inputs and j the units of array k, and s
+    its scale:
 
     postsynaptic[k] (2 batch, units): −s·d_j and, but for the first array, −s·m_j;
     presynaptic[k − 1] (2 batch, inputs): m_i, then d_i;
@@ -42,7 +55,7 @@ def contrast(upper, lower, scales, presynaptic, postsynaptic, rows, columns, dif
             pre, row = presynaptic[k], rows[k]
             row[:] = 0
             for b in range(batch):
-                u, v, mean, moved = upper[k][b], lower[k][b], pre[b], pre[batch + b]
+                u, v, mean, moved = upper_lines[k][b], lower_lines[k][b], pre[b], pre[batch + b]
                 for i in range(units):
                     d = u[i] - v[i]
                     m = f32(0.5) * (u[i] + v[i])

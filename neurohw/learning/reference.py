@@ -1,12 +1,14 @@
 """The true gradient of a resistive network's cost, by the adjoint: what every rule estimates.
 
-At equilibrium the free nodes that no diode clamps obey A·v = b, with A their conductance matrix
-and b what driven inputs and sources feed into them. A small change of a conductance moves v by
-A⁻¹·(δb − δA·v), so the cost C = ½ Σ_outputs (v − t)² changes by
+At equilibrium the currents F that leave the free nodes are 0, but for those whose ideal diodes
+clamp. A small change of a conductance moves the voltages by −J⁻¹·δF, J = ∂F/∂v, so the cost
+C = ½ Σ_outputs (v − t)² changes by
 
-    ∂C/∂g_ij = −(λ_i − λ_j)·(v_i − v_j),   ∂C/∂I_j = λ_j,   A·λ = ∂C/∂v
+    ∂C/∂g_ij = −(λ_j − c_i·λ_i)·(v_j − x_i),   ∂C/∂I_j = λ_j,   Jᵀ·λ = ∂C/∂v
 
-with λ = 0 at inputs and clamped nodes. Dense algebra, sample by sample: for small networks.
+with λ = 0 at inputs and clamped nodes, x_i the voltage of the input line and c_i the current gain
+of the amplifier that drives it (1 where there is none). Dense algebra, sample by sample: for small
+networks.
 """
 
 from collections.abc import Sequence
@@ -14,6 +16,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from neurohw.engines.equilibrium import SeenArray, Source
+from neurohw.engines.kirchhoff import system
 from neurohw.networks.resistive import ResistiveNetwork
 
 Array = NDArray[np.float64]
@@ -37,7 +41,7 @@ def cost_gradient(
         What else than the arrays meets the nodes.
     inputs : (batch, inputs) array [V]
     state : (batch, units) of each free layer [V]
-        Converged; a node exactly on a limit counts as clamped.
+        Converged; a node exactly on an ideal diode's limit counts as clamped.
     target : (batch, outputs) array [V]
 
     Returns
@@ -50,44 +54,47 @@ def cost_gradient(
     numpy.linalg.LinAlgError
         A node that no conductance meets.
     """
-    system = _conductance_matrix(network, conductances, source_conductances)
+    matrix = system(network, _seen(conductances), _sources(source_conductances))
     low, high = np.concatenate(network.low), np.concatenate(network.high)
     ends = np.cumsum(network.layers)[:-1]
     by_conductance = [np.zeros(g.shape) for g in conductances]
     by_current = [np.zeros(units) for units in network.layers]
     for sample in range(len(inputs)):
-        voltages = np.concatenate([v[sample] for v in state])
+        layers = [v[sample] for v in state]
+        voltages = np.concatenate(layers)
+        jacobian = matrix + np.diag(_slopes(network, layers))
         unclamped = (voltages > low) & (voltages < high)
         by_voltage = np.zeros(len(voltages))
-        by_voltage[-network.layers[-1] :] = state[-1][sample] - target[sample]
+        by_voltage[-network.layers[-1] :] = layers[-1] - target[sample]
         adjoint = np.zeros(len(voltages))
         adjoint[unclamped] = np.linalg.solve(
-            system[np.ix_(unclamped, unclamped)], by_voltage[unclamped]
+            jacobian[np.ix_(unclamped, unclamped)].T, by_voltage[unclamped]
         )
-        below_adjoint, below_voltage = np.zeros(network.inputs), inputs[sample]
+        lines, lines_adjoint = inputs[sample], np.zeros(network.inputs)
         for k, layer_adjoint in enumerate(np.split(adjoint, ends)):
-            voltage = state[k][sample]
-            drop = voltage[:, None] - below_voltage[None, :]
-            adjoint_drop = layer_adjoint[:, None] - below_adjoint[None, :]
-            by_conductance[k] -= adjoint_drop * drop / len(inputs)
+            drop = layers[k][:, None] - lines[None, :]
+            by_conductance[k] -= (layer_adjoint[:, None] - lines_adjoint) * drop / len(inputs)
             by_current[k] += layer_adjoint / len(inputs)
-            below_adjoint, below_voltage = layer_adjoint, voltage
+            lines, lines_adjoint = network.forward(k, layers[k]), layer_adjoint
+            if network.neurons is not None:
+                lines_adjoint = network.neurons[k].backward_gain * layer_adjoint
     return by_conductance, by_current
 
 
-def _conductance_matrix(
-    network: ResistiveNetwork, conductances: Sequence[Array], sources: Sequence[Array]
-) -> Array:
-    """Return the conductance matrix of all free nodes, layer after layer; inputs are ground."""
-    starts = np.concatenate(([0], np.cumsum(network.layers)))
-    matrix: Array = np.diag(np.concatenate(sources).astype(np.float64))
-    diagonal = np.einsum("ii->i", matrix)
-    for k, g in enumerate(conductances):
-        units = slice(starts[k], starts[k + 1])
-        diagonal[units] += g.sum(axis=1)
-        if k > 0:
-            below = slice(starts[k - 1], starts[k])
-            diagonal[below] += g.sum(axis=0)
-            matrix[units, below] -= g
-            matrix[below, units] -= g.T
-    return matrix
+def _seen(conductances: Sequence[Array]) -> list[SeenArray]:
+    return [
+        SeenArray(conductance=g, unit_sums=g.sum(axis=1), input_sums=g.sum(axis=0))
+        for g in conductances
+    ]
+
+
+def _sources(conductances: Sequence[Array]) -> list[Source]:
+    return [Source(current=np.zeros_like(h), conductance=h) for h in conductances]
+
+
+def _slopes(network: ResistiveNetwork, state: Sequence[Array]) -> Array:
+    """Return the derivative of what the diodes draw from all nodes [S]."""
+    if network.neurons is None:
+        return np.zeros(sum(network.layers))
+    neurons = zip(network.neurons, state, strict=True)
+    return np.concatenate([each.current(v)[1] for each, v in neurons])

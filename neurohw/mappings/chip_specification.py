@@ -8,8 +8,10 @@ import msgspec
 import numpy as np
 
 from neurohw import library
+from neurohw.circuits.curves import CurveFiles
 from neurohw.circuits.interconnect import Wires
 from neurohw.circuits.neuron import Neuron
+from neurohw.circuits.periphery import NudgingCircuit, SampleAndHold
 from neurohw.devices import memory
 from neurohw.devices.memory import MemoryDevice
 from neurohw.errors import InvalidValueError
@@ -17,6 +19,8 @@ from neurohw.presets import Presets
 from neurohw.units import Kelvins, Siemens, Volts, show
 
 DEFAULT_UNIT_CONDUCTANCE = 10e-6
+# Key paths that may name files of measured points.
+CURVES = ("neuron.curve", "neuron.curve.file")
 
 
 class Mapping(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -78,9 +82,10 @@ class Bias(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
 
 
 class ChipSpecification(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A chip: memory device, mapping, input lines, biases, neurons, wires.
+    """A chip: memory device, mapping, input lines, biases, neurons, wires, periphery.
 
-    Without `wires` they have no resistance. temperature [K] is that of the neurons' diodes.
+    Without `wires` they have no resistance. temperature [K] is that of diodes,
+    of wires given by their technology node, and of thermal noise.
     """
 
     name: str = "custom"
@@ -91,6 +96,8 @@ class ChipSpecification(msgspec.Struct, frozen=True, forbid_unknown_fields=True,
     bias: Bias = msgspec.field(default_factory=Bias)
     neuron: Neuron = msgspec.field(default_factory=Neuron)
     wires: Wires | None = None
+    nudging: NudgingCircuit = msgspec.field(default_factory=NudgingCircuit)
+    hold: SampleAndHold = msgspec.field(default_factory=SampleAndHold)
     temperature: Kelvins = 300.0
 
     def __post_init__(self) -> None:
@@ -134,6 +141,6 @@ PRESETS = Presets(
     kind="chip",
     struct=ChipSpecification,
     folder=library.folder("mappings") / "chips",
-    paths=("device", "device.preset"),
-    parts={"device": memory.PRESETS},
+    paths=("device", "device.preset", *CURVES),
+    parts={"device": memory.PRESETS, "neuron.curve": CurveFiles()},
 )

@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neurohw.circuits.neuron import Neurons
+from neurohw.circuits.synapse import Synapse
 from neurohw.errors import InvalidValueError
 
 Array = NDArray[np.floating]
@@ -40,6 +41,8 @@ class ResistiveNetwork:
     neurons : tuple of Neurons, optional
         Circuits at the nodes of each layer, where a chip says more than `low` and `high`, which
         are infinite where its diodes are not ideal.
+    synapse : Synapse, optional
+        Law of the cells where they are not resistors.
     """
 
     inputs: int
@@ -47,6 +50,7 @@ class ResistiveNetwork:
     low: tuple[Array, ...]
     high: tuple[Array, ...]
     neurons: tuple[Neurons, ...] | None = None
+    synapse: Synapse | None = None
 
     @property
     def fan_in(self) -> tuple[int, ...]:
@@ -152,26 +156,46 @@ def dissipation(conductance: Array, inputs: Array, units: Array) -> Array:
     return power
 
 
-def nudging_bound(conductances: Sequence[Array], totals: Sequence[Array]) -> float:
+def nudging_bound(
+    network: ResistiveNetwork,
+    conductances: Sequence[Array],
+    totals: Sequence[Array],
+    couplings: Sequence[Array | None] | None = None,
+) -> float:
     """Return the largest |β| below which negative nudging keeps a minimum [S].
 
     It is the smallest eigenvalue of the output nodes' Schur complement, every hidden node
     unclamped: the stiffness with which the rest of the network holds the outputs. A clamped
-    hidden node only adds to it. Inputs are driven, so they count as ground.
+    hidden node, or one whose diodes conduct, only adds to it. Inputs are driven, so they count as
+    ground.
 
     conductances (units, inputs) of each array, the first one unused; totals (units,) of all
-    conductance that meets each node of a free layer [S].
+    conductance that meets each node of a free layer, and couplings (units, units) between the
+    nodes of each [S].
     """
-    stiffness: Array = np.asarray(totals[0], np.float64)
-    for g, total in zip(conductances[1:], totals[1:], strict=True):
-        array = np.asarray(g, np.float64)
-        if stiffness.ndim == 1:
-            safe = np.where(stiffness > 0, stiffness, 1.0)
-            absorbed = (array / safe) @ array.T
-        else:
-            # Nodes that nothing connects to ground make it singular; they hold nothing.
-            absorbed = array @ np.linalg.pinv(stiffness, rcond=1e-12, hermitian=True) @ array.T
-        stiffness = np.diag(np.asarray(total, np.float64)) - absorbed
+    stiffness: Array = np.empty(0)
+    for k, total in enumerate(totals):
+        coupling = None if couplings is None else couplings[k]
+        own: Array = np.asarray(total, np.float64)
+        if coupling is not None:
+            own = np.diag(own) - coupling
+        if k > 0:
+            forward, backward = _towards(network, k - 1, np.asarray(conductances[k], np.float64))
+            if stiffness.ndim == 1:
+                safe = np.where(stiffness > 0, stiffness, 1.0)
+                absorbed = (forward / safe) @ backward.T
+            else:
+                # Nodes that nothing connects to ground make it singular; they hold nothing.
+                absorbed = forward @ np.linalg.pinv(stiffness, rcond=1e-12) @ backward.T
+            own = (np.diag(own) if own.ndim == 1 else own) - absorbed
+        stiffness = own
     if stiffness.ndim == 1:
         return float(stiffness.min())
-    return float(np.linalg.eigvalsh(stiffness)[0])
+    return float(np.linalg.eigvals(stiffness).real.min())
+
+
+def _towards(network: ResistiveNetwork, layer: int, g: Array) -> tuple[Array, Array]:
+    """Return an array as the layer above it sees that below, and the other way round."""
+    if network.neurons is None:
+        return g, g
+    return g * network.neurons[layer].gain, g * network.neurons[layer].backward_gain

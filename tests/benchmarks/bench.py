@@ -12,6 +12,7 @@ from pathlib import Path
 
 import passes
 import processes
+import spice
 import training
 import wires
 from table import Row, keep, machine, show
@@ -60,6 +61,9 @@ def measurements(*, quick: bool) -> dict[str, Callable[[], list[Row]]]:
         )
     for side in (64, 128):
         found[f"wires, {side}²"] = partial(wires.against_lu, side, rounds=rounds)
+    # The last takes ngspice minutes.
+    for name in list(spice.NETWORKS)[: 3 if quick else 4]:
+        found[f"ngspice, {name}"] = partial(spice.against_ngspice, name, rounds=rounds)
     return found
 
 

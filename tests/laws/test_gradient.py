@@ -274,7 +274,7 @@ def test_nudging_past_the_bound_is_refused(case, variant):
         totals[k] = totals[k] + array.values().sum(axis=1)
         if k > 0:
             totals[k - 1] = totals[k - 1] + array.values().sum(axis=0)
-    bound = nudging_bound([array.conductance for array in arrays], totals)
+    bound = nudging_bound(case.network, [array.conductance for array in arrays], totals)
     dimensionless = bound / case.chip.scale.unit_conductance
     case.rule(variant, 0.999 * dimensionless).check_stability()
     above = case.rule(variant, 1.001 * dimensionless)

@@ -12,9 +12,8 @@ HIDDEN = [(5,), (6, 4), (4, 5, 3)]
 
 
 def bound_of(problem):
-    return nudging_bound(
-        problem.conductances, total_conductances(problem.network, problem.arrays, problem.sources)
-    )
+    totals = total_conductances(problem.network, problem.arrays, problem.sources)
+    return nudging_bound(problem.network, problem.conductances, totals)
 
 
 def conductance_matrix(problem):

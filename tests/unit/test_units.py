@@ -70,3 +70,14 @@ def test_show(value, unit, text):
 def test_what_is_shown_can_be_read_again():
     for value in (1.234e-9, 4.56e-3, 7.0, 89e6):
         assert_allclose(quantity(show(value, "S"), "S"), value, rtol=1e-3)
+
+
+@pytest.mark.parametrize(("text", "kelvins"), [("300 K", 300), ("250K", 250), ("400 mK", 0.4)])
+def test_kelvins_are_not_thousands(text, kelvins):
+    assert quantity(text, "K") == pytest.approx(kelvins)
+
+
+@pytest.mark.parametrize("text", ["300", "27 C", "300 kV"])
+def test_temperatures_carry_their_unit(text):
+    with pytest.raises(InvalidValueError, match="its unit must be K"):
+        quantity(text, "K")

@@ -7,6 +7,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from neurohw.engines import synapses
 from neurohw.engines.descent import Settle, descend
 from neurohw.engines.equilibrium import (
     ROUNDING,
@@ -20,6 +21,7 @@ from neurohw.engines.equilibrium import (
 )
 from neurohw.engines.numba.neuron import kernels as neuron_kernels
 from neurohw.engines.numba.resistive import kernels
+from neurohw.engines.synapses import NonlinearCells
 from neurohw.networks.resistive import ResistiveNetwork
 
 Array = NDArray[np.floating]
@@ -27,6 +29,8 @@ Array = NDArray[np.floating]
 # Arrays with more cells than this are worth two threads; their blocks have this many units.
 _LARGE = 1 << 17
 _BLOCK = 64
+# So are layers of more nodes, all samples counted, where diodes are real.
+_MANY = 1 << 13
 
 
 class NumbaEngine:
@@ -49,6 +53,21 @@ class NumbaEngine:
     ) -> Equilibrium:
         """See `neurohw.engines.equilibrium.Engine.relax`."""
         refuse_duration(duration)
+        if network.synapse is not None:
+            return synapses.relax(
+                _settle_cells,
+                network,
+                arrays,
+                sources,
+                input_current,
+                start=start,
+                nudging=nudging,
+                sweeps=sweeps,
+                tolerance=tolerance,
+                accelerator=accelerator,
+                inputs=inputs,
+                polynomial=True,
+            )
         if not _is_plain(network, arrays, nudging, accelerator):
             return descend(
                 _settling(network, input_current.dtype),
@@ -123,34 +142,59 @@ def _is_plain(
 
 def _settling(network: ResistiveNetwork, dtype: np.dtype) -> Settle:
     """Return what settles a layer in compiled code."""
-    if network.neurons is None:
-        limits = zip(network.low, network.high, strict=True)
-        parameters = [_clamps(low, high) for low, high in limits]
-    else:
-        parameters = [neurons.parameters for neurons in network.neurons]
+    parameters = [_parameters(network, layer) for layer in range(len(network.layers))]
     none = np.zeros((0, 0), dtype)
 
     def settle(
         layer: int, current: Array, total: Array, coupling: Array | None, before: Array
     ) -> Array:
         voltage = before.copy()
-        neuron_kernels.settle(
+        meeting = (
             np.ascontiguousarray(current),
             np.ascontiguousarray(total),
             none if coupling is None else np.ascontiguousarray(coupling),
             parameters[layer],
-            voltage,
         )
+        element = _element(network, layer)
+        if element[2].size > 0:
+            neuron_kernels.settle_measured(*meeting, *element, voltage)
+            return voltage
+        work = voltage.size if coupling is None else voltage.size * len(coupling) // 16
+        kernel = neuron_kernels.settle if work < _MANY else neuron_kernels.settle_on_all_threads
+        kernel(*meeting, voltage)
         return voltage
 
     return settle
 
 
-def _clamps(low: Array, high: Array) -> Array:
-    """Return the parameters of ideal diodes; see `Neurons.parameters`."""
-    parameters = np.zeros((len(low), 5))
-    parameters[:, 0], parameters[:, 1] = low, high
+def _settle_cells(cells: NonlinearCells, layer: int, state: Sequence[Array]) -> Array:
+    """Return the voltages of a layer among nonlinear cells, (batch, units)."""
+    network, voltage = cells.network, state[layer].copy()
+    neuron_kernels.settle_among_cells(
+        cells.polynomials(state, layer),
+        *cells.window(state, layer),
+        _parameters(network, layer),
+        _element(network, layer),
+        voltage,
+    )
+    return voltage
+
+
+def _parameters(network: ResistiveNetwork, layer: int) -> Array:
+    """Return what kernels take of a layer's diodes, ideal ones too; see `Neurons.parameters`."""
+    if network.neurons is not None:
+        return network.neurons[layer].parameters
+    parameters = np.zeros((network.layers[layer], 5))
+    parameters[:, 0], parameters[:, 1] = network.low[layer], network.high[layer]
     return parameters
+
+
+def _element(network: ResistiveNetwork, layer: int) -> tuple[Array, Array, Array]:
+    """Return knots, anchors and coefficients of measured elements, or empty arrays."""
+    curve = None if network.neurons is None else network.neurons[layer].curve
+    if curve is None:
+        return np.zeros(0), np.zeros(0), np.zeros((0, 0))
+    return curve.knots, curve.anchors, curve.coefficients
 
 
 @lru_cache(maxsize=64)

@@ -197,7 +197,7 @@ def shockley(network: ResistiveNetwork, emission: float = IDEAL_EMISSION) -> Res
         else:
             here = network.neurons[k]
         if here.ideal:
-            here = msgspec.structs.replace(
+            here = replace(
                 here,
                 saturation_current=np.full(units, IDEAL_SATURATION_CURRENT),
                 slope=np.full(units, emission * _THERMAL_VOLTAGE),

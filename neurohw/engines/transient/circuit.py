@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from neurohw.circuits.neuron import Neuron
 from neurohw.engines.equilibrium import Nudging, SeenArray, Source
 from neurohw.engines.kirchhoff import injected, system
-from neurohw.errors import InvalidValueError
+from neurohw.errors import InvalidValueError, UnsupportedError
 from neurohw.networks.resistive import ResistiveNetwork
 
 Array = NDArray[np.floating]
@@ -116,7 +116,11 @@ def circuit(
     ------
     InvalidValueError
         A capacitance that is not finite and above 0.
+    UnsupportedError
+        Cells that are not ohmic.
     """
+    if network.synapse is not None:
+        raise UnsupportedError("synapse: engine = transient knows only ohmic cells")
     batch, nodes = len(input_current), sum(network.layers)
     flowing = injected(network, arrays, sources, input_current)
     added = np.zeros((batch, nodes))

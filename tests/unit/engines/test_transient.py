@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 
-import msgspec
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
@@ -155,7 +154,7 @@ def test_engines_without_time_refuse_it(make_problem, engine):
 def test_every_node_has_a_capacitance(make_problem, capacitance):
     problem = with_neurons(make_problem((5,)), Neuron(kind="diode"))
     first, last = problem.network.neurons
-    broken = msgspec.structs.replace(first, capacitance=first.capacitance.copy())
+    broken = replace(first, capacitance=first.capacitance.copy())
     broken.capacitance[3] = capacitance
     problem = replace(problem, network=replace(problem.network, neurons=(broken, last)))
     with pytest.raises(InvalidValueError, match=f"capacitance = {capacitance:g} F at node 3"):

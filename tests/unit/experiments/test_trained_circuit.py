@@ -59,7 +59,8 @@ def test_the_largest_lines_are_left_and_still_belong_together():
 def test_nudging_is_weakened_where_the_cut_would_leave_no_minimum():
     part = cut(circuit(random_cells(), strengths=(1e-3, -1e-3)), 2, 2)
     arrays = [array.conductance for array in part.arrays]
-    bound = nudging_bound(arrays, total_conductances(part.network, part.arrays, part.sources))
+    totals = total_conductances(part.network, part.arrays, part.sources)
+    bound = nudging_bound(part.network, arrays, totals)
     assert part.strengths == pytest.approx((0.5 * bound, -0.5 * bound))
 
 
