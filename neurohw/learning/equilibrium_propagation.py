@@ -119,9 +119,9 @@ class EquilibriumPropagation:
         self.free_sweeps = free_sweeps
         self.nudged_sweeps = nudged_sweeps
         self.tolerance = tolerance
-        self.accelerator: Accelerator = accelerator
         self.free_time = free_time
         self.nudged_time = nudged_time
+        self.accelerator: Accelerator = accelerator
         self._seed = seed
         self._sign_stream = randomness.stream(seed, "sign")
 

@@ -29,7 +29,7 @@ THIRD = ((1.0 - W) / 3.0, (3.0 * W + 1.0) / 3.0, D / 3.0)
 EXCESS = ((4.0 * W - 1.0) / 3.0, -1.0 / 3.0, 2.0 * D / 3.0)
 
 # A stage is solved to this share of the error allowed in a step, in at most so many iterations.
-NEAR = 1e-3
+NEAR = 1e-2
 NEWTON = 25
 # Change of a diode's slope, over a node's conductance, up to which factors are kept.
 STALE = 0.1

@@ -51,7 +51,7 @@ def test_a_long_phase_ends_in_the_steady_state(make_problem, neuron, dtype):
         require_settled(found, "free", 0.0)
         for v, w in zip(found.state, expected.state, strict=True):
             assert v.dtype == dtype
-            # The integrator solves each step to 1e-8 of the way.
+            # The integrator solves each step to 1e-7 of the way.
             assert_allclose(v, w, rtol=0, atol=(1e-5 if dtype == "float32" else 1e-7))
 
 
