@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from neurohw.cli.listing import available
-from neurohw.cli.output import print_json, print_table, summary, units_of
+from neurohw.cli.output import print_json, print_table, print_warning, summary, units_of
 
 if TYPE_CHECKING:
     from neurohw.experiments.configuration import Experiment
@@ -137,7 +137,19 @@ def _chip(target: str, recipe: str) -> Facts:
     experiment = configuration.load(recipe, chip=target)
     inputs = datasets.load(experiment.data.name).train_images.shape[1]
     scale = _scale(experiment, [2 * inputs, *experiment.network.hidden])
-    return {"kind": "chip", **_builtins(experiment.chip), **scale}
+    return {"kind": "chip", **_builtins(experiment.chip), **_wires(experiment), **scale}
+
+
+def _wires(experiment: "Experiment") -> Facts:
+    """Return how much the wires lose of what the untrained network carries, where there are any."""
+    if experiment.chip.wires is None:
+        return {}
+    from neurohw.experiments import wiring
+    from neurohw.experiments.machine import build, computing, dataset_of
+
+    with computing():
+        measured = wiring.measure(build(experiment, dataset_of(experiment)).chip.arrays)
+    return {**measured, "warnings": wiring.warnings(measured)}
 
 
 def _device(target: str) -> Facts:
@@ -191,6 +203,7 @@ def _print_facts(facts: Facts) -> None:
     from neurohw.experiments.run_file import UNITS
     from neurohw.units import show
 
+    warnings = facts.pop("warnings", [])
     scale = facts.pop("scale", [])
     recipe = facts.pop("scale_recipe", "")
     experiment = facts.pop("experiment", None)
@@ -200,6 +213,8 @@ def _print_facts(facts: Facts) -> None:
     if scale:
         click.echo(f"scale of the network {recipe} on this chip")
         print_table(((row["quantity"], show(row["value"], row["unit"])) for row in scale), "  ")
+    for line in warnings:
+        print_warning(line)
 
 
 def _print_nested(facts: Facts, units: dict[str, str], indent: str = "") -> None:

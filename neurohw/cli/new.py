@@ -133,7 +133,7 @@ def _text_of(chip: "ChipSpecification", key: str) -> str:
     if value is None:
         return ""
     unit = units_of(type(chip)).get(key.rpartition(".")[2])
-    if unit and quantity(show(value, unit), unit) == value:
+    if unit and isinstance(value, float) and quantity(show(value, unit), unit) == value:
         value = show(value, unit)
     if isinstance(value, tuple):
         return str(list(value))

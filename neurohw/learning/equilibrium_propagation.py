@@ -31,7 +31,7 @@ from neurohw.engines.equilibrium import (
     Nudging,
     require_settled,
 )
-from neurohw.engines.kirchhoff import total_conductances
+from neurohw.engines.kirchhoff import couplings, total_conductances
 from neurohw.errors import InvalidValueError
 from neurohw.learning import kernels
 from neurohw.networks.resistive import ResistiveNetwork, nudging_bound
@@ -108,7 +108,8 @@ class EquilibriumPropagation:
             return
         arrays = self.chip.seen(0)
         totals = total_conductances(self.network, arrays, self.chip.sources(0))
-        bound = nudging_bound([array.conductance for array in arrays], totals)
+        conductances = [array.conductance for array in arrays]
+        bound = nudging_bound(conductances, totals, couplings(self.network, arrays))
         if self.strength >= bound:
             unit = self.chip.scale.unit_conductance
             raise InvalidValueError(

@@ -80,7 +80,8 @@ class Bias(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
 class ChipSpecification(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A chip: memory device, mapping, input lines, biases, neurons, wires.
 
-    Without `wires` they have no resistance. temperature [K] is that of the neurons' diodes.
+    Without `wires` they have no resistance. temperature [K] is that of the neurons' diodes, and of
+    wires that are given by their technology node.
     """
 
     name: str = "custom"
@@ -96,12 +97,21 @@ class ChipSpecification(msgspec.Struct, frozen=True, forbid_unknown_fields=True,
     def __post_init__(self) -> None:
         if not 0 < self.temperature < float("inf"):
             raise InvalidValueError(f"temperature = {self.temperature}: must be finite, above 0")
+        if self.wires is not None and self.wires.node is not None and self.temperature < 100:
+            raise InvalidValueError(
+                f"temperature = {self.temperature}: wires.node needs 100 K or more"
+            )
         unit = self.mapping.unit_conductance
         if unit is not None and np.isfinite(self.device.g_max):
             raise InvalidValueError(
                 f"mapping.unit_conductance = {show(unit, 'S')}: must be left out, because "
                 f"the device's g_max and mapping.conductance_scale set it"
             )
+
+    @property
+    def interconnect(self) -> Wires | None:
+        """The wires with their resistances, those of a technology node at the temperature."""
+        return None if self.wires is None else self.wires.at(self.temperature)
 
     def conductance_scales(self, layers: int) -> tuple[float, ...]:
         """One conductance scale a layer; `InvalidValueError` for a list of another length."""

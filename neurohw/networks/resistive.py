@@ -152,7 +152,11 @@ def dissipation(conductance: Array, inputs: Array, units: Array) -> Array:
     return power
 
 
-def nudging_bound(conductances: Sequence[Array], totals: Sequence[Array]) -> float:
+def nudging_bound(
+    conductances: Sequence[Array],
+    totals: Sequence[Array],
+    couplings: Sequence[Array | None] | None = None,
+) -> float:
     """Return the largest |β| below which negative nudging keeps a minimum [S].
 
     It is the smallest eigenvalue of the output nodes' Schur complement, every hidden node
@@ -160,10 +164,15 @@ def nudging_bound(conductances: Sequence[Array], totals: Sequence[Array]) -> flo
     hidden node only adds to it. Inputs are driven, so they count as ground.
 
     conductances (units, inputs) of each array, the first one unused; totals (units,) of all
-    conductance that meets each node of a free layer [S].
+    conductance that meets each node of a free layer [S]; couplings, (units, units) a free layer,
+    what wires couple its nodes with, where there are wires [S].
     """
-    stiffness: Array = np.asarray(totals[0], np.float64)
-    for g, total in zip(conductances[1:], totals[1:], strict=True):
+    own = [np.asarray(total, np.float64) for total in totals]
+    for k, coupling in enumerate(couplings or ()):
+        if coupling is not None:
+            own[k] = np.diag(own[k]) - coupling
+    stiffness: Array = own[0]
+    for g, total in zip(conductances[1:], own[1:], strict=True):
         array = np.asarray(g, np.float64)
         if stiffness.ndim == 1:
             safe = np.where(stiffness > 0, stiffness, 1.0)
@@ -171,7 +180,7 @@ def nudging_bound(conductances: Sequence[Array], totals: Sequence[Array]) -> flo
         else:
             # Nodes that nothing connects to ground make it singular; they hold nothing.
             absorbed = array @ np.linalg.pinv(stiffness, rcond=1e-12, hermitian=True) @ array.T
-        stiffness = np.diag(np.asarray(total, np.float64)) - absorbed
+        stiffness = (np.diag(total) if total.ndim == 1 else total) - absorbed
     if stiffness.ndim == 1:
         return float(stiffness.min())
     return float(np.linalg.eigvalsh(stiffness)[0])
