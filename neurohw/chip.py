@@ -9,9 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neurohw import randomness
+from neurohw.circuits.interconnect import Wires
 from neurohw.circuits.neuron import Neuron
 from neurohw.circuits.neuron import fabricate as fabricate_neurons
 from neurohw.circuits.synapse import Synapse
+from neurohw.circuits.terminal_model import TerminalModel
 from neurohw.devices import kernels
 from neurohw.devices.laws import Cells, fabricate, first_write
 from neurohw.engines.equilibrium import SeenArray, Source
@@ -40,10 +42,19 @@ class CrossbarArray:
     paired : bool
         Whether inputs are pairs of word lines that carry opposite voltages. Voltages given to the
         array, and presynaptic signals, are then those of the first half of its inputs.
+    wires : Wires, optional
+        Wires with resistance: reads, and what the physics sees, are then those of the terminals,
+        as of the last refresh (see `neurohw.circuits.terminal_model`).
     """
 
     def __init__(
-        self, conductance: Array, cells: Cells, *, driven: bool, paired: bool = False
+        self,
+        conductance: Array,
+        cells: Cells,
+        *,
+        driven: bool,
+        paired: bool = False,
+        wires: Wires | None = None,
     ) -> None:
         if paired and conductance.shape[1] % 2:
             raise InvalidValueError(
@@ -58,11 +69,14 @@ class CrossbarArray:
         dtype = conductance.dtype.type
         self._no_rows = np.zeros((1, 0), dtype)
         self._no_next = np.zeros((4, self._lines_given), dtype)
+        self._wired: TerminalModel | None = None
+        if wires is not None:
+            self._wired = TerminalModel(conductance, wires, driven=driven)
         self._sum()
 
     def read(self, voltages: Array) -> Array:
         """Return the unit lines' currents, held at 0 V, for (batch, inputs) voltages [A]."""
-        g = self._conductance
+        g = self._seen.conductance
         if self.paired:
             g = g[:, : g.shape[1] // 2] - g[:, g.shape[1] // 2 :]
         return np.asarray(voltages @ g.T)
@@ -72,7 +86,7 @@ class CrossbarArray:
 
         Of all of them, (batch, inputs), also where inputs are paired.
         """
-        return np.asarray(voltages @ self._conductance)
+        return np.asarray(voltages @ self._seen.conductance)
 
     def values(self) -> Array:
         """Return a copy of all conductances (units, inputs) [S]: a digital read-out."""
@@ -110,7 +124,9 @@ class CrossbarArray:
         g, cells = self._conductance, self.cells
         dtype = g.dtype.type
         x = _multiple_of_4(update.presynaptic, 1)
-        y = self._no_next if next_input is None else _multiple_of_4(next_input, 0)
+        y = self._no_next
+        if next_input is not None and self._wired is None:
+            y = _multiple_of_4(next_input, 0)
         halved = update.paired and cells.ideal and _is_simple(update)
         if self.paired and not (halved and x.shape[1] == len(y) == 4):
             x, y = pairs(x) if update.paired else x, pairs(y)
@@ -128,7 +144,13 @@ class CrossbarArray:
             kernels.program_ideal(g, lines, self._limits, coming)
         else:
             kernels.program_device(g, self.pulses, lines, self._law, event, coming)
-        self._sum(sums)
+        if self._wired is None:
+            self._sum(sums)
+        else:
+            if self._wired.is_due(event, event + len(update.presynaptic)):
+                self._wired.refresh(g)
+            projection = self._wired.follow(g, self._every_line(next_input))
+            self._see(self._wired)
         return None if next_input is None else projection[: len(next_input)]
 
     def _require_lines(self, update: Update, next_input: Array | None) -> None:
@@ -144,6 +166,9 @@ class CrossbarArray:
     def write(self, wanted: Array) -> None:
         """Program every cell, fresh, to the value nearest to `wanted` (units, inputs) [S]."""
         self._conductance[:] = first_write(self.cells, wanted)
+        if self._wired is not None:
+            self._wired.refresh(self._conductance)
+            self._wired.follow(self._conductance)
         self._sum()
 
     def restore(self, state: dict[str, Array]) -> None:
@@ -151,6 +176,10 @@ class CrossbarArray:
         self._conductance[:] = state["conductance"]
         if "pulses" in state:
             self.pulses[:] = state["pulses"]
+        if self._wired is not None:
+            self._wired.restore(self._conductance, state)
+            self._see(self._wired)
+            return
         self._seen = SeenArray(
             conductance=self._conductance,
             unit_sums=state["unit_sums"].copy(),
@@ -167,6 +196,8 @@ class CrossbarArray:
             state["input_sums"] = self._seen.input_sums.copy()
         if self.cells.whole:
             state["pulses"] = self.pulses.copy()
+        if self._wired is not None:
+            state |= self._wired.record()
         state["g_min"], state["g_max"] = np.array(self.cells.low), np.array(self.cells.high)
         if not self.cells.ideal:
             state["curvature_up"] = np.array(self.cells.curvature_up)
@@ -175,12 +206,33 @@ class CrossbarArray:
 
     def _sum(self, unit_sums: Array | None = None) -> None:
         """Form what the physics sees; unit_sums (units,) where a pass has added them up [S]."""
+        if self._wired is not None:
+            self._see(self._wired)
+            return
         g = self._conductance
         self._seen = SeenArray(
             conductance=g,
             unit_sums=g.sum(axis=1) if unit_sums is None else unit_sums,
             input_sums=None if self.driven else self._sum_over_units(),
         )
+
+    def _see(self, wired: TerminalModel) -> None:
+        self._seen = SeenArray(
+            conductance=wired.transfer,
+            unit_sums=wired.unit_sums,
+            input_sums=wired.input_sums,
+            unit_coupling=wired.unit_coupling,
+            input_coupling=wired.input_coupling,
+            cells=self._conductance,
+            wires=wired.wires,
+        )
+
+    def _every_line(self, inputs: Array | None) -> Array | None:
+        """Return the voltages of all word lines, a multiple of 4 of samples."""
+        if inputs is None:
+            return None
+        lines = _multiple_of_4(inputs, 0)
+        return pairs(lines) if self.paired else lines
 
     def _sum_over_units(self) -> Array:
         g = self._conductance
@@ -352,8 +404,15 @@ class Chip:
             self.specification.device, *wanted.shape, width=width, seed=seed, array=number
         )
         written = first_write(cells, wanted).astype(dtype)
-        inputs = number == 0
-        return CrossbarArray(written, cells, driven=inputs or number != layer, paired=inputs)
+        inputs, rails = number == 0, number != layer
+        return CrossbarArray(
+            written,
+            cells,
+            driven=inputs or rails,
+            paired=inputs,
+            # Bias cells stand at the nodes themselves.
+            wires=None if rails else self.specification.interconnect,
+        )
 
     def write(self, conductances: Sequence[Array], currents: Sequence[Array]) -> None:
         """Program a trained network into the fresh arrays.

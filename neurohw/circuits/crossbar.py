@@ -104,8 +104,7 @@ class WiredCrossbar:
         residuals = np.zeros(len(driven))
         kernels.solve(
             g,
-            self._words,
-            self._bits,
+            *line_ends(self.wires),
             driven,
             sensed,
             TOLERANCE,
@@ -131,17 +130,20 @@ class WiredCrossbar:
         matrix = np.hstack((into, -out))
         return (matrix + matrix.T) / 2
 
-    @cached_property
-    def _words(self) -> Array:
-        wires = self.wires
-        end = 1 / (wires.word_line + wires.source)
-        return np.array([1 / wires.word_line, end, end * (wires.driven_from == "both ends")])
 
-    @cached_property
-    def _bits(self) -> Array:
-        wires = self.wires
-        end = 1 / (wires.bit_line + wires.sense)
-        return np.array([1 / wires.bit_line, end * (wires.sensed_at == "both ends"), end])
+def line_ends(wires: Interconnect) -> tuple[Array, Array]:
+    """Return what solvers take of word lines and of bit lines, (3,) arrays [S].
+
+    The conductances of a segment, and of the connections of the first and of the last node to the
+    terminal, 0 where there is none.
+    """
+    driver = 1 / (wires.word_line + wires.source)
+    amplifier = 1 / (wires.bit_line + wires.sense)
+    far_driver = driver * (wires.driven_from == "both ends")
+    near_amplifier = amplifier * (wires.sensed_at == "both ends")
+    words = np.array([1 / wires.word_line, driver, far_driver])
+    bits = np.array([1 / wires.bit_line, near_amplifier, amplifier])
+    return words, bits
 
 
 def exact_currents(crossbar: WiredCrossbar, inputs: Array, units: Array) -> tuple[Array, Array]:

@@ -67,21 +67,52 @@ class Wires(Interconnect, frozen=True, forbid_unknown_fields=True, kw_only=True)
 
     Parameters
     ----------
+    node : int, optional [nm]
+        Technology node whose table gives word_line and bit_line at the chip's temperature, in
+        place of these two; see `of_node`.
+    half_pitches : int
+        Side of a cell of that node, see `of_node`.
     tile : int
         Largest number of inputs, and of units, of a tile.
     refresh : int
         Mini-batches after which the reduction of the wires to the arrays' terminals is done anew;
-        1 is exact. In between each terminal conductance follows its cell in proportion.
+        1 is exact. In between each terminal conductance follows its own cell.
     """
 
+    word_line: Ohms = 0.0
+    bit_line: Ohms = 0.0
+    node: int | None = None
+    half_pitches: int = 4
     tile: int = 128
     refresh: int = 1000
 
     def __post_init__(self) -> None:
-        super().__post_init__()
+        if self.node is None:
+            for key in ("word_line", "bit_line"):
+                if getattr(self, key) == 0:
+                    raise InvalidValueError(
+                        f"{key} = 0: must be above 0, or node given in place of both lines"
+                    )
+            super().__post_init__()
+        else:
+            self.at(300.0)
         for key in ("tile", "refresh"):
             if getattr(self, key) < 1:
                 raise InvalidValueError(f"{key} = {getattr(self, key)}: must be at least 1")
+
+    def at(self, temperature: float) -> "Wires":
+        """Return the same with the resistances of the node, where one is given, at [K]."""
+        if self.node is None:
+            return self
+        for key in ("word_line", "bit_line"):
+            if getattr(self, key) != 0:
+                raise InvalidValueError(
+                    f"{key} = {getattr(self, key)}: must be left out, because node sets it"
+                )
+        lines = of_node(self.node, half_pitches=self.half_pitches, temperature=temperature)
+        return msgspec.structs.replace(
+            self, node=None, word_line=lines.word_line, bit_line=lines.bit_line
+        )
 
 
 def of_node(nanometres: int, *, half_pitches: int = 4, temperature: float = 300.0) -> Interconnect:

@@ -6,13 +6,15 @@ bit lines, with the bit lines by themselves as preconditioner. Both are tridiago
 """
 
 import numpy as np
-from numba import njit, prange
+from numba import get_num_threads, njit, prange
 
 FAST = {"reassoc", "contract", "nsz", "arcp"}
 # As in `neurohw.devices.kernels`.
 inner = njit(fastmath=FAST, error_model="numpy", forceinline=True)
 
 CHUNK = 8
+
+threads = get_num_threads
 
 
 @inner
@@ -210,3 +212,87 @@ def solve(g, words, bits, driven, sensed, tolerance, most, into, out, iterations
             into[c],
             out[c],
         )
+
+
+@njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")
+def take_word_line(cells, words, segment, front, profile):
+    """Add to the conductances between the nodes of all bit lines what one word line does to them.
+
+    cells (units,) along the word line and words, see `solve` [S]; its driver is at 0 V. front
+    (units, units), in units of `segment` [S]; only its upper triangle is read. profile (units,)
+    becomes the voltages along the word line, its driver at 1 V and all bit lines at 0 V. Sums of
+    positive numbers only, so that weak cells on strong wires lose no digits.
+    """
+    units, line = cells.shape[0], words[0]
+    up, down, z = np.empty_like(cells), np.empty_like(cells), np.empty_like(cells)
+    up[0], down[units - 1] = words[1], words[2]
+    for j in range(1, units):
+        behind = up[j - 1] + cells[j - 1]
+        up[j] = line * behind / (line + behind)
+    for j in range(units - 2, -1, -1):
+        behind = down[j + 1] + cells[j + 1]
+        down[j] = line * behind / (line + behind)
+    for j in range(units - 1, -1, -1):
+        own, rest = cells[j], up[j] + down[j]
+        share, weight = line / (line + up[j] + own), own / segment
+        # z_k becomes the voltage of node j for a current of 1 A into node k.
+        z[j] = 1 / (own + rest)
+        front[j, j] += weight * rest * z[j]
+        row = front[j]
+        for k in range(j + 1, units):
+            z[k] *= share
+            row[k] -= weight * cells[k] * z[k]
+        profile[j] = words[2] * z[units - 1]
+    for j in range(units):
+        profile[j] += words[1] * z[j]
+        for k in range(j):
+            front[j, k] = front[k, j]
+
+
+@njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")
+def pass_bit_lines(g, bits, passed):
+    """Multiply by the share of a terminal's voltage that reaches each cell along its bit line.
+
+    g and passed (units, inputs), bits as in `solve`; word lines at 0 V. Sums of positive numbers
+    only, as in `take_word_line`.
+    """
+    units, inputs = g.shape
+    pivot, feed = np.empty_like(g[0]), np.empty_like(g[0])
+    for j in range(units):
+        behind, fed = bits[1], bits[1]
+        for i in range(inputs):
+            segment = bits[0] if i < inputs - 1 else bits[2]
+            pivot[i], feed[i] = behind + g[j, i] + segment, fed
+            fed = segment * fed / pivot[i]
+            behind = segment * (behind + g[j, i]) / pivot[i]
+        voltage = bits[0] / bits[0]
+        for i in range(inputs - 1, -1, -1):
+            segment = bits[0] if i < inputs - 1 else bits[2]
+            voltage = (feed[i] + segment * voltage) / pivot[i]
+            passed[j, i] *= voltage
+
+
+@njit(cache=True, fastmath=FAST, error_model="numpy")
+def follow(g, share, rest, inputs, transfer, sums, projection):
+    """Write transfer = rest + share·g (units, inputs), its sums over the inputs and its products.
+
+    inputs (batch, inputs) [V], the batch a multiple of 4; projection (batch, units) [A].
+    """
+    zero = g.dtype.type(0)
+    for j in range(g.shape[0]):
+        line, own, part, left = transfer[j], g[j], share[j], rest[j]
+        total = zero
+        for i in range(g.shape[1]):
+            line[i] = left[i] + part[i] * own[i]
+            total += line[i]
+        sums[j] = total
+        for b in range(0, inputs.shape[0], 4):
+            x0, x1, x2, x3 = inputs[b], inputs[b + 1], inputs[b + 2], inputs[b + 3]
+            p0, p1, p2, p3 = zero, zero, zero, zero
+            for i in range(g.shape[1]):
+                p0 += x0[i] * line[i]
+                p1 += x1[i] * line[i]
+                p2 += x2[i] * line[i]
+                p3 += x3[i] * line[i]
+            projection[b, j], projection[b + 1, j] = p0, p1
+            projection[b + 2, j], projection[b + 3, j] = p2, p3

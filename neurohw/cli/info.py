@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from neurohw.cli.listing import available
-from neurohw.cli.output import print_json, print_table, summary, units_of
+from neurohw.cli.output import print_json, print_table, print_warning, summary, units_of
 
 if TYPE_CHECKING:
     from neurohw.experiments.configuration import Experiment
@@ -141,7 +141,19 @@ def _chip(target: str, recipe: str) -> Facts:
     curves = {"neuron_curve": chip.neuron.curve, "synapse": chip.synapse}
     # How far a fitted polynomial is from the measured points, of the largest current.
     residuals = {f"{name}_residual": c.residual for name, c in curves.items() if c is not None}
-    return {"kind": "chip", **_builtins(chip), **residuals, **scale}
+    return {"kind": "chip", **_builtins(chip), **residuals, **_wires(experiment), **scale}
+
+
+def _wires(experiment: "Experiment") -> Facts:
+    """Return how much the wires lose of what the untrained network carries, where there are any."""
+    if experiment.chip.wires is None:
+        return {}
+    from neurohw.experiments import wiring
+    from neurohw.experiments.machine import build, computing, dataset_of
+
+    with computing():
+        measured = wiring.measure(build(experiment, dataset_of(experiment)).chip.arrays)
+    return {**measured, "warnings": wiring.warnings(measured)}
 
 
 def _device(target: str) -> Facts:
@@ -195,6 +207,7 @@ def _print_facts(facts: Facts) -> None:
     from neurohw.experiments.run_file import UNITS
     from neurohw.units import show
 
+    warnings = facts.pop("warnings", [])
     scale = facts.pop("scale", [])
     recipe = facts.pop("scale_recipe", "")
     experiment = facts.pop("experiment", None)
@@ -204,6 +217,8 @@ def _print_facts(facts: Facts) -> None:
     if scale:
         click.echo(f"scale of the network {recipe} on this chip")
         print_table(((row["quantity"], show(row["value"], row["unit"])) for row in scale), "  ")
+    for line in warnings:
+        print_warning(line)
 
 
 def _print_nested(facts: Facts, units: dict[str, str], indent: str = "") -> None:

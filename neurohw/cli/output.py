@@ -30,6 +30,11 @@ def plain(value: Any) -> Any:
     return value if isinstance(value, str | int | float | None) else str(value)
 
 
+def print_warning(line: str) -> None:
+    """Print a line on standard error that a person should read."""
+    click.echo(f"warning: {line}", err=True)
+
+
 def print_table(rows: Iterable[Sequence[str]], indent: str = "") -> None:
     """Print rows of text in aligned columns; the last column is as long as it is."""
     rows = [tuple(row) for row in rows]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from neurohw.cli.output import print_summary, summary
+from neurohw.cli.output import print_summary, print_warning, summary
 
 if TYPE_CHECKING:
     from neurohw.experiments.configuration import Experiment
@@ -74,7 +74,9 @@ def train(
     path = out or default_path(experiment)
     progress = ProgressLine(sys.stderr)
     try:
-        run = trainer.train(experiment, out=path, resume=resume, progress=progress)
+        run = trainer.train(
+            experiment, out=path, resume=resume, progress=progress, warn=print_warning
+        )
         progress.finish(run)
     except KeyboardInterrupt:
         raise Interrupted(_how_to_resume(path)) from None

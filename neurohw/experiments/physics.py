@@ -4,8 +4,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neurohw.chip import BiasRails, CrossbarArray
+from neurohw.circuits import tiles
 from neurohw.circuits.synapse import Synapse
 from neurohw.datasets import Dataset
+from neurohw.experiments import wiring
 from neurohw.experiments.machine import Machine
 from neurohw.networks.resistive import dissipation
 from neurohw.update import pairs
@@ -27,7 +29,9 @@ def measure(machine: Machine, dataset: Dataset) -> dict[str, Array]:
         power, dissipated in the free phase in the array below the layer [W];
         above_write_threshold, share of its cells and samples whose voltage drop could write;
         saturated_low and saturated_high, share of its cells at a limit. A chip with bias cells to
-        rails adds the last four of the cells of each layer, as bias_power and so on.
+        rails adds the last four of the cells of each layer, as bias_power and so on. Wires add
+        wire_loading and wire_loss, see `neurohw.experiments.wiring`; power then includes theirs,
+        and cells count with the voltages of their terminals.
     """
     images = dataset.train_images[:_SAMPLES]
     inputs = machine.encode(images)
@@ -63,7 +67,7 @@ def measure(machine: Machine, dataset: Dataset) -> dict[str, Array]:
         if isinstance(bias, BiasRails):
             rails = np.tile(np.array(bias.word_lines, voltage.dtype), (len(voltage), 1))
             add(_measure_cells(bias.array, rails, voltage, threshold), "bias_")
-    return {key: np.array(values) for key, values in rows.items()}
+    return {key: np.array(values) for key, values in rows.items()} | wiring.measure(arrays)
 
 
 def _measure_cells(
@@ -74,11 +78,16 @@ def _measure_cells(
     synapse: Synapse | None = None,
 ) -> dict[str, float]:
     """Return power [W] and shares of the cells that join (batch, inputs) and (batch, units) [V]."""
-    g, cells = array.values(), array.cells
+    g, cells, wires = array.values(), array.cells, array.seen(0).wires
+    if wires is None:
+        power = dissipation(g, inputs, units, synapse)
+    else:
+        into, out = tiles.currents(g, wires, inputs, units)
+        power = (inputs * into).sum(axis=1) - (units * out).sum(axis=1)
     span = cells.high - cells.low
     margin = np.where(np.isfinite(span), 1e-6 * span, 0.0)
     return {
-        "power": float(dissipation(g, inputs, units, synapse).mean()),
+        "power": float(power.mean()),
         "above_write_threshold": _share_above(inputs, units, threshold),
         "saturated_low": float(np.mean(g <= cells.low + margin)),
         "saturated_high": float(np.mean(g >= cells.high - margin)),

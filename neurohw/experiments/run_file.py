@@ -24,6 +24,9 @@ UNITS = {
     "conductance": "S",
     "unit_sums": "S",
     "input_sums": "S",
+    "unit_coupling": "S",
+    "input_coupling": "S",
+    "wire_rest": "S",
     "g_min": "S",
     "g_max": "S",
     "current": "A",
@@ -64,7 +67,8 @@ class Run:
     physical : dict of arrays
         One value a layer or array: `voltage`, `voltage_p90`, `difference` [V], `bits`,
         `power` [W], and the shares `above_write_threshold`, `saturated_low`, `saturated_high`;
-        the last four again as `bias_power` and so on where there are bias cells.
+        the last four again as `bias_power` and so on where there are bias cells; `wire_loading`
+        and the share `wire_loss` where wires have resistance.
     times : dict of arrays or floats
         `seconds_per_epoch` [s] and others; no part of the checksum.
     versions : dict of str

@@ -20,7 +20,7 @@ from neurohw import randomness
 from neurohw.datasets import Dataset
 from neurohw.engines.equilibrium import Equilibrium
 from neurohw.errors import ConvergenceError, InvalidValueError, NumericalError, RunFileError
-from neurohw.experiments import configuration, physics, run_file
+from neurohw.experiments import configuration, physics, run_file, wiring
 from neurohw.experiments.configuration import Experiment
 from neurohw.experiments.machine import build, computing, dataset_of, require_same_data
 from neurohw.experiments.run_file import Run
@@ -57,6 +57,7 @@ def train(
     out: str | Path | None = None,
     resume: bool = False,
     progress: Callable[[Progress], None] | None = None,
+    warn: Callable[[str], None] | None = None,
 ) -> Run:
     """Train an experiment, and write its run file as it goes.
 
@@ -69,6 +70,8 @@ def train(
         Go on from the checkpoint in `out`; the result is bitwise that of an uninterrupted run.
     progress : callable, optional
         Called a few times a second with a `Progress`.
+    warn : callable, optional
+        Called before training with a line for each array that is too large for its wires.
 
     Raises
     ------
@@ -90,6 +93,9 @@ def train(
             return checkpoint
     with computing(), _interrupts() as interrupted:
         training = _Training(experiment, dataset, path, progress)
+        if warn is not None:
+            for line in wiring.warnings(wiring.measure(training.machine.chip.arrays)):
+                warn(line)
         if checkpoint is not None:
             training.restore(checkpoint)
         while training.epoch < experiment.training.epochs:

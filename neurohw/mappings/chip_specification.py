@@ -110,6 +110,10 @@ class ChipSpecification(msgspec.Struct, frozen=True, forbid_unknown_fields=True,
             raise InvalidValueError(f"temperature = {self.temperature}: must be finite, above 0")
         if self.synapse is not None:
             self._require_supported(Synapse(self.synapse))
+        if self.wires is not None and self.wires.node is not None and self.temperature < 100:
+            raise InvalidValueError(
+                f"temperature = {self.temperature}: wires.node needs 100 K or more"
+            )
         unit = self.mapping.unit_conductance
         if unit is not None and np.isfinite(self.device.g_max):
             raise InvalidValueError(
@@ -127,6 +131,11 @@ class ChipSpecification(msgspec.Struct, frozen=True, forbid_unknown_fields=True,
             other = "neuron.gain, backward_gain or offset: nonlinear cells need no amplifier"
         if other is not None:
             raise UnsupportedError(f"synapse together with {other}")
+
+    @property
+    def interconnect(self) -> Wires | None:
+        """The wires with their resistances, those of a technology node at the temperature."""
+        return None if self.wires is None else self.wires.at(self.temperature)
 
     def conductance_scales(self, layers: int) -> tuple[float, ...]:
         """One conductance scale a layer; `InvalidValueError` for a list of another length."""

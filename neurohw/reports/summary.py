@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from quantiphy import Quantity
 
-from neurohw.experiments import scale
+from neurohw.experiments import scale, wiring
 from neurohw.experiments.configuration import to_json
 from neurohw.experiments.run_file import Run
 from neurohw.mappings.scale import PhysicalScale, physical_scale
@@ -153,6 +153,7 @@ def notes(runs: Sequence[Run]) -> list[str]:
                 f"The test error of {name} is that on the last {held_out} training images, "
                 "held out for validation."
             )
+        found += [f"{name}: {line}." for line in wiring.warnings(run.physical)]
     return found
 
 
@@ -249,7 +250,7 @@ def scales(runs: Sequence[Run]) -> Table:
 
 def physics(run: Run) -> Table:
     """Tabulate what the circuit of each layer, and its bias cells, must carry and resolve."""
-    rows = []
+    rows, wired = [], run.experiment.chip.wires is not None
     for name, prefix, index, _ in _crossbars(run, layer_name):
         bits = _at(run.physical, prefix + "bits", index)
         rows.append(
@@ -261,10 +262,18 @@ def physics(run: Run) -> Table:
                 MISSING if math.isnan(bits) else f"{bits:.1f}",
                 number(_at(run.physical, prefix + "power", index), "W"),
                 percent(_at(run.physical, prefix + "above_write_threshold", index)),
+                *(_losses(run, prefix, index) if wired else ()),
             )
         )
     heads = ("Layer", "|v|", "|v| 90 %", "|v⁺ − v⁻|", "Bits", "Power", "Above write threshold")
-    return Table(heads, rows)
+    return Table((*heads, "Loading of wires", "Lost in wires") if wired else heads, rows)
+
+
+def _losses(run: Run, prefix: str, index: int) -> tuple[str, str]:
+    """Return loading and loss of the wires of an array as text."""
+    load = _at(run.physical, prefix + "wire_loading", index)
+    loss = _at(run.physical, prefix + "wire_loss", index)
+    return MISSING if math.isnan(load) else f"{load:.2g}", percent(loss)
 
 
 def _crossbars(

@@ -19,6 +19,7 @@ from neurohw.engines.equilibrium import (
     Source,
     refuse_duration,
 )
+from neurohw.engines.kirchhoff import couplings
 from neurohw.engines.numba.neuron import kernels as neuron_kernels
 from neurohw.engines.numba.resistive import kernels
 from neurohw.engines.synapses import NonlinearCells
@@ -84,7 +85,8 @@ class NumbaEngine:
         batch, dtype, layers = len(input_current), input_current.dtype, network.layers
         rows = batch + -batch % 4
         state = tuple([np.empty((rows, units), dtype) for units in layers])
-        backs = tuple([np.empty(shape, dtype) for shape in _feedback_shapes(layers, rows)])
+        coupled = any(array.unit_coupling is not None for array in arrays)
+        backs = tuple([np.empty(shape, dtype) for shape in _feedback_shapes(layers, rows, coupled)])
         carry = None if start is None else start.carry
         done, residual, finite = kernels.relax(
             tuple([array.conductance for array in arrays[1:]]),
@@ -93,6 +95,7 @@ class NumbaEngine:
             tuple([source.conductance for source in sources]),
             tuple([array.unit_sums for array in arrays]),
             tuple([array.input_sums for array in arrays[1:]]),
+            _couplings(network, arrays, coupled, dtype),
             network.low,
             network.high,
             np.empty(0, dtype) if nudging is None else _padded(nudging.strength, rows),
@@ -128,11 +131,10 @@ def _is_plain(
     nudging: Nudging | None,
     accelerator: Accelerator,
 ) -> bool:
-    """Whether ideal diodes, ideal wires and nudging by conductors are all there is."""
+    """Whether ideal diodes, wires and nudging by conductors are all there is."""
     return (
         (network.neurons is None or all(n.ideal and not n.amplified for n in network.neurons))
         and accelerator == "none"
-        and not any(array.unit_coupling is not None for array in arrays)
         and (
             nudging is None
             or (nudging.current is None and bool(np.isfinite(nudging.strength).all()))
@@ -197,10 +199,27 @@ def _element(network: ResistiveNetwork, layer: int) -> tuple[Array, Array, Array
     return curve.knots, curve.anchors, curve.coefficients
 
 
+def _couplings(
+    network: ResistiveNetwork, arrays: Sequence[SeenArray], coupled: bool, dtype: np.dtype
+) -> tuple[Array, ...] | tuple[None, ...]:
+    """Return what wires couple the nodes of each layer with [S], or None for each layer."""
+    if not coupled:
+        return (None,) * len(arrays)
+    layers = zip(couplings(network, arrays), network.layers, strict=True)
+    return tuple(
+        [
+            np.zeros((units, units), dtype) if c is None else np.ascontiguousarray(c, dtype)
+            for c, units in layers
+        ]
+    )
+
+
 @lru_cache(maxsize=64)
-def _feedback_shapes(layers: tuple[int, ...], rows: int) -> list[tuple[int, int, int]]:
+def _feedback_shapes(
+    layers: tuple[int, ...], rows: int, coupled: bool
+) -> list[tuple[int, int, int]]:
     """Return (blocks, rows, units) of the feedback into each free layer."""
-    blocks = [_blocks(above, units) for units, above in pairwise(layers)]
+    blocks = [1 if coupled else _blocks(above, units) for units, above in pairwise(layers)]
     return [(n, rows, units) for n, units in zip([*blocks, 1], layers, strict=True)]
 
 

@@ -59,7 +59,9 @@ class FakeTrainer:
         self.interrupt = False
         self.writes = True
 
-    def train(self, experiment: Any, *, out: Path, resume: bool, progress: Any) -> Run:
+    def train(
+        self, experiment: Any, *, out: Path, resume: bool, progress: Any, warn: Any = None
+    ) -> Run:
         epochs = experiment.training.epochs
         run = make_run(experiment)
         for epoch in range(1, epochs + 1):

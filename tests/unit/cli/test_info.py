@@ -109,6 +109,21 @@ def test_chip_file(invoke):
     assert (facts["kind"], facts["name"]) == ("chip", "mine")
 
 
+def test_wires_of_a_chip_are_measured_on_the_recipe(invoke):
+    Path("mine.toml").write_text(
+        'device = "epiram"\n[wires]\nword_line = "600 Ohm"\nbit_line = "300 Ohm"\n'
+    )
+    facts = facts_of(invoke, "mine.toml", "--recipe", "drn-digits")
+    assert facts["wire_loading"][0] > 1
+    assert 0 < facts["wire_loss"][0] < 1
+    shown = invoke("info", "mine.toml", "--recipe", "drn-digits")
+    load, loss = facts["wire_loading"][0], 100 * facts["wire_loss"][0]
+    line = f"loading {load:.2g} above 1, mean current loss {loss:.3g} %: tiles are too large"
+    assert f"warning: wires of layer 1: {line}" in shown.stderr
+    assert "wire_loading" in shown.stdout
+    assert "wire_loading" not in facts_of(invoke, "epiram", "--recipe", "drn-digits")
+
+
 def test_recipe_and_own_configuration(invoke):
     facts = facts_of(invoke, "drn-digits")
     assert (facts["kind"], facts["name"]) == ("recipe", "drn-digits")

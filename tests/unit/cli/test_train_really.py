@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 from neurohw.experiments.run_file import checksum, load
@@ -32,6 +33,33 @@ def test_resuming_a_finished_run_changes_nothing(invoke):
     before = checksum(load("a.h5"))
     assert json.loads(invoke(*words, "--resume").stdout)["test_error"] == first["test_error"]
     assert checksum(load("a.h5")) == before
+
+
+WIRES = (
+    "--chip",
+    "epiram",
+    "--set",
+    "chip.wires.word_line={0}",
+    "--set",
+    "chip.wires.bit_line={0}",
+)
+
+
+@pytest.mark.parametrize("resistance", [1, 500])
+def test_wires_that_lose_too_much_are_told_once(invoke, resistance):
+    wires = [word.format(resistance) for word in WIRES]
+    result = invoke(*DIGITS, *wires, "--epochs", 1, "--out", "a.h5", "--json")
+    assert result.exit_code == 0, result.output
+    told = [line for line in result.stderr.splitlines() if line.startswith("warning: ")]
+    run = load("a.h5")
+    assert (run.physical["wire_loading"] > 1).any() == (resistance == 500)
+    assert 0 < run.physical["wire_loss"][0] < 1
+    if resistance == 500:
+        assert len(told) == np.count_nonzero(run.physical["wire_loading"] > 1)
+        assert told[0].startswith("warning: wires of layer 1: loading ")
+        assert told[0].endswith(" %: tiles are too large")
+    else:
+        assert told == []
 
 
 def test_resuming_nothing_starts(invoke):

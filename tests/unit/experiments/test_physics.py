@@ -5,6 +5,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from neurohw import engines
+from neurohw.circuits import tiles
 from neurohw.engines.equilibrium import Nudging
 from neurohw.errors import NumericalError
 from neurohw.experiments import physics
@@ -87,6 +88,33 @@ def test_voltages_resolution_and_power(small, variant, chip):
         assert_allclose(rows["bits"][k], np.log2(2 * largest / difference), rtol=1e-6)
         assert_allclose(rows["power"][k], power, rtol=1e-9)
         below = voltage
+
+
+def test_power_of_wires_counts(small):
+    """Power is what the terminals take in: the quadratic form of their conductances."""
+    wires = ("chip.wires.word_line=300", "chip.wires.bit_line=200", "chip.wires.tile=40")
+    machine, data = machine_and_data(small(*EXACT, *wires, chip="epiram"))
+    rows = physics.measure(machine, data)
+    assert set(rows) == KEYS | {"wire_loading", "wire_loss"}
+    inputs = pairs(machine.encode(data.train_images))
+    seen = machine.chip.seen(0)
+    relaxation = machine.experiment.relaxation
+    free = engines.load("numpy").relax(
+        machine.network,
+        seen,
+        machine.chip.sources(0),
+        inputs @ seen[0].conductance.T,
+        sweeps=relaxation.free_sweeps,
+    )
+    whole = [tiles.reduce(array.values(), array.seen(0).wires) for array in machine.chip.arrays]
+    for k, (below, units) in enumerate(zip((inputs, *free.state), free.state, strict=False)):
+        y = whole[k]
+        power = (below**2 @ y.input_sums) - np.einsum("bi,ij,bj->b", below, y.input_coupling, below)
+        power += (units**2 @ y.unit_sums) - np.einsum("bi,ij,bj->b", units, y.unit_coupling, units)
+        power -= 2 * np.einsum("bj,ji,bi->b", units, y.transfer, below)
+        assert_allclose(rows["power"][k], power.mean(), rtol=1e-6)
+        lost = 1 - y.transfer.sum() / machine.chip.arrays[k].values().sum()
+        assert_allclose(rows["wire_loss"][k], lost, rtol=1e-9)
 
 
 def test_share_above_the_write_threshold(small):

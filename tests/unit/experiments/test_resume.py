@@ -19,6 +19,8 @@ from neurohw.experiments import run_file, trainer
 SPREAD = ("chip.device.nonlinearity_spread=0.3", "chip.device.range_spread=5 %")
 DEEP = ("network.hidden=[8, 6]", "learning.nudging=0.002", "learning.variant=random_sign")
 SETTLED = ("relaxation.tolerance=1e-3", "relaxation.free_sweeps=300")
+# Checkpoints fall between two refreshes too.
+FEW_EVENTS = ("chip.wires.tile=50", "chip.wires.refresh=7")
 CONFIGURATIONS = {
     "ideal": ("ideal", ()),
     "noise and spread": ("epiram", SPREAD),
@@ -26,6 +28,7 @@ CONFIGURATIONS = {
     "ideal bias cells": ("ideal", ("chip.bias.kind=rails", 'chip.bias.rail="8 mV"')),
     "deep": ("epiram", (*DEEP, "training.batch=3")),
     "settled": ("ideal", (*SETTLED, "relaxation.nudged_sweeps=300")),
+    "wires": ("epiram", ("chip.wires.word_line=40", "chip.wires.bit_line=30", *FEW_EVENTS)),
     "float64, numpy": ("hzo-fefet", ("training.precision=float64", "training.engine=numpy")),
 }
 

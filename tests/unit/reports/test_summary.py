@@ -6,6 +6,7 @@ import msgspec
 import numpy as np
 import pytest
 
+from neurohw.circuits.interconnect import Wires
 from neurohw.reports import summary
 
 
@@ -87,6 +88,22 @@ def test_notes_tell_what_differs(make_run):
     assert "differ in seed: 0, 1." in text
     assert "unfinished: 2 of 5 epochs" in text
     assert summary.notes([first, make_run(chip="epiram")]) == []
+
+
+def test_loss_in_wires_is_shown_where_there_are_wires(make_run):
+    run = make_run(chip="epiram")
+    columns = summary.physics(run).columns
+    wires = Wires(word_line=1.0, bit_line=1.0)
+    chip = msgspec.structs.replace(run.experiment.chip, wires=wires)
+    run.experiment = msgspec.structs.replace(run.experiment, chip=chip)
+    run.physical |= {"wire_loading": np.array([1.7, 0.2]), "wire_loss": np.array([0.42, 0.04])}
+    table = summary.physics(run)
+    assert table.columns == (*columns, "Loading of wires", "Lost in wires")
+    assert [row[-2:] for row in table.rows[:2]] == [("1.7", "42.00 %"), ("0.2", "4.00 %")]
+    (note,) = summary.notes([run])
+    assert note.endswith(
+        ": wires of layer 1: loading 1.7 above 1, mean current loss 42 %: tiles are too large."
+    )
 
 
 def test_pulses_against_endurance(make_run):

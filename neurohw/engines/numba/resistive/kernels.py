@@ -29,12 +29,35 @@ def _held(v, low, high):
 
 
 @inner
-def _update_first(projection, back, current, inverse, low, high, v):
+def _dots_with(line, v, b, out):
+    """Write the products of a line with samples b to b + 3."""
+    x0, x1, x2, x3 = v[b], v[b + 1], v[b + 2], v[b + 3]
+    zero = line[0] * f32(0)
+    p0, p1, p2, p3 = zero, zero, zero, zero
+    for i in range(line.shape[0]):
+        p0 += line[i] * x0[i]
+        p1 += line[i] * x1[i]
+        p2 += line[i] * x2[i]
+        p3 += line[i] * x3[i]
+    out[0], out[1], out[2], out[3] = p0, p1, p2, p3
+
+
+@inner
+def _update_first(projection, back, current, inverse, low, high, coupling, v):
     """Set the layer above the driven array."""
-    for b in range(v.shape[0]):
-        line, feed, out = projection[b], back[0, b], v[b]
-        for i in range(out.shape[0]):
-            out[i] = _held((line[i] + feed[i] + current[i]) * inverse[i], low[i], high[i])
+    if coupling is None:
+        for b in range(v.shape[0]):
+            line, feed, out = projection[b], back[0, b], v[b]
+            for i in range(out.shape[0]):
+                out[i] = _held((line[i] + feed[i] + current[i]) * inverse[i], low[i], high[i])
+    else:
+        along = np.empty(4, v.dtype)
+        for b in range(0, v.shape[0], 4):
+            for i in range(v.shape[1]):
+                _dots_with(coupling[i], v, b, along)
+                for row in range(b, b + 4):
+                    c = projection[row, i] + back[0, row, i] + current[i] + along[row - b]
+                    v[row, i] = _held(c * inverse[i], low[i], high[i])
 
 
 @inner
@@ -108,9 +131,13 @@ def _feed_back(g, v, out, first, stop):
 
 
 @inner
-def _update_block(g, below, back, current, total, low, high, strength, target, v, out, first, stop):
+def _update_block(
+    g, below, back, current, total, low, high, strength, target, coupling, v, out, first, stop
+):
     """Set the units first to stop, and write to `out` what they feed into the layer below."""
     sums = np.empty((4, 4), g.dtype)
+    if coupling is not None:
+        along = np.empty(4, g.dtype)
     for j in range(first, stop, 4):
         units = min(4, stop - j)
         g0, g1 = g[j], g[min(j + 1, stop - 1)]
@@ -118,8 +145,12 @@ def _update_block(g, below, back, current, total, low, high, strength, target, v
         for b in range(0, v.shape[0], 4):
             _dots(g0, g1, g2, g3, below, b, sums)
             for k in range(units):
+                if coupling is not None:
+                    _dots_with(coupling[j + k], v, b, along)
                 for row in range(b, b + 4):
                     c = sums[k, row - b] + back[0, row, j + k] + current[j + k]
+                    if coupling is not None:
+                        c += along[row - b]
                     t = total[j + k]
                     if strength.shape[0] > 0:
                         c += strength[row] * target[row, j + k]
@@ -135,17 +166,43 @@ def _update_blocks(g, below, back, current, total, low, high, strength, target, 
     for block in prange(blocks):
         first, stop = block * units // blocks, (block + 1) * units // blocks
         _update_block(
-            g, below, back, current, total, low, high, strength, target, v, out[block], first, stop
+            g,
+            below,
+            back,
+            current,
+            total,
+            low,
+            high,
+            strength,
+            target,
+            None,
+            v,
+            out[block],
+            first,
+            stop,
         )
 
 
 @inner
-def _update(g, below, back, current, total, low, high, strength, target, v, out):
+def _update(g, below, back, current, total, low, high, strength, target, coupling, v, out):
     """Set a layer and what it feeds back, large arrays block by block on all threads."""
-    if out.shape[0] == 1:
+    if out.shape[0] == 1 or coupling is not None:
         units = g.shape[0]
         _update_block(
-            g, below, back, current, total, low, high, strength, target, v, out[0], 0, units
+            g,
+            below,
+            back,
+            current,
+            total,
+            low,
+            high,
+            strength,
+            target,
+            coupling,
+            v,
+            out[0],
+            0,
+            units,
         )
     else:
         _update_blocks(g, below, back, current, total, low, high, strength, target, v, out)
@@ -187,6 +244,7 @@ def relax(
     conductances,
     unit_sums,
     input_sums,
+    couplings,
     lows,
     highs,
     strength,
@@ -205,8 +263,10 @@ def relax(
     """Sweep until done; return (sweeps done, residual, whether every voltage is finite).
 
     arrays: for each free layer but the first, its (units, inputs) array [S], and input_sums their
-    sums over units; unit_sums of every array [S]; projection (rows, units) into the first layer
-    [A]; currents [A] and conductances [S] of sources, lows and highs [V], (units,) a free layer;
+    sums over units; unit_sums of every array [S]; couplings, (units, units) a free layer, what
+    wires couple its nodes with [S], each layer then in one block, or all None; projection
+    (rows, units) into the first layer [A]; currents [A] and conductances [S] of sources, lows and
+    highs [V], (units,) a free layer;
     strength (rows,) [S] and target (rows, outputs) [V], or empty; start (few, units) a free layer
     [V], repeated, unless `from_zero`; carry, likewise, the feedback at `start`, unless `fresh`;
     state (rows, units) a free layer [V], the result; backs (blocks, rows, units) [A] a free
@@ -260,7 +320,14 @@ def relax(
             for k in range(parity, layers, 2):
                 if k == 0:
                     _update_first(
-                        projection, backs[0], currents[0], inverse, lows[0], highs[0], state[0]
+                        projection,
+                        backs[0],
+                        currents[0],
+                        inverse,
+                        lows[0],
+                        highs[0],
+                        couplings[0],
+                        state[0],
                     )
                     continue
                 nudged = k == layers - 1
@@ -274,6 +341,7 @@ def relax(
                     highs[k],
                     strength if nudged else nothing_strength,
                     target if nudged else nothing_target,
+                    couplings[k],
                     state[k],
                     backs[k - 1],
                 )
