@@ -15,6 +15,7 @@ from neurohw.cli.info import info
 from neurohw.cli.listing import listing
 from neurohw.cli.new import new
 from neurohw.cli.report import report
+from neurohw.cli.settle import settle
 from neurohw.cli.spice import spice
 from neurohw.cli.train import Interrupted, train
 from neurohw.errors import NeurohwError
@@ -60,5 +61,5 @@ def main() -> None:
     """
 
 
-for command in (train, evaluate, info, report, listing, new, spice):
+for command in (train, evaluate, info, report, listing, new, spice, settle):
     main.add_command(command)

@@ -1,11 +1,14 @@
-"""Engines find the equilibrium of a relaxing network; all give the same answer."""
+"""Engines find the equilibrium of a relaxing network; all give the same answer, given time."""
 
 from neurohw.engines.equilibrium import Engine
 from neurohw.errors import UnsupportedError
 
 
 def load(name: str) -> Engine:
-    """Return the engine ``numba``, ``numpy`` or ``spice``, imported only when asked for."""
+    """Return the engine ``numba``, ``numpy``, ``spice`` or ``transient``.
+
+    It is imported only when asked for.
+    """
     if name == "numpy":
         from neurohw.engines.numpy import NumpyEngine
 
@@ -18,4 +21,8 @@ def load(name: str) -> Engine:
         from neurohw.engines.spice.engine import SpiceEngine
 
         return SpiceEngine()
-    raise UnsupportedError(f"engine = {name}: known engines are numba, numpy and spice")
+    if name == "transient":
+        from neurohw.engines.transient.engine import TransientEngine
+
+        return TransientEngine()
+    raise UnsupportedError(f"engine = {name}: known engines are numba, numpy, spice and transient")

@@ -8,14 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neurohw.circuits.interconnect import Wires
-from neurohw.errors import ConvergenceError, NumericalError
+from neurohw.errors import ConvergenceError, NumericalError, UnsupportedError
 from neurohw.networks.resistive import ResistiveNetwork
 
 Array = NDArray[np.floating]
 
 ROUNDING = 4.0
 
-Result = Literal["fixed sweeps", "converged", "not converged", "not finite"]
+Result = Literal["fixed sweeps", "fixed time", "converged", "not converged", "not finite"]
 
 
 Accelerator = Literal["none", "newton"]
@@ -95,6 +95,7 @@ class Engine(Protocol):
         tolerance: float = 0.0,
         accelerator: Accelerator = "none",
         inputs: Array | None = None,
+        duration: float | None = None,
     ) -> Equilibrium:
         """Relax from `start`, or from 0 V, by at most `sweeps` sweeps.
 
@@ -110,8 +111,19 @@ class Engine(Protocol):
         `start`, which is what learning uses; there no change counts as smaller than `ROUNDING`
         times the precision of the largest voltage. The layer where the residual is largest
         counts. With the accelerator ``newton`` a Newton step of all nodes follows each sweep.
+
+        An engine that integrates in time runs for the `duration` of the phase [s] instead, and
+        says what its residual is; the others refuse one.
         """
         ...
+
+
+def refuse_duration(duration: float | None) -> None:
+    """Raise `UnsupportedError` if a phase has a duration: for engines that know no time."""
+    if duration is not None:
+        raise UnsupportedError(
+            f"duration = {duration:g} s: only the engine transient has phases of finite length"
+        )
 
 
 def require_settled(equilibrium: Equilibrium, phase: str, tolerance: float) -> None:
@@ -141,3 +153,17 @@ def require_settled(equilibrium: Equilibrium, phase: str, tolerance: float) -> N
             f"voltage of layer {layer + 1}, unit {unit} is"
             f" {equilibrium.state[layer][sample, unit]} in the {phase} phase, sample {sample}"
         )
+
+
+def refuse_measured(network: ResistiveNetwork, engine: str) -> None:
+    """Do nothing if cells are resistors and diodes follow Shockley's law or are ideal.
+
+    Raises
+    ------
+    UnsupportedError
+        Of an engine that has nothing else; names engine and key.
+    """
+    if network.synapse is not None:
+        raise UnsupportedError(f"engine = {engine} and synapse: its cells are resistors")
+    if network.neurons is not None and any(n.curve is not None for n in network.neurons):
+        raise UnsupportedError(f"engine = {engine} and neuron.curve: it has Shockley diodes")

@@ -8,7 +8,14 @@ from numpy.typing import NDArray
 from neurohw.circuits import neuron
 from neurohw.engines import synapses
 from neurohw.engines.descent import descend
-from neurohw.engines.equilibrium import Accelerator, Equilibrium, Nudging, SeenArray, Source
+from neurohw.engines.equilibrium import (
+    Accelerator,
+    Equilibrium,
+    Nudging,
+    SeenArray,
+    Source,
+    refuse_duration,
+)
 from neurohw.engines.synapses import NonlinearCells
 from neurohw.networks.resistive import ResistiveNetwork
 
@@ -39,8 +46,10 @@ class NumpyEngine:
         tolerance: float = 0.0,
         accelerator: Accelerator = "none",
         inputs: Array | None = None,
+        duration: float | None = None,
     ) -> Equilibrium:
         """See `neurohw.engines.equilibrium.Engine.relax`."""
+        refuse_duration(duration)
         if network.synapse is not None:
             return synapses.relax(
                 _settle_cells,

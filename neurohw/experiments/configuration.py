@@ -14,6 +14,7 @@ from neurohw.errors import ConfigurationError, InvalidValueError
 from neurohw.mappings import chip_specification
 from neurohw.mappings.chip_specification import ChipSpecification
 from neurohw.presets import Presets
+from neurohw.units import Seconds
 
 Count = Annotated[int, Meta(ge=0)]
 Positive = Annotated[int, Meta(ge=1)]
@@ -68,6 +69,9 @@ class RelaxationSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True
         `tolerance` times the largest one of its layer, in a nudged phase times the largest
         distance from the free phase; the sweeps are then the limit. Where that distance is so
         small that float32 cannot hold it to the tolerance, the run stops and says so.
+    free_time, nudged_time : float [s]
+        Length of the free and of each nudged phase, for the engine ``transient``, which takes no
+        notice of sweeps; no other has them.
     accelerator : {"none", "newton"}
         ``newton``: a Newton step of all nodes after each sweep, for deep networks; dense, so for
         at most some hundred nodes.
@@ -77,6 +81,14 @@ class RelaxationSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True
     nudged_sweeps: Positive
     tolerance: Annotated[float, Meta(ge=0, lt=1)] = 0.0
     accelerator: Literal["none", "newton"] = "none"
+    free_time: Seconds | None = None
+    nudged_time: Seconds | None = None
+
+    def __post_init__(self) -> None:
+        for key in ("free_time", "nudged_time"):
+            value = getattr(self, key)
+            if value is not None and not 0 < value < float("inf"):
+                raise InvalidValueError(f"{key} = {value:g} s: must be finite, above 0")
 
 
 class LearningSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -107,7 +119,7 @@ class TrainingSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
     batch: Positive = 4
     seed: Annotated[int, Meta(ge=0, le=2**63 - 1)] = 0
     precision: Literal["float32", "float64"] = "float32"
-    engine: Literal["numba", "numpy", "spice"] = "numba"
+    engine: Literal["numba", "numpy", "spice", "transient"] = "numba"
 
 
 class Experiment(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -130,6 +142,20 @@ class Experiment(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
                 raise InvalidValueError(
                     f"learning.{key} = {list(rates)}: must be one number, or {layers}, one a layer"
                 )
+        timed = self.training.engine == "transient"
+        for key in ("free_time", "nudged_time"):
+            value = getattr(self.relaxation, key)
+            if timed != (value is not None):
+                raise InvalidValueError(
+                    f"relaxation.{key} = {'none' if value is None else f'{value:g} s'}:"
+                    f" training.engine = {self.training.engine} {'needs' if timed else 'has no'}"
+                    f" phases of finite length"
+                )
+        if timed and self.relaxation.tolerance > 0:
+            raise InvalidValueError(
+                f"relaxation.tolerance = {self.relaxation.tolerance:g}: training.engine ="
+                f" transient stops after relaxation.free_time and nudged_time, not at a tolerance"
+            )
         try:
             self.chip.conductance_scales(layers)
         except InvalidValueError as error:

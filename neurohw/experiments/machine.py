@@ -64,6 +64,7 @@ class Machine:
                 self.chip.arrays[0].read(voltages),
                 sweeps=settings.free_sweeps,
                 tolerance=settings.tolerance,
+                duration=settings.free_time,
                 accelerator=settings.accelerator,
                 inputs=voltages,
             )
@@ -118,6 +119,8 @@ def build(experiment: Experiment, dataset: Dataset) -> Machine:
         free_sweeps=experiment.relaxation.free_sweeps,
         nudged_sweeps=experiment.relaxation.nudged_sweeps,
         tolerance=experiment.relaxation.tolerance,
+        free_time=experiment.relaxation.free_time,
+        nudged_time=experiment.relaxation.nudged_time,
         accelerator=experiment.relaxation.accelerator,
         seed=training.seed,
     )

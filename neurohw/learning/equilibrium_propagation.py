@@ -74,6 +74,8 @@ class EquilibriumPropagation:
         β, dimensionless.
     free_sweeps, nudged_sweeps, tolerance, accelerator
         See `neurohw.engines.equilibrium.Engine.relax`.
+    free_time, nudged_time : float, optional [s]
+        Durations of the phases, of an engine that has them.
     seed : int
         Of the random sign, and of what the nudging circuit and the sample-and-hold draw.
 
@@ -94,6 +96,8 @@ class EquilibriumPropagation:
         free_sweeps: int,
         nudged_sweeps: int,
         tolerance: float = 0.0,
+        free_time: float | None = None,
+        nudged_time: float | None = None,
         accelerator: Accelerator = "none",
         seed: int = 0,
     ) -> None:
@@ -116,6 +120,8 @@ class EquilibriumPropagation:
         self.nudged_sweeps = nudged_sweeps
         self.tolerance = tolerance
         self.accelerator: Accelerator = accelerator
+        self.free_time = free_time
+        self.nudged_time = nudged_time
         self._seed = seed
         self._sign_stream = randomness.stream(seed, "sign")
 
@@ -170,6 +176,7 @@ class EquilibriumPropagation:
             start=start,
             sweeps=self.free_sweeps,
             tolerance=self.tolerance,
+            duration=self.free_time,
             accelerator=self.accelerator,
             inputs=inputs,
         )
@@ -187,6 +194,7 @@ class EquilibriumPropagation:
             nudging=self._nudge(signs, free.state[-1], target, event),
             sweeps=self.nudged_sweeps,
             tolerance=self.tolerance,
+            duration=self.nudged_time,
             accelerator=self.accelerator,
             inputs=inputs,
         )
@@ -272,11 +280,13 @@ class EquilibriumPropagation:
     ) -> list[Update]:
         """Return the updates of the arrays; scales, one an array [S/V²]."""
         lines = pairs(inputs) if self.chip.arrays[0].paired else inputs
-        signals = [(lines, lines), *zip(contrast.upper, contrast.lower, strict=True)]
+        nodes = list(zip(contrast.upper, contrast.lower, strict=True))
+        forward = self.network.forward
+        below = [(forward(k, u), forward(k, v)) for k, (u, v) in enumerate(nodes[:-1])]
         return [
-            co_content.update(synapse, below, above, float(scale), driven=k == 0)
-            for k, (below, above, scale) in enumerate(
-                zip(signals[:-1], signals[1:], scales, strict=True)
+            co_content.update(synapse, before, after, float(scale), driven=k == 0)
+            for k, (before, after, scale) in enumerate(
+                zip([(lines, lines), *below], nodes, scales, strict=True)
             )
         ]
 

@@ -202,7 +202,7 @@ def test_an_infinite_current_is_found(make_problem, engine):
 
 
 def test_an_unknown_engine_is_refused():
-    with pytest.raises(UnsupportedError, match="engine = spyce: known engines are numba and numpy"):
+    with pytest.raises(UnsupportedError, match="engine = spyce: known engines are numba, numpy"):
         engines.load("spyce")
 
 

@@ -17,6 +17,7 @@ from neurohw.engines.equilibrium import (
     Result,
     SeenArray,
     Source,
+    refuse_duration,
 )
 from neurohw.engines.numba.neuron import kernels as neuron_kernels
 from neurohw.engines.numba.resistive import kernels
@@ -48,8 +49,10 @@ class NumbaEngine:
         tolerance: float = 0.0,
         accelerator: Accelerator = "none",
         inputs: Array | None = None,
+        duration: float | None = None,
     ) -> Equilibrium:
         """See `neurohw.engines.equilibrium.Engine.relax`."""
+        refuse_duration(duration)
         if network.synapse is not None:
             return synapses.relax(
                 _settle_cells,

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from neurohw.circuits import netlist
 from neurohw.circuits.netlist import Elements, Netlist, elements
 from neurohw.circuits.neuron import BOLTZMANN_OVER_CHARGE, Neuron, Neurons
-from neurohw.engines.equilibrium import Nudging, SeenArray, Source
+from neurohw.engines.equilibrium import Nudging, SeenArray, Source, refuse_measured
 from neurohw.errors import InvalidValueError, UnsupportedError
 from neurohw.networks.resistive import ResistiveNetwork
 from neurohw.update import pairs
@@ -78,6 +78,8 @@ def build(
     arrays: Sequence[SeenArray],
     sources: Sequence[Source],
     drive: Drive,
+    *,
+    settings: Sequence[str] | None = None,
 ) -> Netlist:
     """Return the circuit of a network in one sample.
 
@@ -86,6 +88,8 @@ def build(
     network, arrays, sources
         See `neurohw.engines.equilibrium.Engine.relax`; ideal diodes become nearly ideal ones.
     drive : Drive
+    settings : sequence of str, optional
+        Lines that set tolerances, temperature and more; default `netlist.options`.
 
     Raises
     ------
@@ -93,10 +97,11 @@ def build(
         A conductance that is negative or not finite, a voltage or a current that is not finite,
         or a floating node; names the element.
     UnsupportedError
-        An array of which only the terminals are known; measured curves.
+        An array of which only the terminals are known; nonlinear cells or measured elements.
     """
-    _require_supported(network)
-    fixed = [*netlist.options(), *_remarks(network), *netlist.cells(*_CELLS)]
+    settings = netlist.options() if settings is None else settings
+    fixed = [*settings, *_remarks(network), *netlist.cells(*_CELLS)]
+    refuse_measured(network, "spice")
     network = shockley(network)
     assert network.neurons is not None
     groups: dict[str, Elements] = {}
@@ -201,14 +206,6 @@ def shockley(network: ResistiveNetwork, emission: float = IDEAL_EMISSION) -> Res
         neurons.append(here)
     free = [np.full(units, np.inf) for units in network.layers]
     return replace(network, low=tuple(-v for v in free), high=tuple(free), neurons=tuple(neurons))
-
-
-def _require_supported(network: ResistiveNetwork) -> None:
-    """Refuse measured curves, of which SPICE has no model here."""
-    if network.synapse is not None:
-        raise UnsupportedError("engine = spice and synapse: cells are resistors in netlists")
-    if network.neurons is not None and any(n.curve is not None for n in network.neurons):
-        raise UnsupportedError("engine = spice and neuron.curve: netlists have Shockley diodes")
 
 
 def _remarks(network: ResistiveNetwork) -> list[str]:

@@ -6,7 +6,14 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from neurohw.engines.equilibrium import Accelerator, Equilibrium, Nudging, SeenArray, Source
+from neurohw.engines.equilibrium import (
+    Accelerator,
+    Equilibrium,
+    Nudging,
+    SeenArray,
+    Source,
+    refuse_duration,
+)
 from neurohw.engines.spice import deck
 from neurohw.engines.spice.session import session
 from neurohw.errors import UnsupportedError
@@ -37,18 +44,20 @@ class SpiceEngine:
         tolerance: float = 0.0,
         accelerator: Accelerator = "none",
         inputs: Array | None = None,
+        duration: float | None = None,
     ) -> Equilibrium:
         """See `neurohw.engines.equilibrium.Engine.relax`.
 
         Raises
         ------
         UnsupportedError
-            No inputs; or see `neurohw.engines.spice.session.Session`.
+            No inputs, or a duration; or see `neurohw.engines.spice.session.Session`.
         InvalidValueError
             See `neurohw.engines.spice.deck.build`.
         ConvergenceError
             ngspice finds no operating point.
         """
+        refuse_duration(duration)
         if inputs is None:
             raise UnsupportedError(
                 "engine = spice: solves the driven array too, so it needs the inputs' voltages"

@@ -10,7 +10,7 @@ import logging
 import os
 import tempfile
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from ctypes.util import find_library
 from functools import cache
@@ -125,6 +125,92 @@ class Session:
         finally:
             self._ngspice.exec_command("destroy all")
 
+    def transient(self, nodes: Sequence[str], duration: float, step: float) -> tuple[Array, Array]:
+        """Return times (points,) [s] and voltages (points, nodes) [V] of the loaded circuit.
+
+        It starts from the voltages of its line ``.ic``; ngspice chooses its steps, none longer
+        than `step`.
+
+        Raises
+        ------
+        ConvergenceError
+            ngspice does not reach the end; names the deck that was kept. Nothing is loaded.
+        """
+        assert self._loaded is not None
+        try:
+            self._ngspice.exec_command(f"tran {step!r} {duration!r} 0 {step!r} uic")
+            times, *voltages = self._ngspice.waveforms(["time", *nodes])
+            if times[-1] < 0.999999 * duration:
+                raise self._ngspice.failures[0](f"it stops at {times[-1]:g} s")
+            return times, np.stack(voltages, axis=1)
+        except self._ngspice.failures as failure:
+            deck = self._loaded.text()
+            self.unload()
+            raise ConvergenceError(
+                self._failed("does not follow the circuit in time", deck, failure)
+            ) from None
+        finally:
+            self._ngspice.exec_command("destroy all")
+
+    def driven_transient(
+        self,
+        duration: float,
+        step: float,
+        value: Callable[[str, float], float],
+        accepted: Callable[[float, Mapping[str, complex]], None],
+    ) -> None:
+        """Run the loaded circuit in time, its external sources driven from here.
+
+        Parameters
+        ----------
+        duration, step : float [s]
+            Of the whole, and the longest step.
+        value : callable
+            Value of the external source of a name at a time, asked for in every iteration.
+        accepted : callable
+            Told each time that ngspice has accepted, with the voltages that the deck saves.
+
+        Raises
+        ------
+        ConvergenceError
+            See `transient`. What the callables raise ends the run, and is raised here.
+        """
+        assert self._loaded is not None
+        failures: list[BaseException] = []
+
+        def drive(values: Any, time: float, name: str, _: int) -> int:
+            # ngspice gives up where a source is not a number.
+            values[0] = np.nan if failures else value(name, time)
+            return 0
+
+        def tell(vectors: Mapping[str, complex], *_: int) -> int:
+            try:
+                if not failures:
+                    accepted(vectors["time"].real, vectors)
+            except BaseException as failure:
+                failures.append(failure)
+            return 0
+
+        ngspice = self._ngspice
+        ngspice.get_vsrc_data = ngspice.get_isrc_data = drive
+        ngspice.send_data, type(ngspice).listening = tell, True
+        try:
+            ngspice.exec_command(f"tran {step!r} {duration!r} 0 {step!r} uic")
+        except ngspice.failures as failure:
+            if not failures:
+                raise ConvergenceError(
+                    self._failed(
+                        "does not follow the circuit in time", self._loaded.text(), failure
+                    )
+                ) from None
+        finally:
+            type(ngspice).listening = False
+            del ngspice.get_vsrc_data, ngspice.get_isrc_data, ngspice.send_data
+            ngspice.exec_command("destroy all")
+            self.unload()
+        if failures:
+            raise failures[0]
+
     def unload(self) -> None:
         """Remove the loaded circuit."""
         if self._loaded is not None:
@@ -172,6 +258,12 @@ def _start() -> Any:
 
     class NgSpice(NgSpiceShared):  # type: ignore[misc]
         failures = (NgSpiceCommandError, NameError)
+        listening = False
+
+        @staticmethod
+        def _send_data(data: Any, *rest: Any) -> Any:
+            # After every analysis and time step: PySpice would unpack all vectors.
+            return NgSpiceShared._send_data(data, *rest) if NgSpice.listening else 0
 
         def exec_command(self, command: str, join_lines: bool = True) -> Any:
             try:
@@ -195,6 +287,15 @@ def _start() -> Any:
                 found.append(vector.v_realdata[0])
             return found
 
+        def waveforms(self, names: Sequence[str]) -> list[Array]:
+            found = []
+            for name in names:
+                vector = self._ngspice_shared.ngGet_Vec_Info(name.encode())
+                if not vector or not vector.v_length:
+                    raise NgSpiceCommandError(f"there is no waveform of {name}")
+                found.append(np.array(list(vector.v_realdata[0 : vector.v_length])))
+            return found
+
         def _raise_errors(self) -> None:
             wrong = [line for line in self._stderr if not line.strip().startswith(_NOTES)]
             if self._error_in_stdout:
@@ -203,4 +304,4 @@ def _start() -> Any:
                 raise NgSpiceCommandError(" ".join(" ".join(wrong[:3]).split()))
 
     NgSpiceShared.LIBRARY_PATH = library
-    return NgSpice.new_instance()
+    return NgSpice.new_instance(send_data=True)

@@ -157,7 +157,17 @@ def test_json_of_something_else_is_refused(text, fault):
         ("training.epochs=-1", "training.epochs = -1: expected whole number >= 0"),
         ("training.epochs=1.5", "training.epochs = 1.5: expected whole number, got number"),
         ("training.seed=-1", "training.seed = -1: expected whole number >= 0"),
-        ("training.engine=cuda", 'training.engine = "cuda": unknown value; known: numba, numpy'),
+        (
+            "training.engine=cuda",
+            'training.engine = "cuda": unknown value; known: numba',
+        ),
+        ("training.engine=transient", "relaxation.free_time = none: training.engine = transient"),
+        (
+            "relaxation.free_time=1 us",
+            "relaxation.free_time = 1e-06 s: training.engine = numba has",
+        ),
+        ("relaxation.nudged_time=0 s", "relaxation.nudged_time = 0 s: must be finite, above 0"),
+        ("relaxation.free_time=1 V", 'relaxation.free_time = "1 V": its unit must be s, not V'),
         ("chip=epirm", 'chip = "epirm": unknown chip; did you mean epiram?'),
         ("chip=none.toml", 'chip = "none.toml": no such file'),
         ("chip.device=epirm", 'chip.device = "epirm": unknown device; did you mean epiram?'),

@@ -85,5 +85,5 @@ def test_engine_asks_for_the_inputs(make_problem):
 
 
 def test_unknown_engine():
-    with pytest.raises(UnsupportedError, match="known engines are numba, numpy and spice"):
+    with pytest.raises(UnsupportedError, match="known engines are numba, numpy, spice"):
         engines.load("analog")

@@ -1,0 +1,339 @@
+"""Compiled integration of the voltages of a network in time, sample by sample.
+
+TR-BDF2: a trapezoidal stage to 2 − √2 of the step, a second-order backward difference to its end;
+L-stable, with a third-order companion for the error. Both stages have one matrix,
+C/(d·h) + A + slopes, whose factors are kept while it changes little. Nodes are ordered by layer,
+which only neighbours join, so elimination of a node reaches to the end of the next layer. The
+matrix of a passive circuit needs no pivoting, and a pivot that is not positive says that the step
+is too long for its solution to be unique.
+
+References
+----------
+Bank et al. (1985), IEEE Trans. Electron Devices 32, 1992; Hosea and Shampine (1996), Appl. Numer.
+Math. 20, 21, for the error estimate.
+"""
+
+import numpy as np
+from numba import njit, prange
+
+FAST = {"reassoc", "contract", "nsz", "arcp"}
+# As in `neurohw.devices.kernels`.
+inner = njit(fastmath=FAST, error_model="numpy", forceinline=True)
+# Larger parts are called, which compiles in a fraction of the time.
+part = njit(cache=True, fastmath=FAST, error_model="numpy")
+
+W = np.sqrt(2.0) / 4.0
+D = 1.0 - np.sqrt(0.5)
+# Weights of the third-order companion, and what the method's own weights exceed them by.
+THIRD = ((1.0 - W) / 3.0, (3.0 * W + 1.0) / 3.0, D / 3.0)
+EXCESS = ((4.0 * W - 1.0) / 3.0, -1.0 / 3.0, 2.0 * D / 3.0)
+
+# A stage is solved to this share of the error allowed in a step, in at most so many iterations.
+NEAR = 1e-3
+NEWTON = 25
+# Change of a diode's slope, over a node's conductance, up to which factors are kept.
+STALE = 0.1
+# Below this share of the largest voltage no error is counted.
+FLOOR = 1e-12
+STEPS = 200_000
+MOST = 600.0
+FREE, LIMITED, HELD = 0, 1, 2
+
+
+@inner
+def _lambert(y):
+    """Return w of w + ln w = y by Newton's method, which converges from both sides."""
+    w = y - np.log(y) if y > 1.0 else np.exp(y)
+    if w < 1e-300:
+        return 1e-300
+    for _ in range(6):
+        w *= (1.0 + y - np.log(w)) / (1.0 + w)
+    return w
+
+
+@inner
+def _diode(voltage, saturation, slope, resistance):
+    """Return the current of a diode and its derivative; of none, at −∞, nothing."""
+    if slope == 0.0 or voltage == -np.inf:
+        return 0.0, 0.0
+    junction = voltage
+    if resistance > 0.0:
+        unit = saturation * resistance
+        y = (voltage + unit) / slope + np.log(unit / slope)
+        junction = voltage + unit - slope * _lambert(y)
+    grown = saturation * np.exp(min(junction / slope, MOST))
+    return grown - saturation, 1.0 / (resistance + slope / max(grown, 1e-300))
+
+
+@inner
+def _limited(old, new, critical, slope):
+    """Return a diode's next voltage: beyond `critical` its exponential grows as Newton's step."""
+    base = max(old, critical)
+    return base + slope * np.log1p((new - base) / slope) if new > base else new
+
+
+@part
+def _balance(matrix, injected, added, diodes, v, current, slope):
+    """Set what flows towards each capacitor [A], and the slope of its diodes [S]."""
+    n = len(v)
+    for j in range(n):
+        row = matrix[j]
+        leaving = row[0] * v[0]
+        for i in range(1, n):
+            leaving += row[i] * v[i]
+        down, slope_down = _diode(v[j] - diodes[j, 1], diodes[j, 2], diodes[j, 3], diodes[j, 4])
+        up, slope_up = _diode(diodes[j, 0] - v[j], diodes[j, 2], diodes[j, 3], diodes[j, 4])
+        current[j] = injected[j] - added[j] * v[j] - leaving - down + up
+        slope[j] = slope_down + slope_up
+
+
+@part
+def _factor(m, first, last):
+    """Eliminate in place; return whether all pivots are positive."""
+    for k in range(len(m)):
+        if not m[k, k] > 0.0:
+            return False
+        a, z = first[k], last[k]
+        for i in range(a, z):
+            if m[i, k] != 0.0:
+                c = m[i, k] / m[k, k]
+                m[i, k] = c
+                for j in range(a, z):
+                    m[i, j] -= c * m[k, j]
+    return True
+
+
+@part
+def _solve(m, first, last, x):
+    """Replace currents by voltages with what `_factor` left."""
+    n = len(x)
+    for k in range(n):
+        c = x[k]
+        for i in range(first[k], last[k]):
+            x[i] -= m[i, k] * c
+    for k in range(n - 1, -1, -1):
+        c = x[k]
+        for i in range(first[k], last[k]):
+            c -= m[k, i] * x[i]
+        x[k] = c / m[k, k]
+
+
+@part
+def _stage(circuit, sample, w, span, weight, v, factors):
+    """Solve C·(v − w)/span = current(v) within the clamps, starting from v; whether it worked."""
+    matrix, diodes, capacitance, limit, first, last = circuit
+    injected, added, low, high = sample[0], sample[1], sample[2], sample[3]
+    m, mode, known_slope, known_span, current, slope, change = factors
+    n = len(v)
+    for _ in range(NEWTON):
+        _balance(matrix, injected, added, diodes, v, current, slope)
+        worst, stale = 0.0, known_span[0] != span
+        for j in range(n):
+            inertia = capacitance[j] / span
+            miss = min(max(current[j], -limit[j]), limit[j]) - inertia * (v[j] - w[j])
+            kind = LIMITED if abs(current[j]) > limit[j] else FREE
+            if (v[j] <= low[j] and miss <= 0.0) or (v[j] >= high[j] and miss >= 0.0):
+                kind, miss = HELD, 0.0
+            own = inertia
+            if kind == FREE:
+                own += matrix[j, j] + added[j] + slope[j]
+            stale |= kind != mode[j] or abs(slope[j] - known_slope[j]) > STALE * abs(own)
+            mode[j], change[j] = kind, miss
+            worst = max(worst, abs(miss) / abs(own) / weight[j])
+        if worst <= NEAR:
+            return True
+        if stale:
+            known_span[0] = 0.0
+            for j in range(n):
+                for i in range(n):
+                    m[j, i] = matrix[j, i] if mode[j] == FREE else 0.0
+                m[j, j] += capacitance[j] / span
+                if mode[j] == FREE:
+                    m[j, j] += added[j] + slope[j]
+                known_slope[j] = slope[j]
+            if not _factor(m, first, last):
+                return False
+            known_span[0] = span
+        _solve(m, first, last, change)
+        moved = 0.0
+        for j in range(n):
+            new = v[j] + change[j]
+            bottom, top, width = diodes[j, 0], diodes[j, 1], diodes[j, 3]
+            if width > 0.0 and diodes[j, 4] == 0.0:
+                total = capacitance[j] / span + matrix[j, j] + added[j]
+                critical = width * np.log(max(width * total / diodes[j, 2], 1.0))
+                if new > v[j] and top < np.inf:
+                    new = top + _limited(v[j] - top, new - top, critical, width)
+                elif new < v[j] and bottom > -np.inf:
+                    new = bottom - _limited(bottom - v[j], bottom - new, critical, width)
+            new = min(max(new, low[j]), high[j])
+            moved = max(moved, abs(new - v[j]) / weight[j])
+            v[j] = new
+        if moved <= NEAR:
+            return True
+    return False
+
+
+@part
+def _tally(circuit, sample, v, rate, share, current, slope, tally):
+    """Add a moment of the given share [s] to the integrals of `integrate`."""
+    matrix, diodes, capacitance, limit, _, _ = circuit
+    injected, added, low, high = sample[0], sample[1], sample[2], sample[3]
+    moments, losses = tally
+    _balance(matrix, injected, added, diodes, v, current, slope)
+    n = len(v)
+    moments[0, 0] += share
+    for j in range(n):
+        moments[0, j + 1] += share * v[j]
+        for i in range(n):
+            moments[j + 1, i + 1] += share * v[j] * v[i]
+        bottom, top, width = diodes[j, 0], diodes[j, 1], diodes[j, 3]
+        down, _ = _diode(v[j] - top, diodes[j, 2], width, diodes[j, 4])
+        up, _ = _diode(bottom - v[j], diodes[j, 2], width, diodes[j, 4])
+        passed = min(max(current[j], -limit[j]), limit[j])
+        losses[4, j] += share * (current[j] - passed) * v[j]
+        held = passed - capacitance[j] * rate[j]
+        if width == 0.0 and v[j] >= high[j]:
+            down, top = held, high[j]
+        elif width == 0.0 and v[j] <= low[j]:
+            up, bottom = -held, low[j]
+        losses[0, j] += share * up
+        losses[1, j] += share * down
+        if up != 0.0:
+            losses[2, j] += share * up * (bottom - v[j])
+        if down != 0.0:
+            losses[3, j] += share * down * (v[j] - top)
+
+
+@part
+def _weigh(v, start, layers, tolerance, floor, weight):
+    """Raise the error that each node is allowed to a share of its layer's way from the start."""
+    for k in range(len(layers) - 1):
+        way = 0.0
+        for j in range(layers[k], layers[k + 1]):
+            way = max(way, abs(v[j] - start[j]))
+        allowed = max(tolerance * way, floor)
+        for j in range(layers[k], layers[k + 1]):
+            weight[j] = max(weight[j], allowed)
+
+
+@part
+def _begin(circuit, sample, v, rate, current, slope):
+    """Set the first rates [V/s]; return shortest time constant, largest voltage, and validity."""
+    matrix, diodes, capacitance, limit, _, _ = circuit
+    injected, added, low, high = sample[0], sample[1], sample[2], sample[3]
+    _balance(matrix, injected, added, diodes, v, current, slope)
+    largest, fastest, finite = 1e-300, np.inf, True
+    for j in range(len(v)):
+        passed = min(max(current[j], -limit[j]), limit[j])
+        if (v[j] <= low[j] and passed < 0.0) or (v[j] >= high[j] and passed > 0.0):
+            passed = 0.0
+        rate[j] = passed / capacitance[j]
+        finite &= np.isfinite(current[j])
+        own = abs(matrix[j, j] + added[j]) + slope[j]
+        if own > 0.0:
+            fastest = min(fastest, capacitance[j] / own)
+            largest = max(largest, abs(injected[j]) / own)
+        largest = max(largest, abs(v[j]))
+    return fastest, largest, finite
+
+
+@part
+def _phase(circuit, layers, sample, times, tolerance, found, tally):
+    """Integrate one sample as `integrate` says; return its settled and its steps."""
+    _, _, capacitance, _, first, last = circuit
+    start, steady, margin = sample[4], sample[5], sample[6]
+    nodes = len(start)
+    v, x, y, w = start.copy(), np.empty(nodes), np.empty(nodes), np.empty(nodes)
+    rate, middle, end = np.empty(nodes), np.empty(nodes), np.empty(nodes)
+    current, slope, error = np.empty(nodes), np.empty(nodes), np.empty(nodes)
+    mode, known, weight = np.zeros(nodes, np.int64), np.zeros(1), np.zeros(nodes)
+    m = np.empty((nodes, nodes))
+    factors = m, mode, np.zeros(nodes), known, current, slope, np.empty(nodes)
+    fastest, largest, finite = _begin(circuit, sample, v, rate, current, slope)
+    if not finite:
+        for point in range(len(times)):
+            for j in range(nodes):
+                found[point, j] = v[j] if np.isfinite(current[j]) else current[j]
+        return 0.0, -2
+    t, h, point, done, outside = 0.0, min(1e-3 * fastest, times[-1]), 0, 0, 0.0
+    shortest = 1e-9 * h
+    while point < len(times):
+        left = times[point] - t
+        step = left if h >= 0.999 * left else min(h, 0.5 * left)
+        if (step <= shortest and step < left) or done == STEPS:
+            return t, -1
+        span = D * step
+        for j in range(nodes):
+            w[j], x[j] = v[j] + span * rate[j], v[j]
+        _weigh(v, start, layers, tolerance, FLOOR * largest, weight)
+        good = _stage(circuit, sample, w, span, weight, x, factors)
+        if good:
+            for j in range(nodes):
+                middle[j] = (x[j] - w[j]) / span
+                w[j], y[j] = v[j] + W * step * (rate[j] + middle[j]), x[j]
+            good = _stage(circuit, sample, w, span, weight, y, factors)
+        norm = np.inf
+        if good:
+            for j in range(nodes):
+                end[j] = (y[j] - w[j]) / span
+                wrong = EXCESS[0] * rate[j] + EXCESS[1] * middle[j] + EXCESS[2] * end[j]
+                error[j] = 0.0 if mode[j] == HELD else wrong * capacitance[j] / D
+            if known[0] == span:
+                _solve(m, first, last, error)
+            else:
+                for j in range(nodes):
+                    error[j] *= span / capacitance[j]
+            _weigh(y, start, layers, tolerance, FLOOR * largest, weight)
+            norm = 0.0
+            for j in range(nodes):
+                # Comparison, because `max` would lose a NaN.
+                ratio = abs(error[j]) / weight[j]
+                norm = norm if ratio <= norm else ratio
+        if not norm <= 1.0:
+            h = step * (max(0.9 * norm ** (-1.0 / 3.0), 0.2) if norm < np.inf else 0.25)
+            continue
+        done += 1
+        t = times[point] if step == left else t + step
+        if len(tally[0]):
+            _tally(circuit, sample, v, rate, THIRD[0] * step, current, slope, tally)
+            _tally(circuit, sample, x, middle, THIRD[1] * step, current, slope, tally)
+            _tally(circuit, sample, y, end, THIRD[2] * step, current, slope, tally)
+        far = False
+        for j in range(nodes):
+            v[j] = y[j]
+            rate[j] = 0.0 if mode[j] == HELD else end[j]
+            far |= len(steady) > 0 and abs(v[j] - steady[j]) > margin[j]
+        if far:
+            outside = t
+        growth = min(0.9 * norm ** (-1.0 / 3.0), 5.0) if norm > 0.0 else 5.0
+        grown = step if 1.0 <= growth < 1.2 else step * growth
+        h = max(h, grown) if step < h else grown
+        if step == left:
+            for j in range(nodes):
+                found[point, j] = v[j]
+            point += 1
+    return outside, done
+
+
+@njit(cache=True, fastmath=FAST, error_model="numpy", parallel=True)
+def integrate(circuit, layers, samples, times, tolerance, found, ends, moments, losses):
+    """Integrate C·dv/dt = current(v) through all `times`.
+
+    circuit : matrix A (nodes, nodes) [S], diodes (nodes, 5), capacitance [F], limit [A], and first
+    and last (nodes,), the rows that the elimination of each node reaches. layers : first node of
+    each layer, and the number of nodes. samples (batch, 7, nodes) : injected [A], added [S], low,
+    high, start, steady state, and the distance from it that counts as settled [V].
+
+    found (batch, times, nodes) [V] is set as far as the integration goes, and ends (batch, 2) to
+    the last time at which a node was not settled [s] and the number of steps; this is −1 where no
+    step was short enough, the time being that reached, and −2 where a current is not finite.
+    Added to, unless it has no rows: moments (batch, 1 + nodes, 1 + nodes), the integrals of
+    (1, v)ᵀ(1, v), the first column left out; and losses (batch, 5, nodes), charge through the
+    lower and the upper diode [C], loss in these and at the current limit [J].
+    """
+    for b in prange(len(samples)):
+        tally = moments[b], losses[b]
+        ends[b, 0], ends[b, 1] = _phase(
+            circuit, layers, samples[b], times, tolerance, found[b], tally
+        )
