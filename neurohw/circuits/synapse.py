@@ -10,6 +10,7 @@ the currents of a whole array, and its co-content, come from products of the arr
 its lines' voltages.
 """
 
+from functools import cached_property
 from math import comb
 
 import numpy as np
@@ -78,24 +79,28 @@ class Synapse:
         """Degree of f; 0 of lines."""
         return 0 if self.coefficients is None else len(self.coefficients) - 1
 
+    @cached_property
     def into_units(self) -> Array:
-        """Return K, (degree + 1, degree + 1): what flows into units at v is Σ_qr K_qr·M_r·v^q.
+        """K, (degree + 1, degree + 1): what flows into units at v is Σ_qr K_qr·M_r·v^q.
 
         M_r = Σ_i g_i·x_i^r are the products of the array with powers of its inputs' voltages.
         """
         return _binomial(self._polynomial)
 
+    @cached_property
     def into_inputs(self) -> Array:
-        """Return K as `into_units`, but into inputs at v, with powers of the units' voltages."""
+        """K as `into_units`, but into inputs at v, with powers of the units' voltages."""
         signs = (-1.0) ** np.arange(self.degree + 1)
         return -signs[:, None] * _binomial(self._polynomial) * signs
 
+    @cached_property
     def co_content(self) -> Array:
-        """Return B, (degree + 2, degree + 2): F(x − y) = Σ_pq B_pq·x^p·y^q [V²]."""
+        """B, (degree + 2, degree + 2): F(x − y) = Σ_pq B_pq·x^p·y^q [V²]."""
         return _binomial(polynomial.polyint(self._polynomial)).T
 
+    @cached_property
     def dissipation(self) -> Array:
-        """Return B as `co_content`, of u·f(u) [V²]."""
+        """B as `co_content`, of u·f(u) [V²]."""
         return _binomial(np.concatenate(([0.0], self._polynomial))).T
 
     @property

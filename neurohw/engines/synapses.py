@@ -123,7 +123,7 @@ class NonlinearCells:
         if layer + 1 < len(state):
             above = self.arrays[layer + 1]
             assert above.input_sums is not None
-            weights = self.synapse.into_inputs()
+            weights = self.synapse.into_inputs
             flow += _moments(above.conductance, above.input_sums, state[layer + 1], weights)
         current, conductance = self._around(layer)
         flow[0] += current
@@ -153,7 +153,7 @@ class NonlinearCells:
 
     def _into_units(self, inputs: Array, layer: int) -> Array:
         array = self.arrays[layer]
-        weights = self.synapse.into_units()
+        weights = self.synapse.into_units
         return _moments(array.conductance.T, array.unit_sums, inputs, weights)
 
     def _around(self, layer: int) -> tuple[Array, Array]:
@@ -226,9 +226,9 @@ def _moments(array: Array, sums: Array, voltages: Array, weights: Array) -> Arra
     powers[0] = voltages
     for r in range(1, len(powers)):
         np.multiply(powers[r - 1], voltages, out=powers[r])
-    batch, lines = len(voltages), array.shape[1]
-    products = (powers.reshape(-1, powers.shape[2]) @ array).reshape(len(powers), batch, lines)
+    products = powers.reshape(-1, powers.shape[2]) @ array
     weights = weights.astype(voltages.dtype)
-    weighted = np.tensordot(weights[:, 1:], products, axes=1)
+    weighted = weights[:, 1:] @ products.reshape(len(powers), -1)
+    weighted = weighted.reshape(len(weights), len(voltages), -1)
     weighted += (weights[:, 0, None] * sums)[:, None, :]
     return np.asarray(weighted)

@@ -39,7 +39,7 @@ def update(
         Whether the inputs are the same in both phases.
     """
     dtype = units[0].dtype
-    weights = synapse.co_content().astype(dtype)
+    weights = synapse.co_content.astype(dtype)
     highest = len(weights) - 1
     # Powers of x that meet some power of y.
     powers = 1 + np.flatnonzero(weights[1:, 1:].any(axis=1))
@@ -74,4 +74,5 @@ def _powers(upper: Array, lower: Array, highest: int) -> tuple[Array, Array]:
 
 def _mix(weights: Array, signals: Array) -> Array:
     """Return Σ_q weights_pq·signals_q, (powers, batch, lines)."""
-    return np.asarray(np.tensordot(weights, signals, axes=1))
+    mixed = weights @ signals.reshape(len(signals), -1)
+    return np.asarray(mixed.reshape(len(weights), *signals.shape[1:]))

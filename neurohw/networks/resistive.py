@@ -155,7 +155,7 @@ def dissipation(
     x, y = inputs.astype(np.float64), units.astype(np.float64)
     g = conductance
     if synapse is not None:
-        weights = synapse.dissipation()
+        weights = synapse.dissipation
         ys = np.tensordot(weights, y ** np.arange(len(weights))[:, None, None], axes=1)
         return np.asarray(sum(np.einsum("bj,bj->b", v, x**p @ g.T) for p, v in enumerate(ys)))
     cross = np.einsum("bj,bj->b", y, x @ g.T)

@@ -33,14 +33,14 @@ def test_zero_coefficients_at_the_end_do_not_count():
 def test_expansions_are_the_law():
     current = UNEVEN.law.current(X - Y)
     x, y = powers(X, 6), powers(Y, 6)
-    into_units = np.einsum("...q,qr,...r->...", y, UNEVEN.into_units(), x)
-    into_inputs = np.einsum("...q,qr,...r->...", x, UNEVEN.into_inputs(), y)
+    into_units = np.einsum("...q,qr,...r->...", y, UNEVEN.into_units, x)
+    into_inputs = np.einsum("...q,qr,...r->...", x, UNEVEN.into_inputs, y)
     assert_allclose(into_units, current, rtol=1e-12, atol=1e-15)
     assert_allclose(into_inputs, -current, rtol=1e-12, atol=1e-15)
     x, y = powers(X, 7), powers(Y, 7)
     for weights, expected in (
-        (UNEVEN.co_content(), UNEVEN.law.co_content(X - Y)),
-        (UNEVEN.dissipation(), (X - Y) * current),
+        (UNEVEN.co_content, UNEVEN.law.co_content(X - Y)),
+        (UNEVEN.dissipation, (X - Y) * current),
     ):
         found = np.einsum("...p,pq,...q->...", x, weights, y)
         assert_allclose(found, expected, rtol=1e-11, atol=1e-16)

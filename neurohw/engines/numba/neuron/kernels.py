@@ -293,7 +293,7 @@ def _among_cells(flow, v, below, above, low, high, size, slope, resistance, elem
         else:
             below = v
         step = v - miss / rise
-        halved = not (below < step < above and abs(step - v) <= 0.5 * moved)
+        halved = not (below <= step <= above and abs(step - v) <= 0.5 * moved)
         if halved:
             step = 0.5 * (below + above)
         moved = abs(step - v)
