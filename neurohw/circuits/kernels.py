@@ -12,7 +12,7 @@ FAST = {"reassoc", "contract", "nsz", "arcp"}
 # As in `neurohw.devices.kernels`.
 inner = njit(fastmath=FAST, error_model="numpy", forceinline=True)
 
-CHUNK = 8
+CHUNK = 4
 
 threads = get_num_threads
 
@@ -33,151 +33,172 @@ def _factor(g, segment, first, last, inverse):
 
 
 @inner
-def _solve_words(inverse, segment, x):
-    """Replace currents into the nodes of word lines by their voltages."""
-    units, inputs, batch = x.shape
-    for j in range(1, units):
-        for i in range(inputs):
-            c = segment * inverse[j - 1, i]
-            for k in range(batch):
-                x[j, i, k] += c * x[j - 1, i, k]
+def _down(inverse, segment, own, x, j, out):
+    """Write own·x plus what comes down the word lines to node row j of currents `out`."""
+    before = out[max(j - 1, 0)]
+    for i in range(x.shape[0]):
+        c = segment * inverse[j - 1, i] if j > 0 else 0.0
+        g = own[i]
+        v0, v1, v2, v3 = x[i, 0], x[i, 1], x[i, 2], x[i, 3]
+        w0, w1, w2, w3 = before[i, 0], before[i, 1], before[i, 2], before[i, 3]
+        line = out[j, i]
+        line[0], line[1] = g * v0 + c * w0, g * v1 + c * w1
+        line[2], line[3] = g * v2 + c * w2, g * v3 + c * w3
+
+
+@inner
+def _up(inverse, segment, w, j, i):
+    """Turn the current at a node into its voltage, eliminating upwards; return the voltage."""
+    after, line = w[min(j + 1, inverse.shape[0] - 1), i], w[j, i]
+    c = segment if j < inverse.shape[0] - 1 else 0.0
+    own = inverse[j, i]
+    w0, w1 = (line[0] + c * after[0]) * own, (line[1] + c * after[1]) * own
+    w2, w3 = (line[2] + c * after[2]) * own, (line[3] + c * after[3]) * own
+    line[0], line[1], line[2], line[3] = w0, w1, w2, w3
+    return w0, w1, w2, w3
+
+
+@inner
+def _solve_bit(inverse, segment, r, z):
+    """Write the voltages that currents r cause on a bit line by itself; return r·z."""
+    inputs = r.shape[0]
+    z0, z1, z2, z3, c = 0.0, 0.0, 0.0, 0.0, 0.0
     for i in range(inputs):
-        for k in range(batch):
-            x[units - 1, i, k] *= inverse[units - 1, i]
-    for j in range(units - 2, -1, -1):
-        for i in range(inputs):
-            for k in range(batch):
-                x[j, i, k] = (x[j, i, k] + segment * x[j + 1, i, k]) * inverse[j, i]
+        z0, z1 = r[i, 0] + c * z0, r[i, 1] + c * z1
+        z2, z3 = r[i, 2] + c * z2, r[i, 3] + c * z3
+        z[i, 0], z[i, 1], z[i, 2], z[i, 3] = z0, z1, z2, z3
+        c = segment * inverse[i]
+    q0, q1, q2, q3 = 0.0, 0.0, 0.0, 0.0
+    z0, z1, z2, z3 = 0.0, 0.0, 0.0, 0.0
+    for i in range(inputs - 1, -1, -1):
+        own = inverse[i]
+        z0, z1 = (z[i, 0] + segment * z0) * own, (z[i, 1] + segment * z1) * own
+        z2, z3 = (z[i, 2] + segment * z2) * own, (z[i, 3] + segment * z3) * own
+        z[i, 0], z[i, 1], z[i, 2], z[i, 3] = z0, z1, z2, z3
+        q0, q1 = q0 + r[i, 0] * z0, q1 + r[i, 1] * z1
+        q2, q3 = q2 + r[i, 2] * z2, q3 + r[i, 3] * z3
+    return q0, q1, q2, q3
 
 
 @inner
-def _solve_bits(inverse, segment, x):
-    """Replace currents into the nodes of bit lines by their voltages."""
-    units, inputs, batch = x.shape
+def _words(g, words, inverse, driven, b, w):
+    """Write the voltages of the word lines, bit lines at voltages b."""
+    units, inputs = g.shape
     for j in range(units):
-        for i in range(1, inputs):
-            c = segment * inverse[j, i - 1]
-            for k in range(batch):
-                x[j, i, k] += c * x[j, i - 1, k]
-        for k in range(batch):
-            x[j, inputs - 1, k] *= inverse[j, inputs - 1]
-        for i in range(inputs - 2, -1, -1):
-            for k in range(batch):
-                x[j, i, k] = (x[j, i, k] + segment * x[j, i + 1, k]) * inverse[j, i]
+        _down(inverse, words[0], g[j], b[j], j, w)
+        near, far = words[1] if j == 0 else 0.0, words[2] if j == units - 1 else 0.0
+        if near > 0 or far > 0:
+            for i in range(inputs):
+                for k in range(CHUNK):
+                    w[j, i, k] += (near + far) * driven[i, k]
+    for j in range(units - 1, -1, -1):
+        for i in range(inputs):
+            _up(inverse, words[0], w, j, i)
 
 
 @inner
-def _bits_times(g, segment, first, last, p, q):
-    """Write the currents that leave the nodes of bit lines at voltages p, word lines at 0 V."""
-    units, inputs, batch = p.shape
-    for j in range(units):
-        for i in range(inputs):
+def _direct(g, inverse, segment, step, z, r, p, tp, w):
+    """Take the next search directions, and start to eliminate along the word lines."""
+    s0, s1, s2, s3 = step[0], step[1], step[2], step[3]
+    for j in range(g.shape[0]):
+        for i in range(g.shape[1]):
+            line, image = p[j, i], tp[j, i]
+            v0, v1 = z[j, i, 0] + s0 * line[0], z[j, i, 1] + s1 * line[1]
+            v2, v3 = z[j, i, 2] + s2 * line[2], z[j, i, 3] + s3 * line[3]
+            t0, t1 = r[j, i, 0] + s0 * image[0], r[j, i, 1] + s1 * image[1]
+            t2, t3 = r[j, i, 2] + s2 * image[2], r[j, i, 3] + s3 * image[3]
+            line[0], line[1], line[2], line[3] = v0, v1, v2, v3
+            image[0], image[1], image[2], image[3] = t0, t1, t2, t3
+        _down(inverse, segment, g[j], p[j], j, w)
+
+
+@inner
+def _curvature(g, inverse, segment, p, tp, w, out):
+    """Finish the word lines' voltages; write p times the currents that leave the bit lines."""
+    q0, q1, q2, q3 = 0.0, 0.0, 0.0, 0.0
+    for j in range(g.shape[0] - 1, -1, -1):
+        for i in range(g.shape[1]):
             own = g[j, i]
-            own += first if i == 0 else segment
-            own += last if i == inputs - 1 else segment
-            for k in range(batch):
-                q[j, i, k] = own * p[j, i, k]
-            if i > 0:
-                for k in range(batch):
-                    q[j, i, k] -= segment * p[j, i - 1, k]
-            if i < inputs - 1:
-                for k in range(batch):
-                    q[j, i, k] -= segment * p[j, i + 1, k]
+            w0, w1, w2, w3 = _up(inverse, segment, w, j, i)
+            q0, q1 = (
+                q0 + p[j, i, 0] * (tp[j, i, 0] - own * w0),
+                q1 + p[j, i, 1] * (tp[j, i, 1] - own * w1),
+            )
+            q2, q3 = (
+                q2 + p[j, i, 2] * (tp[j, i, 2] - own * w2),
+                q3 + p[j, i, 3] * (tp[j, i, 3] - own * w3),
+            )
+    out[0], out[1], out[2], out[3] = q0, q1, q2, q3
 
 
 @inner
-def _dot(a, b, out):
-    units, inputs, batch = a.shape
-    out[:] = 0
-    for j in range(units):
-        for i in range(inputs):
-            for k in range(batch):
-                out[k] += a[j, i, k] * b[j, i, k]
-
-
-@inner
-def _scale(g, x, out):
-    units, inputs, batch = x.shape
-    for j in range(units):
-        for i in range(inputs):
-            for k in range(batch):
-                out[j, i, k] = g[j, i] * x[j, i, k]
-
-
-@inner
-def _drive(words, driven, w):
-    """Add the currents that the drivers feed into word lines at 0 V."""
-    units, inputs, batch = w.shape
-    for i in range(inputs):
-        for k in range(batch):
-            w[0, i, k] += words[1] * driven[i, k]
-            w[units - 1, i, k] += words[2] * driven[i, k]
+def _advance(g, inverse, segment, step, p, tp, w, b, r, z, rz):
+    """Step along the directions; the bit lines by themselves turn the new residual into z."""
+    s0, s1, s2, s3 = step[0], step[1], step[2], step[3]
+    rz[:] = 0
+    for j in range(g.shape[0]):
+        for i in range(g.shape[1]):
+            own, line, left = g[j, i], b[j, i], r[j, i]
+            b0, b1 = line[0] + s0 * p[j, i, 0], line[1] + s1 * p[j, i, 1]
+            b2, b3 = line[2] + s2 * p[j, i, 2], line[3] + s3 * p[j, i, 3]
+            r0 = left[0] - s0 * (tp[j, i, 0] - own * w[j, i, 0])
+            r1 = left[1] - s1 * (tp[j, i, 1] - own * w[j, i, 1])
+            r2 = left[2] - s2 * (tp[j, i, 2] - own * w[j, i, 2])
+            r3 = left[3] - s3 * (tp[j, i, 3] - own * w[j, i, 3])
+            line[0], line[1], line[2], line[3] = b0, b1, b2, b3
+            left[0], left[1], left[2], left[3] = r0, r1, r2, r3
+        q0, q1, q2, q3 = _solve_bit(inverse[j], segment, r[j], z[j])
+        rz[0], rz[1], rz[2], rz[3] = rz[0] + q0, rz[1] + q1, rz[2] + q2, rz[3] + q3
 
 
 @inner
 def _chunk(g, words, bits, inverse_words, inverse_bits, driven, sensed, tolerance, most, into, out):
-    """Solve for one chunk of voltages; return (iterations, residual)."""
+    """Solve for one chunk of voltages; return (iterations, residual).
+
+    Three passes over the array an iteration. With the bit lines' own matrix T, p is a search
+    direction and tp = T·p, which follows from the residual r as p does from z = T⁻¹·r.
+    """
     units, inputs = g.shape
-    batch = driven.shape[1]
-    shape = (units, inputs, batch)
-    w, b = np.zeros(shape), np.zeros(shape)
-    r, p, q = np.empty(shape), np.empty(shape), np.empty(shape)
-    _drive(words, driven, w)
-    _solve_words(inverse_words, words[0], w)
-    _scale(g, w, r)
+    shape = (units, inputs, CHUNK)
+    w, b, r = np.empty(shape), np.zeros(shape), np.empty(shape)
+    p, tp, z = np.zeros(shape), np.zeros(shape), np.empty(shape)
+    rz, before, pq = np.zeros(CHUNK), np.ones(CHUNK), np.empty(CHUNK)
+    step = np.zeros(CHUNK)
+    w[0] = 0
+    _words(g, words, inverse_words, driven, b, w)
     for j in range(units):
-        for k in range(batch):
+        for i in range(inputs):
+            for k in range(CHUNK):
+                r[j, i, k] = g[j, i] * w[j, i, k]
+        for k in range(CHUNK):
             r[j, 0, k] += bits[1] * sensed[j, k]
             r[j, inputs - 1, k] += bits[2] * sensed[j, k]
-    rz, before, pq = np.empty(batch), np.empty(batch), np.empty(batch)
-    begun, alpha = np.empty(batch), np.empty(batch)
-    done, residual = 0, 0.0
-    for iteration in range(most + 1):
-        q[:] = r
-        _solve_bits(inverse_bits, bits[0], q)
-        before[:] = rz
-        _dot(r, q, rz)
-        if iteration == 0:
-            begun[:] = rz
-            before[:] = 1
-            p[:] = 0
+        q0, q1, q2, q3 = _solve_bit(inverse_bits[j], bits[0], r[j], z[j])
+        rz[0], rz[1], rz[2], rz[3] = rz[0] + q0, rz[1] + q1, rz[2] + q2, rz[3] + q3
+    begun = rz.copy()
+    done = 0
+    while True:
         residual = 0.0
-        for k in range(batch):
+        for k in range(CHUNK):
             if begun[k] > 0:
                 residual = max(residual, np.sqrt(abs(rz[k]) / begun[k]))
-        if residual <= tolerance or iteration == most:
+        if residual <= tolerance or done == most:
             break
+        for k in range(CHUNK):
+            step[k] = rz[k] / before[k] if done > 0 and before[k] > 0 else 0.0
         done += 1
-        for k in range(batch):
-            alpha[k] = rz[k] / before[k] if before[k] > 0 else 0.0
-        for j in range(units):
-            for i in range(inputs):
-                for k in range(batch):
-                    p[j, i, k] = q[j, i, k] + alpha[k] * p[j, i, k]
-        # From what leaves the bit lines goes what the word lines bring back from other cells.
-        _scale(g, p, w)
-        _solve_words(inverse_words, words[0], w)
-        _bits_times(g, bits[0], bits[1], bits[2], p, q)
-        for j in range(units):
-            for i in range(inputs):
-                for k in range(batch):
-                    q[j, i, k] -= g[j, i] * w[j, i, k]
-        _dot(p, q, pq)
-        for k in range(batch):
-            alpha[k] = rz[k] / pq[k] if pq[k] > 0 else 0.0
-        for j in range(units):
-            for i in range(inputs):
-                for k in range(batch):
-                    b[j, i, k] += alpha[k] * p[j, i, k]
-                    r[j, i, k] -= alpha[k] * q[j, i, k]
-    _scale(g, b, w)
-    _drive(words, driven, w)
-    _solve_words(inverse_words, words[0], w)
+        _direct(g, inverse_words, words[0], step, z, r, p, tp, w)
+        _curvature(g, inverse_words, words[0], p, tp, w, pq)
+        for k in range(CHUNK):
+            step[k] = rz[k] / pq[k] if pq[k] > 0 else 0.0
+        before[:] = rz
+        _advance(g, inverse_bits, bits[0], step, p, tp, w, b, r, z, rz)
+    _words(g, words, inverse_words, driven, b, w)
     into[:] = 0
     out[:] = 0
     for j in range(units):
         for i in range(inputs):
-            for k in range(batch):
+            for k in range(CHUNK):
                 current = g[j, i] * (w[j, i, k] - b[j, i, k])
                 into[i, k] += current
                 out[j, k] += current

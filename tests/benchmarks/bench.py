@@ -61,6 +61,12 @@ def measurements(*, quick: bool) -> dict[str, Callable[[], list[Row]]]:
         )
     for side in (64, 128):
         found[f"wires, {side}²"] = partial(wires.against_lu, side, rounds=rounds)
+        found[f"badcrossbar, {side}²"] = partial(wires.against_badcrossbar, side, rounds=rounds)
+    found["wires, accuracy"] = wires.accuracy
+    for chip in ("ideal", "epiram"):
+        found[f"wires, training on {chip}"] = partial(
+            wires.training_step, chip, steps=100 if quick else 500
+        )
     # The last takes ngspice minutes.
     for name in list(spice.NETWORKS)[: 3 if quick else 4]:
         found[f"ngspice, {name}"] = partial(spice.against_ngspice, name, rounds=rounds)

@@ -45,16 +45,16 @@ WIRES = (
 )
 
 
-@pytest.mark.parametrize("resistance", [1, 500])
+@pytest.mark.parametrize("resistance", [1, 200])
 def test_wires_that_lose_too_much_are_told_once(invoke, resistance):
     wires = [word.format(resistance) for word in WIRES]
     result = invoke(*DIGITS, *wires, "--epochs", 1, "--out", "a.h5", "--json")
     assert result.exit_code == 0, result.output
     told = [line for line in result.stderr.splitlines() if line.startswith("warning: ")]
     run = load("a.h5")
-    assert (run.physical["wire_loading"] > 1).any() == (resistance == 500)
+    assert (run.physical["wire_loading"] > 1).any() == (resistance == 200)
     assert 0 < run.physical["wire_loss"][0] < 1
-    if resistance == 500:
+    if resistance == 200:
         assert len(told) == np.count_nonzero(run.physical["wire_loading"] > 1)
         assert told[0].startswith("warning: wires of layer 1: loading ")
         assert told[0].endswith(" %: tiles are too large")
