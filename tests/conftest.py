@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from neurohw import engines
+from neurohw.circuits.crossbar import WiredCrossbar
 from neurohw.engines.equilibrium import Equilibrium, SeenArray, Source
 from neurohw.networks.resistive import ResistiveNetwork, deep_resistive_network, encode
 from neurohw.update import pairs
@@ -37,6 +38,27 @@ class Problem:
     @property
     def input_current(self):
         return self.inputs @ self.conductances[0].T
+
+    def wired(self, wires):
+        """Return the arrays behind wires with resistance, each in one tile."""
+        arrays = []
+        for k, g in enumerate(self.conductances):
+            inputs = g.shape[1]
+            terminals = WiredCrossbar(g, wires).terminals
+            sums = np.diag(terminals)
+            coupling = np.diag(sums) - terminals
+            arrays.append(
+                SeenArray(
+                    conductance=coupling[inputs:, :inputs].copy(),
+                    unit_sums=sums[inputs:].copy(),
+                    input_sums=sums[:inputs].copy() if k else None,
+                    unit_coupling=coupling[inputs:, inputs:].copy(),
+                    input_coupling=coupling[:inputs, :inputs].copy() if k else None,
+                    cells=g,
+                    wires=wires,
+                )
+            )
+        return arrays
 
     def relax(self, engine, *, current=None, **options) -> Equilibrium:
         return engines.load(engine).relax(

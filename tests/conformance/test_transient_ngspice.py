@@ -7,6 +7,7 @@ import pytest
 from numpy.testing import assert_allclose
 
 from neurohw import engines
+from neurohw.circuits.interconnect import Wires
 from neurohw.circuits.neuron import Neuron, fabricate
 from neurohw.engines.equilibrium import Nudging
 from neurohw.engines.spice import deck
@@ -59,11 +60,13 @@ def test_same_waveforms(make_problem, hidden, pixels, outputs, neuron):
         (drive,) = deck.drives(problem.network, problem.inputs, 1, phase)
         equation = circuit(*words, problem.input_current, phase)
         duration = 6 * equation.slowest
-        times, theirs = waveform(*words, drive, start=start, duration=duration, step=duration / 400)
+        times, theirs = waveform(
+            *words, drive, start=start, duration=duration, step=duration / 1000
+        )
         later = times > 0
         begun = np.concatenate(start)[None]
         ours = integrate(equation, begun, times[later], 1e-6).voltages[0]
-        assert later.sum() >= 400
+        assert later.sum() >= 1000
         largest = np.abs(theirs).max()
         assert np.abs(theirs[-1] - begun).max() > 0.001 * largest
         assert_allclose(ours, theirs[later], rtol=0, atol=SHARE * largest)
@@ -71,6 +74,24 @@ def test_same_waveforms(make_problem, hidden, pixels, outputs, neuron):
         drawn = problem.network.neurons[0].current(start[0])[0]
         conducted |= np.abs(drawn).max() > 1e-7
     assert conducted, "some diode must conduct"
+
+
+def test_same_waveforms_behind_wires(make_problem):
+    problem = with_neurons(make_problem((5, 4), batch=1, seed=3), AMPLIFIER)
+    arrays = problem.wired(Wires(word_line=500.0, bit_line=300.0, source=1e3))
+    words = problem.network, arrays, problem.sources
+    current = problem.inputs @ arrays[0].conductance.T
+    equation = circuit(*words, current, None)
+    duration, start = 6 * equation.slowest, [np.zeros(n) for n in problem.network.layers]
+    (drive,) = deck.drives(problem.network, problem.inputs, 1, None)
+    times, theirs = waveform(*words, drive, start=start, duration=duration, step=duration / 1000)
+    later, zero = times > 0, np.concatenate(start)[None]
+    ours = integrate(equation, zero, times[later], 1e-6).voltages[0]
+    largest = np.abs(theirs).max()
+    assert_allclose(ours, theirs[later], rtol=0, atol=SHARE * largest)
+    bare = circuit(problem.network, problem.arrays, problem.sources, current, None)
+    other = integrate(bare, zero, times[later], 1e-6).voltages[0]
+    assert np.abs(other - theirs[later]).max() > 10 * SHARE * largest
 
 
 def test_ngspice_has_no_current_limit(make_problem):

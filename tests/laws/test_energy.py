@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
+from neurohw.circuits.interconnect import Wires
 from neurohw.circuits.neuron import Neuron, fabricate
 from neurohw.engines.equilibrium import Nudging
 from neurohw.engines.transient.settling import settling
@@ -54,6 +55,19 @@ def test_what_is_delivered_is_dissipated_or_stored(make_problem, neuron):
         assert (phase.energy.stored != 0).all()
         # Errors of steps, 1e-6 each, add up while voltages move: to at most 20 of them here.
         assert_allclose(phase.energy.imbalance / delivered, 0, atol=2e-5)
+
+
+def test_wires_dissipate_too(make_problem):
+    problem = make_problem((5, 4), seed=1)
+    wires = Wires(word_line=500.0, bit_line=300.0, source=1e3)
+    words = problem.network, problem.wired(wires), problem.sources, problem.inputs
+    phase = settling(*words, duration=3e-7)
+    delivered = sum(np.abs(e) for e in phase.energy.delivered.values())
+    assert_allclose(phase.energy.imbalance / delivered, 0, atol=2e-5)
+    bare = settling(problem.network, problem.arrays, *words[2:], duration=3e-7)
+    less = phase.energy.delivered["inputs"] / bare.energy.delivered["inputs"]
+    assert (less > 0.8).all()
+    assert (less < 0.99).all()
 
 
 def test_arrays_dissipate_what_their_cells_do(make_problem):

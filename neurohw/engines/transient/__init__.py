@@ -1,0 +1,1 @@
+"""Engine ``transient``: phases of finite length, time to settle, energy."""

@@ -11,10 +11,10 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from neurohw.circuits.crossbar import WiredCrossbar
 from neurohw.engines.equilibrium import Nudging, SeenArray, Source
 from neurohw.engines.transient.circuit import Circuit
 from neurohw.engines.transient.engine import Waveform
-from neurohw.errors import UnsupportedError
 
 Array = NDArray[np.floating]
 
@@ -53,11 +53,6 @@ def energy(
 
     word_lines (batch, inputs) are the voltages of all of them, start (batch, nodes) those of the
     nodes at the beginning [V].
-
-    Raises
-    ------
-    UnsupportedError
-        A first array whose wires hide what the drivers deliver.
     """
     total, mean = waveform.moments[:, 0, 0], waveform.moments[:, 0, 1:]
     square = waveform.moments[:, 1:, 1:]
@@ -131,15 +126,17 @@ def energy(
 
 def _driven(array: SeenArray, word_lines: Array) -> Array:
     """Return the power that enters word lines while all units are at 0 V, (batch,) [W]."""
-    g = array.conductance.astype(np.float64)
-    if array.wires is None:
-        return np.asarray(word_lines**2 @ g.sum(axis=0))
-    if array.input_sums is None:
-        raise UnsupportedError("energy: the first array's wires hide what the drivers deliver")
-    power = word_lines**2 @ array.input_sums
-    if array.input_coupling is not None:
-        power = power - _dot(word_lines @ array.input_coupling, word_lines)
-    return np.asarray(power)
+    if array.wires is None or array.cells is None:
+        return np.asarray(word_lines**2 @ array.conductance.sum(axis=0, dtype=np.float64))
+    power, tile = np.zeros(len(word_lines)), array.wires.tile
+    units, inputs = array.cells.shape
+    for first in range(0, inputs, tile):
+        lines = word_lines[:, first : first + tile]
+        for above in range(0, units, tile):
+            cells = array.cells[above : above + tile, first : first + tile]
+            grounded = np.zeros((len(lines), len(cells)))
+            power += _dot(lines, WiredCrossbar(cells, array.wires).currents(lines, grounded)[0])
+    return power
 
 
 def _amplifier(equation: Circuit, layer: int) -> tuple[Array, Array, Array]:
