@@ -57,8 +57,8 @@ def oracle(equation, start, times):
             t_eval=times,
             jac=lambda t, v, b=b: jacobian(b, v),
             first_step=1e-6 * times[-1],
-            rtol=1e-8,
-            atol=1e-11,
+            rtol=1e-7,
+            atol=1e-10,
         ).y.T
         for b in range(count)
     ]
