@@ -147,8 +147,7 @@ class CrossbarArray:
         if self._wired is None:
             self._sum(sums)
         else:
-            if self._wired.is_due(event, event + len(update.presynaptic)):
-                self._wired.refresh(g)
+            self._wired.advance(g, event, event + len(update.presynaptic))
             projection = self._wired.follow(g, self._every_line(next_input))
             self._see(self._wired)
         return None if next_input is None else projection[: len(next_input)]

@@ -76,7 +76,8 @@ class Wires(Interconnect, frozen=True, forbid_unknown_fields=True, kw_only=True)
         Largest number of inputs, and of units, of a tile.
     refresh : int
         Mini-batches after which the reduction of the wires to the arrays' terminals is done anew;
-        1 is exact. In between each terminal conductance follows its own cell.
+        1 is exact. In between each terminal conductance follows its own cell, see
+        `neurohw.circuits.terminal_model`.
     """
 
     word_line: Ohms = 0.0
@@ -84,7 +85,7 @@ class Wires(Interconnect, frozen=True, forbid_unknown_fields=True, kw_only=True)
     node: int | None = None
     half_pitches: int = 4
     tile: int = 128
-    refresh: int = 1000
+    refresh: int = 4000
 
     def __post_init__(self) -> None:
         if self.node is None:

@@ -270,27 +270,45 @@ def take_word_line(cells, words, segment, front, profile):
             front[j, k] = front[k, j]
 
 
-@njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")
-def pass_bit_lines(g, bits, passed):
-    """Multiply by the share of a terminal's voltage that reaches each cell along its bit line.
+@njit(cache=True, fastmath=FAST, error_model="numpy")
+def pass_lines(g, words, bits, tiles, passed):
+    """Write the share of a terminal's voltage that reaches each cell along both of its lines.
 
-    g and passed (units, inputs), bits as in `solve`; word lines at 0 V. Sums of positive numbers
-    only, as in `take_word_line`.
+    Along its word line, bit lines at 0 V, times along its bit line, word lines at 0 V. g and passed
+    (units, inputs); words and bits as in `solve`; tiles (tiles, 4): first unit and the one after
+    the last, and so for the inputs. Sums of positive numbers only, as in `take_word_line`.
     """
-    units, inputs = g.shape
-    pivot, feed = np.empty_like(g[0]), np.empty_like(g[0])
-    for j in range(units):
-        behind, fed = bits[1], bits[1]
-        for i in range(inputs):
-            segment = bits[0] if i < inputs - 1 else bits[2]
-            pivot[i], feed[i] = behind + g[j, i] + segment, fed
-            fed = segment * fed / pivot[i]
-            behind = segment * (behind + g[j, i]) / pivot[i]
-        voltage = bits[0] / bits[0]
-        for i in range(inputs - 1, -1, -1):
-            segment = bits[0] if i < inputs - 1 else bits[2]
-            voltage = (feed[i] + segment * voltage) / pivot[i]
-            passed[j, i] *= voltage
+    pivot, feed, one = np.empty_like(g), np.empty_like(g), g.dtype.type(1)
+    for t in range(tiles.shape[0]):
+        j0, j1, i0, i1 = tiles[t, 0], tiles[t, 1], tiles[t, 2], tiles[t, 3]
+        behind, fed = np.full(i1 - i0, words[1]), np.full(i1 - i0, words[1])
+        for j in range(j0, j1):
+            # Past the last node comes the far driver, or nothing.
+            ahead = words[0] if j < j1 - 1 else words[2]
+            for i in range(i1 - i0):
+                own = behind[i] + g[j, i0 + i]
+                pivot[j, i0 + i], feed[j, i0 + i] = own + ahead, fed[i]
+                fed[i] = ahead * fed[i] / (own + ahead)
+                behind[i] = ahead * own / (own + ahead)
+        for j in range(j1 - 1, j0 - 1, -1):
+            ahead = words[0] if j < j1 - 1 else words[2]
+            below = j + 1 if j < j1 - 1 else j
+            for i in range(i0, i1):
+                after = passed[below, i] if j < j1 - 1 else one
+                passed[j, i] = (feed[j, i] + ahead * after) / pivot[j, i]
+        for j in range(j0, j1):
+            near, flow = bits[1], bits[1]
+            for i in range(i0, i1):
+                ahead = bits[0] if i < i1 - 1 else bits[2]
+                own = near + g[j, i]
+                pivot[j, i], feed[j, i] = own + ahead, flow
+                flow = ahead * flow / (own + ahead)
+                near = ahead * own / (own + ahead)
+            voltage = one
+            for i in range(i1 - 1, i0 - 1, -1):
+                ahead = bits[0] if i < i1 - 1 else bits[2]
+                voltage = (feed[j, i] + ahead * voltage) / pivot[j, i]
+                passed[j, i] *= voltage
 
 
 @njit(cache=True, fastmath=FAST, error_model="numpy")

@@ -22,7 +22,7 @@ _STEPS = 5
 
 def reduce_tile(
     conductance: Array, words: Array, bits: Array, tolerance: float, *, driven: bool
-) -> tuple[Array, Array, Array | None, Array]:
+) -> tuple[Array, Array, Array | None]:
     """Return the conductances between the terminals of a tile [S].
 
     Parameters
@@ -42,9 +42,6 @@ def reduce_tile(
         −Y_ui.
     unit_matrix, input_matrix : (units, units) and (inputs, inputs) arrays
         Y_uu and, unless `driven`, Y_ii.
-    passed : (units, inputs) array
-        Share of a terminal's voltage that reaches a cell along its word line, bit lines at 0 V,
-        times that along its bit line, word lines at 0 V.
     """
     g = conductance
     (units, inputs), dtype = g.shape, g.dtype
@@ -53,7 +50,7 @@ def reduce_tile(
     terminals = near + inputs
     matrix = np.zeros((terminals, terminals) if full else (0, 0), dtype)
     joined, moved = np.zeros((terminals, units), dtype), np.empty((terminals, units), dtype)
-    x, passed = np.zeros((units, units), dtype), np.empty((inputs, units), dtype)
+    x, profile = np.zeros((units, units), dtype), np.empty(units, dtype)
     lost = np.zeros_like(x)
     # Amplifiers at the near ends are terminals behind the front from the start.
     for diagonal, value in ((x, bits[1] / bits[0]), (matrix, bits[1]), (joined, bits[1])):
@@ -62,8 +59,8 @@ def reduce_tile(
         segment = bits[0] if i < inputs - 1 else bits[2]
         ratio = bits[0] / segment
         front = x * ratio
-        kernels.take_word_line(cells, words, segment, front, passed[i])
-        joined[near + i] = cells * passed[i]
+        kernels.take_word_line(cells, words, segment, front, profile)
+        joined[near + i] = cells * profile
         x = _divide(front, front - ratio * ratio * lost, tolerance * cells.max() / segment)
         lost = front - x
         behind = near + i + 1
@@ -83,9 +80,7 @@ def reduce_tile(
         # The lines' own large conductances from end to end cancel; rows add up to 0.
         np.fill_diagonal(unit_matrix, 0)
         np.fill_diagonal(unit_matrix, transfer.sum(axis=1) - unit_matrix.sum(axis=1))
-    passed = np.ascontiguousarray(passed.T)
-    kernels.pass_bit_lines(g, bits, passed)
-    return transfer, unit_matrix, None if driven else matrix[near:, near:], passed
+    return transfer, unit_matrix, None if driven else matrix[near:, near:]
 
 
 def _divide(a: Array, x: Array, enough: float) -> Array:

@@ -3,11 +3,11 @@
 At a refresh the array is reduced exactly. Until the next one each terminal conductance follows its
 own cell by the share a of its voltages that reach the cell,
 
-    T(t) = T₀ + a·(G(t) − G₀)
+    T(t) = a(t)·G(t) + (T − a·G at the refresh)
 
 the couplings stay, and the sums follow so that equal voltages everywhere still drive no current.
-What is left out is how a cell's change alters the voltages of others: resistance times conductance
-times change.
+The share, which is right to first order in the wires' resistance, is taken anew a few times between
+two refreshes, at the cost of two passes over the cells.
 """
 
 import numpy as np
@@ -17,6 +17,9 @@ from neurohw.circuits import kernels, tiles
 from neurohw.circuits.interconnect import Wires
 
 Array = NDArray[np.floating]
+
+# Times that the shares are taken from one refresh to the next.
+_SHARES = 40
 
 
 class TerminalModel:
@@ -48,15 +51,22 @@ class TerminalModel:
         self.refresh(conductance)
         self.follow(conductance)
 
-    def is_due(self, before: int, after: int) -> bool:
-        """Whether a refresh falls between two numbers of events."""
-        return after // self.wires.refresh > before // self.wires.refresh
+    def advance(self, conductance: Array, before: int, after: int) -> None:
+        """Refresh the array, or take its shares, if that falls due between two events' numbers.
+
+        `follow` must come next.
+        """
+        every = max(1, self.wires.refresh // _SHARES)
+        if after // self.wires.refresh > before // self.wires.refresh:
+            self.refresh(conductance)
+        elif after // every > before // every:
+            self._share = tiles.passed(conductance, self.wires)
 
     def refresh(self, conductance: Array) -> None:
         """Reduce the array as it is; `follow` must come next."""
         exact = tiles.reduce(conductance, self.wires, driven=self.driven)
-        self._share = exact.passed
-        self._rest: Array = exact.transfer - exact.passed * conductance
+        self._share = tiles.passed(conductance, self.wires)
+        self._rest: Array = exact.transfer - self._share * conductance
         self.unit_coupling, self.input_coupling = exact.unit_coupling, exact.input_coupling
 
     def follow(self, conductance: Array, inputs: Array | None = None) -> Array:

@@ -29,8 +29,7 @@ class Terminals(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     transfer (units, inputs) is −Y_ui; unit_sums (units,) and input_sums (inputs,) are the
     diagonals of Y_uu and Y_ii, unit_coupling (units, units) and input_coupling (inputs, inputs)
     the rest of them, negated, with a diagonal of 0. Those of the inputs are None where they were
-    not asked for. passed (units, inputs) is the share of a terminal's voltage that reaches a cell
-    along its word line and along its bit line, multiplied.
+    not asked for.
     """
 
     transfer: Array
@@ -38,7 +37,6 @@ class Terminals(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     unit_coupling: Array
     input_sums: Array | None
     input_coupling: Array | None
-    passed: Array
 
 
 def tiles_of(units: int, inputs: int, largest: int) -> NDArray[np.int64]:
@@ -73,19 +71,19 @@ def reduce(conductance: Array, wires: Wires, *, driven: bool = False) -> Termina
     work = np.dtype(np.float64) if wires.sensed_at == "both ends" else dtype
     words, bits = (ends.astype(work) for ends in line_ends(wires))
     tiles = tiles_of(len(g), g.shape[1], wires.tile)
-    transfer, passed = np.empty(g.shape, dtype), np.empty(g.shape, dtype)
+    transfer = np.empty(g.shape, dtype)
     unit_matrix = np.zeros((len(g), len(g)), dtype)
     input_matrix = None if driven else np.zeros((g.shape[1], g.shape[1]), dtype)
     tolerance = 1e-13 if work == np.float64 else 1e-7
 
-    def one(tile: Array) -> tuple[Array, Array, Array | None, Array]:
+    def one(tile: Array) -> tuple[Array, Array, Array | None]:
         j0, j1, i0, i1 = tile
         cells = np.ascontiguousarray(g[j0:j1, i0:i1], work)
         return reduce_tile(cells, words, bits, tolerance, driven=driven)
 
     with ThreadPoolExecutor(kernels.threads()) as pool:
         for (j0, j1, i0, i1), parts in zip(tiles, pool.map(one, tiles), strict=True):
-            transfer[j0:j1, i0:i1], passed[j0:j1, i0:i1] = parts[0], parts[3]
+            transfer[j0:j1, i0:i1] = parts[0]
             unit_matrix[j0:j1, j0:j1] += parts[1]
             if input_matrix is not None and parts[2] is not None:
                 input_matrix[i0:i1, i0:i1] += parts[2]
@@ -95,8 +93,20 @@ def reduce(conductance: Array, wires: Wires, *, driven: bool = False) -> Termina
         unit_coupling=_coupling(unit_matrix),
         input_sums=None if input_matrix is None else input_matrix.diagonal().copy(),
         input_coupling=None if input_matrix is None else _coupling(input_matrix),
-        passed=passed,
     )
+
+
+def passed(conductance: Array, wires: Wires) -> Array:
+    """Return the share of a terminal's voltage that reaches each cell, (units, inputs).
+
+    Along its word line, bit lines at 0 V, times along its bit line, word lines at 0 V. Times the
+    cells it is `Terminals.transfer` up to the wires' resistance squared.
+    """
+    words, bits = (ends.astype(conductance.dtype) for ends in line_ends(wires))
+    tiles = tiles_of(len(conductance), conductance.shape[1], wires.tile)
+    share = np.empty_like(conductance)
+    kernels.pass_lines(conductance, words, bits, tiles, share)
+    return share
 
 
 def _coupling(matrix: Array) -> Array:

@@ -80,7 +80,7 @@ def test_long_lines_and_extreme_ratios():
 def test_driven_inputs_are_left_out():
     g, wires = cells((12, 20)), Wires(word_line=5.0, bit_line=3.0, tile=8)
     whole, driven = tiles.reduce(g, wires), tiles.reduce(g, wires, driven=True)
-    for key in ("transfer", "unit_sums", "unit_coupling", "passed"):
+    for key in ("transfer", "unit_sums", "unit_coupling"):
         scale = np.abs(getattr(whole, key)).max()
         assert_allclose(getattr(driven, key), getattr(whole, key), rtol=0, atol=1e-14 * scale)
     assert driven.input_sums is None
@@ -128,7 +128,7 @@ def test_what_passes_along_the_lines(driven_from, sensed_at):
     far, near = driven_from == "both ends", sensed_at == "both ends"
     along_words = np.array([ladder(column, 50.0, 7.0, 1, far) for column in g.T]).T
     along_bits = np.array([ladder(line, 80.0, 9.0, near, 1) for line in g])
-    assert_allclose(tiles.reduce(g, wires).passed, along_words * along_bits, rtol=1e-12)
+    assert_allclose(tiles.passed(g, wires), along_words * along_bits, rtol=1e-12)
 
 
 def test_tiles_cover_the_array_once():
