@@ -96,7 +96,7 @@ _ABSENT = {
     "wires.driven_from": '"one end"',
     "wires.sensed_at": '"one end"',
     "wires.tile": "128",
-    "wires.refresh": "1000",
+    "wires.refresh": "4000",
     "synapse.voltage": "[-1.0, 0.0, 1.0]",
     "synapse.current": "[-1e-5, 0.0, 1e-5]",
     "synapse.degree": "1",

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from neurohw import randomness
 from neurohw.chip import BiasRails
+from neurohw.circuits.periphery import NudgingCircuit, SampleAndHold
 from neurohw.datasets import Dataset
 from neurohw.engines.equilibrium import Equilibrium
 from neurohw.engines.spice.cosimulation import Phase, Phases, cosimulate
@@ -36,7 +37,8 @@ def train(machine: Machine, dataset: Dataset, *, epochs: int, duration: float) -
     ------
     UnsupportedError
         What the circuit of external sources lacks: wires, cells on bias rails, nudging other than
-        by a conductor, the variant random_sign, cells that are not ohmic.
+        by an exact conductor, errors of the sample-and-hold, the variant random_sign, cells that
+        are not ohmic.
     InvalidValueError
         No epoch, or a length that is not above 0.
     ConvergenceError
@@ -129,7 +131,8 @@ def _stacked(states: Sequence[Sequence[Array]]) -> tuple[Array, ...]:
 def _require_supported(machine: Machine) -> None:
     chip = machine.chip.specification
     reasons = {
-        f"chip.nudging.kind = {chip.nudging.kind}": chip.nudging.kind != "conductance",
+        "chip.nudging": chip.nudging != NudgingCircuit(),
+        "chip.hold": chip.hold != SampleAndHold(),
         "learning.variant = random_sign": machine.rule.variant == "random_sign",
         "training.precision = float32": machine.experiment.training.precision != "float64",
         "chip.bias.kind = rails": any(isinstance(b, BiasRails) for b in machine.chip.biases),

@@ -119,7 +119,9 @@ def test_phases_have_number_and_length(count, duration):
         ("learning.variant=random_sign", "random_sign"),
         ("training.precision=float32", "float32"),
         ("chip.bias.kind=rails", "rails"),
-        ("chip.nudging.kind=current", "current"),
+        ("chip.nudging.kind=current", r"chip\.nudging"),
+        ("chip.nudging.offset=1 mV", r"chip\.nudging"),
+        ("chip.hold.droop=1 %", r"chip\.hold"),
     ],
 )
 def test_what_it_lacks_is_refused(setting, fault):
