@@ -30,6 +30,9 @@ Array = NDArray[np.floating]
 BOLTZMANN = 1.380649e-23
 
 
+NudgingKind = Literal["conductance", "current", "clamp"]
+
+
 class NudgingCircuit(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What pulls the outputs, with its errors.
 
@@ -44,7 +47,7 @@ class NudgingCircuit(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
         Device-to-device standard deviation of the targets' error, output by output.
     """
 
-    kind: Literal["conductance", "current", "clamp"] = "conductance"
+    kind: NudgingKind = "conductance"
     gain_error: Fraction = 0.0
     offset: Volts = 0.0
     offset_spread: Volts = 0.0

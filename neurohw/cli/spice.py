@@ -47,14 +47,18 @@ def netlist(path: Path, sample: int, phase: str, out: Path | None) -> None:
 
     Ideal diodes become nearly ideal ones.
     """
+    from neurohw.errors import ConfigurationError
     from neurohw.experiments import run_file, trained_circuit
 
     circuit = trained_circuit.trained(run_file.load(path), slice(sample, sample + 1))
-    text = circuit.deck(0, 0.0 if phase == "free" else circuit.strengths[0])
+    text = circuit.deck(0.0 if phase == "free" else circuit.strengths[0])
     if out is None:
         click.echo(text, nl=False)
     else:
-        out.write_text(text, encoding="utf-8")
+        try:
+            out.write_text(text, encoding="utf-8")
+        except OSError as error:
+            raise ConfigurationError(f"{out}: cannot be written: {error.strerror}") from None
 
 
 @spice.command()

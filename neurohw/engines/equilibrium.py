@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neurohw.circuits.interconnect import Wires
+from neurohw.circuits.periphery import NudgingKind
 from neurohw.errors import ConvergenceError, NumericalError, UnsupportedError
 from neurohw.networks.resistive import ResistiveNetwork
 
@@ -62,6 +63,20 @@ class Nudging(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     strength: Array
     target: Array
     current: Array | None = None
+
+
+def nudge(kind: NudgingKind, strength: Array, target: Array, outputs: Array) -> Nudging:
+    """Return what a nudging circuit does to free outputs (batch, outputs) [V].
+
+    strength (batch,) [S], or, where the kind is ``clamp``, the share of the way to the target;
+    target (batch, outputs) [V]. See `neurohw.circuits.periphery`.
+    """
+    if kind == "conductance":
+        return Nudging(strength=strength, target=target)
+    moved = strength[:, None] * (target - outputs)
+    if kind == "current":
+        return Nudging(strength=np.zeros_like(strength), target=target, current=moved)
+    return Nudging(strength=np.full_like(strength, np.inf), target=outputs + moved)
 
 
 class Equilibrium(msgspec.Struct, frozen=True, eq=False, kw_only=True):

@@ -7,7 +7,16 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from neurohw.engines.equilibrium import Nudging, SeenArray, Source
+from neurohw import engines
+from neurohw.circuits.periphery import NudgingKind
+from neurohw.engines.equilibrium import (
+    Equilibrium,
+    Nudging,
+    SeenArray,
+    Source,
+    nudge,
+    require_settled,
+)
 from neurohw.engines.kirchhoff import total_conductances
 from neurohw.engines.spice import deck
 from neurohw.errors import DataError, UnsupportedError
@@ -18,12 +27,15 @@ from neurohw.update import pairs
 
 Array = NDArray[np.floating]
 
+_SWEEPS, _TOLERANCE = 1000, 1e-12
+
 
 class Circuit(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     """A network, its arrays and sources, and what drives it, in float64.
 
-    inputs (samples, lines) [V] of all word lines; target (samples, outputs) [V]; strengths [S],
-    the nudging of the two phases that learning compares, of which one may be 0, the free phase.
+    inputs (samples, lines) [V] of all word lines; target (samples, outputs) [V], as the nudging
+    circuit has them; strengths, the nudging of the two phases that learning compares, of which
+    one may be 0, the free phase: [S], or, where outputs are clamped, shares of their way.
     """
 
     network: ResistiveNetwork
@@ -32,17 +44,46 @@ class Circuit(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     inputs: Array
     target: Array
     strengths: tuple[float, float]
+    kind: NudgingKind = "conductance"
 
     @property
     def sizes(self) -> tuple[int, ...]:
         """Lines of the inputs and units of each free layer."""
         return (self.network.inputs, *self.network.layers)
 
-    def deck(self, sample: int, strength: float) -> str:
-        """Return the SPICE deck of one sample at one nudging [S]."""
-        one = slice(sample, sample + 1)
-        nudging = Nudging(strength=np.array([strength]), target=self.target[one])
-        (drive,) = deck.drives(self.network, self.inputs[one], 1, nudging)
+    def nudging(self, strength: float, outputs: Array) -> Nudging:
+        """Return what acts on free outputs (samples, outputs) [V]; nothing at strength 0."""
+        kind = self.kind if strength else "conductance"
+        return nudge(kind, np.full(len(self.target), strength), self.target, outputs)
+
+    def relax(self, engine: str, nudging: Nudging | None = None) -> Equilibrium:
+        """Return the equilibrium of all samples.
+
+        Raises
+        ------
+        NeurohwError
+            The engine does not settle, or cannot take the circuit.
+        """
+        equilibrium = engines.load(engine).relax(
+            self.network,
+            self.arrays,
+            self.sources,
+            self.inputs @ self.arrays[0].conductance.T,
+            nudging=nudging,
+            sweeps=_SWEEPS,
+            tolerance=_TOLERANCE,
+            accelerator="newton",
+            inputs=self.inputs,
+        )
+        require_settled(equilibrium, "free" if nudging is None else "nudged", _TOLERANCE)
+        return equilibrium
+
+    def deck(self, strength: float) -> str:
+        """Return the SPICE deck of the first sample at one nudging [S]."""
+        nudging = None
+        if strength:
+            nudging = self.nudging(strength, self.relax("numba").state[-1])
+        drive = deck.drives(self.network, self.inputs, len(self.inputs), nudging)[0]
         return deck.build(self.network, self.arrays, self.sources, drive).text()
 
 
@@ -80,8 +121,9 @@ def trained(run: Run, samples: slice) -> Circuit:
             for source in machine.chip.sources(0)
         ],
         inputs=pairs(machine.encode(images).astype(np.float64)),
-        target=machine.targets(labels).astype(np.float64),
+        target=machine.targets(labels).astype(np.float64) + machine.rule.offsets,
         strengths=strengths.get(experiment.learning.variant, (beta, 0.0)),
+        kind=experiment.chip.nudging.kind,
     )
 
 
@@ -121,7 +163,9 @@ def cut(circuit: Circuit, most_inputs: int, most_units: int) -> Circuit:
     network = _part(circuit.network, len(lines), kept)
     totals = total_conductances(network, arrays, sources)
     bound = nudging_bound(network, [array.conductance for array in arrays], totals)
-    weaker = min(1.0, 0.5 * bound / max(-min(circuit.strengths), 1e-300))
+    weaker = 1.0
+    if circuit.kind == "conductance":
+        weaker = min(1.0, 0.5 * bound / max(-min(circuit.strengths), 1e-300))
     return Circuit(
         network=network,
         arrays=arrays,
@@ -129,6 +173,7 @@ def cut(circuit: Circuit, most_inputs: int, most_units: int) -> Circuit:
         inputs=circuit.inputs[:, lines],
         target=circuit.target[:, kept[-1]],
         strengths=(weaker * circuit.strengths[0], weaker * circuit.strengths[1]),
+        kind=circuit.kind,
     )
 
 

@@ -6,8 +6,6 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from neurohw import engines
-from neurohw.engines.equilibrium import Nudging, require_settled
 from neurohw.engines.spice import deck
 from neurohw.engines.spice.session import session
 from neurohw.experiments.run_file import Run
@@ -16,7 +14,6 @@ from neurohw.experiments.trained_circuit import Circuit, cut, trained
 Array = NDArray[np.floating]
 
 MOST_INPUTS, MOST_UNITS = 64, 32
-_SWEEPS, _TOLERANCE = 1000, 1e-12
 
 
 class Agreement(msgspec.Struct, frozen=True, eq=False, kw_only=True):
@@ -72,13 +69,7 @@ def verify(run: Run, samples: int) -> Verification:
 
 
 def compare(circuit: Circuit, first: str = "numba", second: str = "spice") -> Agreement:
-    """Solve a circuit in the free and both nudged phases with two engines.
-
-    Raises
-    ------
-    NeurohwError
-        An engine does not settle, or cannot take the circuit.
-    """
+    """Solve a circuit in the free and both nudged phases with two engines; see `Circuit.relax`."""
     ours, theirs = solve(circuit, first), solve(circuit, second)
     off = [
         np.abs(a - b).max(axis=(1, 2)) / np.abs(b).max(axis=(1, 2))
@@ -89,23 +80,12 @@ def compare(circuit: Circuit, first: str = "numba", second: str = "spice") -> Ag
 
 def solve(circuit: Circuit, engine: str) -> list[list[Array]]:
     """Return the voltages of the free and of both nudged phases, (samples, units) a layer."""
-    samples, states = len(circuit.inputs), []
-    lines = circuit.inputs
-    for strength in (0.0, *circuit.strengths):
-        equilibrium = engines.load(engine).relax(
-            circuit.network,
-            circuit.arrays,
-            circuit.sources,
-            lines @ circuit.arrays[0].conductance.T,
-            nudging=Nudging(strength=np.full(samples, strength), target=circuit.target),
-            sweeps=_SWEEPS,
-            tolerance=_TOLERANCE,
-            accelerator="newton",
-            inputs=lines,
-        )
-        require_settled(equilibrium, "nudged" if strength else "free", _TOLERANCE)
-        states.append(list(equilibrium.state))
-    return states
+    free = circuit.relax(engine).state
+    nudged = [
+        circuit.relax(engine, circuit.nudging(strength, free[-1])).state
+        for strength in circuit.strengths
+    ]
+    return [list(state) for state in (free, *nudged)]
 
 
 def updates(circuit: Circuit, states: Sequence[Sequence[Array]]) -> list[Array]:

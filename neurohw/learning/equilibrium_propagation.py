@@ -34,6 +34,7 @@ from neurohw.engines.equilibrium import (
     Equilibrium,
     Nudging,
     SeenArray,
+    nudge,
     require_settled,
 )
 from neurohw.engines.kirchhoff import couplings, total_conductances
@@ -114,7 +115,7 @@ class EquilibriumPropagation:
             )
         unit = 1.0 if circuit.kind == "clamp" else chip.scale.nudging(1.0)
         self.strength = nudging * unit * (1 + circuit.gain_error)
-        self._offsets = circuit.offsets(network.layers[-1], seed)
+        self.offsets = circuit.offsets(network.layers[-1], seed)
         self._weights = np.array(network.weights)
         self.free_sweeps = free_sweeps
         self.nudged_sweeps = nudged_sweeps
@@ -295,21 +296,15 @@ class EquilibriumPropagation:
     ) -> Nudging:
         """Return what pulls the free outputs (batch, outputs), all samples of a sign together."""
         strength = _strengths(signs, self.strength, len(target), target.dtype)
-        if self._offsets.any():
-            target = target + self._offsets.astype(target.dtype)
         kind = self.chip.specification.nudging.kind
         if kind != "conductance":
-            held = self._held([outputs], event, first=len(self.network.layers))[0]
-            target = target - held
+            outputs = self._held([outputs], event, first=len(self.network.layers))[0]
+        if self.offsets.any():
+            target = target + self.offsets.astype(target.dtype)
         if len(signs) == 2:
             target = np.concatenate((target, target))
-        if kind == "conductance":
-            return Nudging(strength=strength, target=target)
-        moved = strength[:, None] * target
-        if kind == "current":
-            return Nudging(strength=np.zeros_like(strength), target=target, current=moved)
-        held = np.concatenate([held] * len(signs))
-        return Nudging(strength=np.full_like(strength, np.inf), target=held + moved)
+            outputs = outputs if kind == "conductance" else np.concatenate((outputs, outputs))
+        return nudge(kind, strength, target, outputs)
 
     def _held(self, state: Sequence[Array], event: int, first: int = 0) -> Sequence[Array]:
         """Return what the sample-and-hold circuits, numbered from `first`, keep of a phase."""

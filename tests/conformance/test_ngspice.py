@@ -297,3 +297,14 @@ def regenerate() -> None:
 
 if __name__ == "__main__":
     regenerate()
+
+
+@pytest.mark.parametrize(("kind", "strength"), [("current", 2e-6), ("clamp", 0.1)])
+def test_nudging_circuits_have_the_same_updates(kind, strength):
+    this = msgspec.structs.replace(circuit(1), kind=kind, strengths=(strength, -strength))
+    agreement = verification.compare(this)
+    assert agreement.state_error.max() < 1e-6
+    assert agreement.update_error.max() < 1e-5
+    conductor = msgspec.structs.replace(this, kind="conductance", strengths=(2e-6, -2e-6))
+    states = [verification.solve(each, "numba")[1][-1] for each in (this, conductor)]
+    assert np.abs(states[0] - states[1]).max() > 1e-6 * np.abs(states[0]).max()
