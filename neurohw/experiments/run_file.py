@@ -73,6 +73,8 @@ class Run:
         `seconds_per_epoch` [s] and others; no part of the checksum.
     versions : dict of str
         Versions of the software; no part of the checksum.
+    settings : str, optional
+        The experiment as its file has it, where an earlier version, with fewer keys, wrote that.
     """
 
     experiment: Experiment
@@ -85,6 +87,7 @@ class Run:
     physical: dict[str, Array]
     times: dict[str, Array | float]
     versions: dict[str, str]
+    settings: str | None = None
 
 
 def check_writable(path: Path | str) -> None:
@@ -164,7 +167,8 @@ def load(path: Path | str) -> Run:
 
 def checksum(run: Run) -> str:
     """SHA-256 over what the run computed: everything but times and versions; 64 hex digits."""
-    digest = hashlib.sha256(f"{FORMAT} {SCHEMA_VERSION}\n{to_json(run.experiment)}\n".encode())
+    settings = run.settings or to_json(run.experiment)
+    digest = hashlib.sha256(f"{FORMAT} {SCHEMA_VERSION}\n{settings}\n".encode())
     for name, texts in sorted(run.dataset.items()):
         digest.update(f"dataset/{name}: {texts}\n".encode())
     for name, count in sorted(run.counters.items()):
@@ -192,7 +196,7 @@ def _groups(run: Run) -> Iterator[tuple[str, Mapping[str, Array]]]:
 def _write(file: h5py.File, run: Run) -> None:
     file.attrs["format"] = _text(FORMAT)
     file.attrs["schema_version"] = SCHEMA_VERSION
-    file["experiment"] = _text(to_json(run.experiment))
+    file["experiment"] = _text(run.settings or to_json(run.experiment))
     for name in ("arrays", "biases"):
         file.create_group(name)
     for name, texts in (("dataset", run.dataset), ("versions", run.versions)):
@@ -240,8 +244,9 @@ def _read(file: h5py.File, path: Path) -> tuple[Run, str]:
             "the newest that this neurohw reads; update neurohw"
         )
     text = _string(_member(file, "experiment", h5py.Dataset, path)[()])
+    experiment = from_json(text, f"{path}: experiment")
     run = Run(
-        experiment=from_json(text, f"{path}: experiment"),
+        experiment=experiment,
         dataset=_read_texts(file, "dataset", path),
         arrays=_read_list(file, "arrays", path),
         biases=_read_list(file, "biases", path),
@@ -257,6 +262,7 @@ def _read(file: h5py.File, path: Path) -> tuple[Run, str]:
             for key, array in _read_arrays(file, "times", path).items()
         },
         versions=_read_texts(file, "versions", path),
+        settings=None if text == to_json(experiment) else text,
     )
     required: list[tuple[str, Collection[str], str]] = [
         ("dataset", run.dataset, "name"),

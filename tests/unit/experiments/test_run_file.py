@@ -1,6 +1,7 @@
 """Run files: round trip, checksum, atomic replacement, and what is refused."""
 
 import dataclasses
+import json
 import os
 import signal
 import subprocess
@@ -15,6 +16,7 @@ import pytest
 from neurohw.errors import RunFileError
 from neurohw.experiments import run_file
 from neurohw.experiments.configuration import load as load_experiment
+from neurohw.experiments.configuration import to_json
 from neurohw.experiments.run_file import Run, check_writable, checksum, load, save
 
 DTYPES = ["?", "i1", "<i2", ">i4", "<i8", "u1", "<u4", ">u8", "<f2", "<f4", ">f8", "<c8", "<c16"]
@@ -453,3 +455,15 @@ def test_folders_are_made_and_links_followed(tmp_path: Path) -> None:
 def test_no_such_file(tmp_path: Path) -> None:
     with pytest.raises(RunFileError, match="no such file"):
         load(tmp_path / "none.h5")
+
+
+def test_a_file_with_fewer_settings_is_read(tmp_path):
+    """Versions to come have more keys, whose defaults stand for what this one does."""
+    run = make_run()
+    table = json.loads(to_json(run.experiment))
+    del table["chip"]["hold"]
+    older = dataclasses.replace(run, settings=json.dumps(table))
+    save(tmp_path / "older.h5", older)
+    loaded = load(tmp_path / "older.h5")
+    assert loaded.experiment == run.experiment
+    assert checksum(loaded) == checksum(older) != checksum(run)
