@@ -7,7 +7,7 @@ DEMO := runs/demo
 EPOCHS ?= 3
 export NUMBA_CACHE_DIR := $(CURDIR)/.numba_cache
 
-.PHONY: demo report-demo test lint bench soak ngspice clean
+.PHONY: demo report-demo test without-jit lint bench soak ngspice clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/installed
@@ -23,10 +23,17 @@ demo: $(VENV)/installed
 report-demo: $(VENV)/installed
 	@$(NEUROHW) report $(DEMO)/ideal.h5 $(DEMO)/epiram.h5 --out $(DEMO)/report.html
 
-# The main pytest run comes last, so that its closing line is the last line printed.
-test: lint ngspice
+# The other checks run beside the tests and are shown after them; the tests' closing line comes last.
+test: ngspice
+	@{ $(MAKE) --no-print-directory lint without-jit; echo $$? >.checks.status; } >.checks.log 2>&1 & \
+	{ $(BIN)/python -m pytest --cov --cov-report=term; echo $$? >.tests.status; } 2>&1 | tee .tests.log; \
+	wait; cat .checks.log; \
+	read checks <.checks.status; read tests <.tests.status; \
+	$(FIND_NGSPICE) || echo $(NO_NGSPICE); \
+	tail -n 1 .tests.log; exit $$((checks | tests))
+
+without-jit: $(VENV)/installed-dev
 	NUMBA_DISABLE_JIT=1 $(BIN)/python -m pytest -q -m kernels
-	$(BIN)/python -m pytest --cov --cov-report=term || { $(FIND_NGSPICE) || echo $(NO_NGSPICE); exit 1; }
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check neurohw tests datasets
@@ -41,7 +48,7 @@ soak: $(VENV)/installed-dev
 	$(BIN)/python -m pytest tests/soak
 
 clean:
-	rm -rf $(VENV) .numba_cache .coverage .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf $(VENV) .numba_cache .coverage .checks.* .tests.* .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
