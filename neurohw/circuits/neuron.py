@@ -51,6 +51,7 @@ class Neuron(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     low_voltage, high_voltage : float [V]
         Of the sources behind the diodes that hold a node from below and from above.
     saturation_current : float [A]
+        At the chip's temperature.
     ideality : float
     series_resistance : float [Ω]
     curve : Curve, optional
@@ -123,11 +124,14 @@ class Neuron(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
             raise InvalidValueError(
                 f"saturation = {self.saturation} V: diodes hold these nodes; leave it out"
             )
-        ordered = self.low_voltage <= self.high_voltage
-        if self.kind == "ideal" and self.arrangement == "antiparallel" and not ordered:
+        if (
+            self.kind == "ideal"
+            and self.arrangement == "antiparallel"
+            and not self.low_voltage < self.high_voltage
+        ):
             raise InvalidValueError(
-                f"low_voltage = {self.low_voltage} V: ideal antiparallel diodes need it at or below"
-                f" high_voltage = {self.high_voltage} V"
+                f"low_voltage = {self.low_voltage} V: with ideal antiparallel diodes it must be"
+                f" below high_voltage = {self.high_voltage} V, or no node can move"
             )
 
     @property

@@ -117,7 +117,7 @@ class Engine(Protocol):
         input_current (batch, units) [A] is what the driven array feeds into the first free
         layer held at 0 V, and inputs (batch, lines) [V] are the voltages that it comes from, as
         `CrossbarArray.read` takes them, for engines that solve the driven array too. Where
-        `start` has fewer samples than input_current, its samples are repeated. With tolerance 0
+        `start` or inputs have fewer samples than input_current, they are repeated. With tolerance 0
         exactly `sweeps` sweeps are done, else the sweeps end when the residual falls below it,
         after one sweep a layer at least.
 

@@ -93,11 +93,11 @@ def train(
             return checkpoint
     with computing(), _interrupts() as interrupted:
         training = _Training(experiment, dataset, path, progress)
+        if checkpoint is not None:
+            training.restore(checkpoint)
         if warn is not None:
             for line in wiring.warnings(wiring.measure(training.machine.chip.arrays)):
                 warn(line)
-        if checkpoint is not None:
-            training.restore(checkpoint)
         while training.epoch < experiment.training.epochs:
             training.run_epoch(interrupted)
         return training.finish()

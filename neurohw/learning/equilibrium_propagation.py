@@ -79,11 +79,6 @@ class EquilibriumPropagation:
         Durations of the phases, of an engine that has them.
     seed : int
         Of the random sign, and of what the nudging circuit and the sample-and-hold draw.
-
-    Raises
-    ------
-    InvalidValueError
-        Clamping the outputs beyond their targets.
     """
 
     def __init__(
@@ -108,11 +103,6 @@ class EquilibriumPropagation:
         self.variant = variant
         self.nudging = nudging
         circuit = chip.specification.nudging
-        if circuit.kind == "clamp" and nudging > 1:
-            raise InvalidValueError(
-                f"learning.nudging = {nudging:g}: where the chip clamps the outputs it is the share"
-                " of the way to the targets, at most 1"
-            )
         unit = 1.0 if circuit.kind == "clamp" else chip.scale.nudging(1.0)
         self.strength = nudging * unit * (1 + circuit.gain_error)
         self.offsets = circuit.offsets(network.layers[-1], seed)
@@ -134,7 +124,13 @@ class EquilibriumPropagation:
         InvalidValueError
             Naming β and the bound that it broke.
         """
-        if self.variant == "positive" or self.chip.specification.nudging.kind != "conductance":
+        kind = self.chip.specification.nudging.kind
+        if kind == "clamp" and self.strength > 1:
+            raise InvalidValueError(
+                f"learning.nudging = {self.nudging:g}: where the chip clamps the outputs, this is"
+                f" {self.strength:g} of the way to the targets, gain error included; at most 1"
+            )
+        if self.variant == "positive" or kind != "conductance":
             return
         arrays = self.chip.seen(0)
         if self.network.synapse is not None:
@@ -185,7 +181,6 @@ class EquilibriumPropagation:
         signs = self._signs(event)
         if len(signs) == 2:
             input_current = np.concatenate((input_current, input_current))
-            inputs = None if inputs is None else np.concatenate((inputs, inputs))
         nudged = self.engine.relax(
             self.network,
             arrays,
@@ -298,7 +293,10 @@ class EquilibriumPropagation:
         strength = _strengths(signs, self.strength, len(target), target.dtype)
         kind = self.chip.specification.nudging.kind
         if kind != "conductance":
-            outputs = self._held([outputs], event, first=len(self.network.layers))[0]
+            # A free phase that is compared is held by the circuits that the nudging reads too.
+            layers = len(self.network.layers)
+            first = layers - 1 if len(signs) == 1 else layers
+            outputs = self._held([outputs], event, first=first)[0]
         if self.offsets.any():
             target = target + self.offsets.astype(target.dtype)
         if len(signs) == 2:

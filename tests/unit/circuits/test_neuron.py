@@ -100,7 +100,12 @@ def test_the_amplifier_hands_on_another_voltage():
         ),
         (
             {"arrangement": "antiparallel", "low_voltage": "1 V"},
-            "neuron.low_voltage = 1.0 V: ideal antiparallel diodes need it at or below",
+            "neuron.low_voltage = 1.0 V: with ideal antiparallel diodes it must be below",
+        ),
+        (
+            {"arrangement": "antiparallel"},
+            "neuron.low_voltage = 0.0 V: with ideal antiparallel diodes it must be below"
+            " high_voltage = 0.0 V, or no node can move",
         ),
     ],
 )

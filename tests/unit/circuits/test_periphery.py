@@ -24,7 +24,8 @@ class Recorder:
         return engines.load("numpy").relax(*arguments, nudging=nudging, **options)
 
 
-def contrast(variant="centered", nudging=0.5, table=None):
+def rule_of(variant, nudging, table):
+    """Return a rule on a chip with these keys, its engine, and the chip."""
     chip = Chip(
         chip_specification.load({"device": "ideal"} | (table or {})),
         deep_resistive_network(4, (6,), 3),
@@ -43,6 +44,11 @@ def contrast(variant="centered", nudging=0.5, table=None):
         nudged_sweeps=30,
         seed=1,
     )
+    return rule, engine, chip
+
+
+def contrast(variant="centered", nudging=0.5, table=None):
+    rule, engine, chip = rule_of(variant, nudging, table)
     inputs = encode(np.random.default_rng(0).uniform(size=(2, 4)), 0.2)
     target = np.array([[0.02, 0.0, 0.0], [0.0, 0.02, 0.0]])
     found = rule.contrast(chip.arrays[0].read(inputs), target, None, 0)
@@ -78,8 +84,21 @@ def test_clamped_outputs():
     assert_allclose(nudging.target[2:], free - 0.25 * (target - free))
     assert_array_equal(found.upper[-1], nudging.target[:2])
     assert found.span == 0.5
-    with pytest.raises(InvalidValueError, match=r"learning\.nudging = 1\.5: where the chip clamps"):
-        contrast(nudging=1.5, table=circuit(kind="clamp"))
+
+
+@pytest.mark.parametrize(("nudging", "gain_error"), [(1.5, 0.0), (0.95, 0.1)])
+def test_clamps_beyond_the_targets_are_refused(nudging, gain_error):
+    table = circuit(kind="clamp", gain_error=gain_error)
+    with pytest.raises(InvalidValueError, match=rf"learning\.nudging = {nudging}: where the chip"):
+        rule_of("positive", nudging, table)[0].check_stability()
+
+
+def test_one_sided_nudging_reads_what_is_compared():
+    """The outputs are sampled once: clamped, they move by β of their way, noise and all."""
+    table = circuit(kind="clamp") | {"hold": {"noise": 1e-3}}
+    found, _, target, _ = contrast("positive", 0.02, table)
+    moved = found.upper[-1] - found.lower[-1]
+    assert_allclose(moved, 0.02 * (target - found.lower[-1]), rtol=1e-9)
 
 
 @pytest.mark.parametrize("variant", ["positive", "centered"])
