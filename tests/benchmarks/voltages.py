@@ -84,7 +84,7 @@ def load(name: str) -> Run | None:
 
 def table() -> None:
     """Print the rows of RESULTS.md."""
-    print("| run | test error % | train error % | epochs | hidden |v| p90, mV |", end="")
+    print("| run | test error % | train error % | epochs | hidden p90, mV |", end="")
     print(" outputs p90, mV | difference of the phases, uV | seconds | checksum |")
     print("| --- " * 9 + "|")
     for name in runs():
