@@ -60,7 +60,8 @@ def descend(
         current = arriving(network, arrays, sources, input_current, state, k)
         total = totals[k][None]
         if k == last and nudging is not None:
-            current, total = _nudged(current, total, nudging)
+            current = current + nudging.injected(current.dtype)
+            total = total + nudging.conductor(current.dtype)
         return settle(k, current, total, coupled[k], state[k])
 
     return sweep(
@@ -103,8 +104,7 @@ def sweep(
         for k in order:
             state[k] = move(k, state)
             if k == last and nudging is not None:
-                clamped = np.isinf(nudging.strength)
-                state[k][clamped] = nudging.target[clamped]
+                state[k][nudging.clamped] = nudging.target[nudging.clamped]
         if newton is not None and all(np.isfinite(v).all() for v in state):
             state = newton.step(state)
         if not watched:
@@ -120,14 +120,6 @@ def sweep(
             result = "converged"
             break
     return Equilibrium(state=tuple(state), residual=residual, iterations=iterations, result=result)
-
-
-def _nudged(current: Array, total: Array, nudging: Nudging) -> tuple[Array, Array]:
-    strength = np.where(np.isinf(nudging.strength), 0, nudging.strength)[:, None]
-    strength = strength.astype(current.dtype)
-    if nudging.current is not None:
-        current = current + nudging.current
-    return current + strength * nudging.target, total + strength
 
 
 def _residual(before: Array, after: Array, begun: Array | None) -> float:

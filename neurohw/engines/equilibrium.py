@@ -5,7 +5,7 @@ from typing import Literal, Protocol
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from neurohw.circuits.interconnect import Wires
 from neurohw.circuits.periphery import NudgingKind
@@ -63,6 +63,20 @@ class Nudging(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     strength: Array
     target: Array
     current: Array | None = None
+
+    @property
+    def clamped(self) -> NDArray[np.bool_]:
+        """Which samples' outputs are clamped, (batch,)."""
+        return np.isinf(self.strength)
+
+    def conductor(self, dtype: DTypeLike) -> Array:
+        """Return the conductance at each sample's outputs, 0 of clamps, (batch, 1) [S]."""
+        return np.where(self.clamped, 0, self.strength)[:, None].astype(dtype)
+
+    def injected(self, dtype: DTypeLike) -> Array:
+        """Return what flows into the outputs at 0 V, clamps apart, (batch, outputs) [A]."""
+        flowing = self.conductor(dtype) * self.target
+        return np.asarray(flowing if self.current is None else flowing + self.current, dtype)
 
 
 def nudge(kind: NudgingKind, strength: Array, target: Array, outputs: Array) -> Nudging:

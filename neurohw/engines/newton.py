@@ -47,13 +47,9 @@ class Newton:
         self.driven = np.zeros(self.injected.shape, bool)
         if nudging is not None:
             outputs = slice(-network.layers[-1], None)
-            clamped = np.isinf(nudging.strength)
-            strength = np.where(clamped, 0.0, nudging.strength)[:, None].astype(np.float64)
-            self.added[:, outputs] = strength
-            self.injected[:, outputs] += strength * nudging.target
-            if nudging.current is not None:
-                self.injected[:, outputs] += nudging.current
-            self.driven[clamped, outputs] = True
+            self.added[:, outputs] = nudging.conductor(np.float64)
+            self.injected[:, outputs] += nudging.injected(np.float64)
+            self.driven[nudging.clamped, outputs] = True
         layer = np.repeat(np.arange(len(network.layers)), network.layers)
         coupled = [coupling is not None for coupling in couplings(network, arrays)]
         eliminated = (layer % 2 == 0) & ~np.array(coupled)[layer]

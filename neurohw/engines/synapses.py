@@ -162,12 +162,8 @@ class NonlinearCells:
         nudging = self.nudging
         if nudging is None or layer + 1 < len(self.network.layers):
             return current, conductance
-        strength = np.where(np.isinf(nudging.strength), 0, nudging.strength)[:, None]
-        strength = strength.astype(self.inputs.dtype)
-        current = current + strength * nudging.target
-        if nudging.current is not None:
-            current = current + nudging.current
-        return current, conductance + strength
+        dtype = self.inputs.dtype
+        return current + nudging.injected(dtype), conductance + nudging.conductor(dtype)
 
 
 def relax(

@@ -129,13 +129,10 @@ def circuit(
     )
     if nudging is not None:
         outputs = slice(nodes - network.layers[-1], nodes)
-        clamped = np.isinf(nudging.strength)
-        added[:, outputs] = np.where(clamped, 0.0, nudging.strength)[:, None]
-        flowing[:, outputs] += added[:, outputs] * nudging.target
-        if nudging.current is not None:
-            flowing[:, outputs] += nudging.current
+        added[:, outputs] = nudging.conductor(np.float64)
+        flowing[:, outputs] += nudging.injected(np.float64)
         for limits in (low, high):
-            limits[clamped, outputs] = nudging.target[clamped]
+            limits[nudging.clamped, outputs] = nudging.target[nudging.clamped]
     capacitance, limit = np.full(nodes, Neuron().capacitance), np.full(nodes, np.inf)
     if network.neurons is not None:
         capacitance = np.concatenate([n.capacitance for n in network.neurons])

@@ -92,8 +92,7 @@ def energy(
     outputs = layers[-1]
     nudged, conducted, clamped = zero, zero, np.zeros(len(total), bool)
     if nudging is not None:
-        clamped = np.isinf(nudging.strength)
-        strength = np.where(clamped, 0.0, nudging.strength)
+        clamped, strength = nudging.clamped, nudging.conductor(np.float64)[:, 0]
         target, at = nudging.target.astype(np.float64), mean[:, outputs]
         squares = np.diagonal(square[:, outputs, outputs], axis1=1, axis2=2).sum(1)
         t_v, t_t = _dot(target, at), _dot(target, target) * total
