@@ -49,9 +49,12 @@ def netlist(path: Path, sample: int, phase: str, out: Path | None) -> None:
     """
     from neurohw.errors import ConfigurationError
     from neurohw.experiments import run_file, trained_circuit
+    from neurohw.experiments.machine import computing
 
-    circuit = trained_circuit.trained(run_file.load(path), slice(sample, sample + 1))
-    text = circuit.deck(0.0 if phase == "free" else circuit.strengths[0])
+    run = run_file.load(path)
+    with computing():
+        circuit = trained_circuit.trained(run, slice(sample, sample + 1))
+        text = circuit.deck(0.0 if phase == "free" else circuit.strengths[0])
     if out is None:
         click.echo(text, nl=False)
     else:

@@ -38,9 +38,10 @@ def train(machine: Machine, dataset: Dataset, *, epochs: int, duration: float) -
     UnsupportedError
         What the circuit of external sources lacks: wires, cells on bias rails, nudging other than
         by an exact conductor, errors of the sample-and-hold, the variant random_sign, cells that
-        are not ohmic.
+        are not ohmic, a limit to the neurons' current.
     InvalidValueError
-        No epoch, or a length that is not above 0.
+        No epoch, a length that is not above 0, or negative nudging without a minimum; see
+        `EquilibriumPropagation.check_stability`.
     ConvergenceError
         ngspice does not follow the circuit.
     """
@@ -58,6 +59,7 @@ def train(machine: Machine, dataset: Dataset, *, epochs: int, duration: float) -
         count=epochs * steps * training.batch * (1 + len(signs)),
         duration=duration,
     )
+    machine.rule.check_stability()
     error, cost = (np.array(found[key]).reshape(epochs, -1).mean(axis=1) for key in found)
     return Learnt(error=error, cost=cost)
 
@@ -68,7 +70,10 @@ def _phases(
     """Yield the phases of a training, and update the chip in between."""
     rule, chip, signs = machine.rule, machine.chip, _signs(machine)
     targets = machine.targets(dataset.train_labels)
+    steps = len(targets) // machine.experiment.training.batch
     for event, batch, epoch in _batches(machine, dataset, epochs):
+        if event % steps == 0:
+            rule.check_stability()
         inputs = machine.encode(dataset.train_images[batch])
         cells = [array.values() for array in chip.arrays]
         currents = [source.current for source in chip.sources(event)]
@@ -138,6 +143,7 @@ def _require_supported(machine: Machine) -> None:
         "chip.bias.kind = rails": any(isinstance(b, BiasRails) for b in machine.chip.biases),
         "chip.wires": any(array.wires is not None for array in machine.chip.seen(0)),
         "chip.synapse": machine.network.synapse is not None,
+        "chip.neuron.current_limit": np.isfinite(chip.neuron.current_limit),
     }
     for what, wrong in reasons.items():
         if wrong:

@@ -4,7 +4,6 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from neurohw.engines.equilibrium import Nudging
 from neurohw.engines.transient.circuit import circuit
 from neurohw.engines.transient.settling import Settling, settling
 from neurohw.errors import InvalidValueError
@@ -58,7 +57,8 @@ def measure(
     """Integrate both phases of the first test images on the chip of a run.
 
     Phases last as given, else as the run's do, else twelve of the slowest time constants. Where
-    learning compares two nudgings the first one is shown.
+    learning compares two nudgings the first one is shown; it acts on the outputs as the free phase
+    leaves them, as the chip's nudging circuit does.
 
     Raises
     ------
@@ -81,7 +81,7 @@ def measure(
             raise InvalidValueError(
                 "free_time, nudged_time: a node of this circuit never settles; give both"
             )
-        strength = np.full(len(current), next(s for s in this.strengths if s != 0))
+        strength = next(s for s in this.strengths if s != 0)
         free = settling(*words, this.inputs, duration=free_time, within=within)
         nudged = settling(
             *words,
@@ -89,6 +89,6 @@ def measure(
             duration=nudged_time,
             within=within,
             start=free.end,
-            nudging=Nudging(strength=strength, target=this.target),
+            nudging=this.nudging(strength, free.end.state[-1]),
         )
     return Phases(free=free, nudged=nudged, slowest=slowest, within=within)

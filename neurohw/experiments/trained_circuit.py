@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neurohw import engines
+from neurohw.circuits import tiles
+from neurohw.circuits.interconnect import Wires
 from neurohw.circuits.periphery import NudgingKind
 from neurohw.engines.equilibrium import (
     Equilibrium,
@@ -15,11 +17,12 @@ from neurohw.engines.equilibrium import (
     SeenArray,
     Source,
     nudge,
+    refuse_measured,
     require_settled,
 )
-from neurohw.engines.kirchhoff import total_conductances
+from neurohw.engines.kirchhoff import couplings, total_conductances
 from neurohw.engines.spice import deck
-from neurohw.errors import DataError, UnsupportedError
+from neurohw.errors import DataError
 from neurohw.experiments.machine import build, dataset_of, require_same_data
 from neurohw.experiments.run_file import Run
 from neurohw.networks.resistive import ResistiveNetwork, nudging_bound
@@ -33,6 +36,7 @@ _SWEEPS, _TOLERANCE = 1000, 1e-12
 class Circuit(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     """A network, its arrays and sources, and what drives it, in float64.
 
+    Wires are reduced exactly, from the cells as they are, however old the chip's reduction is.
     inputs (samples, lines) [V] of all word lines; target (samples, outputs) [V], as the nudging
     circuit has them; strengths, the nudging of the two phases that learning compares, of which
     one may be 0, the free phase: [S], or, where outputs are clamped, shares of their way.
@@ -79,7 +83,14 @@ class Circuit(msgspec.Struct, frozen=True, eq=False, kw_only=True):
         return equilibrium
 
     def deck(self, strength: float) -> str:
-        """Return the SPICE deck of the first sample at one nudging [S]."""
+        """Return the SPICE deck of the first sample at one nudging, as `strengths` has them.
+
+        Raises
+        ------
+        UnsupportedError
+            Nonlinear cells or measured elements.
+        """
+        refuse_measured(self.network, "spice")
         nudging = None
         if strength:
             nudging = self.nudging(strength, self.relax("numba").state[-1])
@@ -112,7 +123,10 @@ def trained(run: Run, samples: slice) -> Circuit:
     strengths = {"centered": (beta, -beta), "negative": (-beta, 0.0)}
     return Circuit(
         network=machine.network,
-        arrays=[_precise(array) for array in machine.chip.seen(0)],
+        arrays=[
+            _seen(_cells(array).astype(np.float64), array.wires, driven=k == 0)
+            for k, array in enumerate(machine.chip.seen(0))
+        ],
         sources=[
             Source(
                 current=source.current.astype(np.float64),
@@ -132,29 +146,20 @@ def cut(circuit: Circuit, most_inputs: int, most_units: int) -> Circuit:
 
     What is left are the units that most conductance meets, joined as before, and the input lines
     that most conductance joins to them. Where that leaves too little to hold the outputs against
-    negative nudging, all nudging is weakened to half of what it may be.
-
-    Raises
-    ------
-    UnsupportedError
-        Its wires have resistance, and it is too large.
+    negative nudging, all nudging is weakened to half of what it may be. Wires are those of
+    crossbars as small as what is left.
     """
     if circuit.network.inputs <= most_inputs and max(circuit.network.layers) <= most_units:
         return circuit
-    if any(array.cells is not None for array in circuit.arrays):
-        raise UnsupportedError(
-            f"network {'-'.join(map(str, circuit.sizes))}: too large for ngspice, and one whose"
-            " wires have resistance cannot be cut"
-        )
-    g = [array.conductance for array in circuit.arrays]
+    g = [_cells(array) for array in circuit.arrays]
     kept = []
     for k, array in enumerate(g):
         met = array.sum(axis=1) + (g[k + 1].sum(axis=0) if k + 1 < len(g) else 0.0)
         kept.append(_largest(met, most_units))
     lines = _largest(g[0][kept[0]].sum(axis=0), most_inputs)
     arrays = [
-        _bare(array[np.ix_(units, below)])
-        for array, units, below in zip(g, kept, [lines, *kept], strict=False)
+        _seen(g[k][np.ix_(units, below)], circuit.arrays[k].wires, driven=k == 0)
+        for k, (units, below) in enumerate(zip(kept, [lines, *kept[:-1]], strict=True))
     ]
     sources = [
         Source(current=source.current[units], conductance=source.conductance[units])
@@ -162,7 +167,9 @@ def cut(circuit: Circuit, most_inputs: int, most_units: int) -> Circuit:
     ]
     network = _part(circuit.network, len(lines), kept)
     totals = total_conductances(network, arrays, sources)
-    bound = nudging_bound(network, [array.conductance for array in arrays], totals)
+    bound = nudging_bound(
+        network, [array.conductance for array in arrays], totals, couplings(network, arrays)
+    )
     weaker = 1.0
     if circuit.kind == "conductance":
         weaker = min(1.0, 0.5 * bound / max(-min(circuit.strengths), 1e-300))
@@ -177,20 +184,27 @@ def cut(circuit: Circuit, most_inputs: int, most_units: int) -> Circuit:
     )
 
 
-def _precise(array: SeenArray) -> SeenArray:
-    """Return an array in float64, its line sums added up anew where it has no wires."""
-    if array.cells is None:
-        return _bare(array.conductance.astype(np.float64))
-    parts = {
-        key: value.astype(np.float64)
-        for key, value in msgspec.structs.asdict(array).items()
-        if isinstance(value, np.ndarray)
-    }
-    return msgspec.structs.replace(array, **parts)
+def _cells(array: SeenArray) -> Array:
+    """Return the conductances of an array's cells, (units, inputs) [S]."""
+    return array.conductance if array.cells is None else array.cells
 
 
-def _bare(g: Array) -> SeenArray:
-    return SeenArray(conductance=g, unit_sums=g.sum(axis=1), input_sums=g.sum(axis=0))
+def _seen(cells: Array, wires: Wires | None, *, driven: bool) -> SeenArray:
+    """Return an array of cells as the physics sees it, its wires reduced exactly."""
+    if wires is None:
+        return SeenArray(
+            conductance=cells, unit_sums=cells.sum(axis=1), input_sums=cells.sum(axis=0)
+        )
+    terminals = tiles.reduce(cells, wires, driven=driven)
+    return SeenArray(
+        conductance=terminals.transfer,
+        unit_sums=terminals.unit_sums,
+        input_sums=terminals.input_sums,
+        unit_coupling=terminals.unit_coupling,
+        input_coupling=terminals.input_coupling,
+        cells=cells,
+        wires=wires,
+    )
 
 
 def _largest(values: Array, most: int) -> NDArray[np.intp]:

@@ -6,8 +6,10 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from neurohw.engines.equilibrium import refuse_measured
 from neurohw.engines.spice import deck
 from neurohw.engines.spice.session import session
+from neurohw.experiments.machine import computing
 from neurohw.experiments.run_file import Run
 from neurohw.experiments.trained_circuit import Circuit, cut, trained
 
@@ -49,23 +51,34 @@ def verify(run: Run, samples: int) -> Verification:
 
     The network is cut to `MOST_INPUTS` and `MOST_UNITS`, and ideal diodes become nearly ideal
     ones, for both engines.
+
+    Raises
+    ------
+    UnsupportedError
+        Nonlinear cells or measured elements; or see `neurohw.engines.spice.session.Session`.
+    DataError, RunFileError
+        See `neurohw.experiments.trained_circuit.trained`.
+    ConvergenceError
+        An engine finds no equilibrium.
     """
     version = session().version
-    whole = trained(run, slice(0, samples))
-    circuit = cut(whole, MOST_INPUTS, MOST_UNITS)
-    real = msgspec.structs.replace(circuit, network=deck.shockley(circuit.network))
-    neurons = circuit.network.neurons
-    gap = None
-    if neurons is None or all(n.ideal for n in neurons):
-        gap = _distance(solve(circuit, "numba"), solve(real, "numba"))
-    return Verification(
-        ngspice_version=version,
-        trained=whole.sizes,
-        verified=circuit.sizes,
-        strengths=circuit.strengths,
-        agreement=compare(real),
-        ideal_gap=gap,
-    )
+    with computing():
+        whole = trained(run, slice(0, samples))
+        refuse_measured(whole.network, "spice")
+        circuit = cut(whole, MOST_INPUTS, MOST_UNITS)
+        real = msgspec.structs.replace(circuit, network=deck.shockley(circuit.network))
+        neurons = circuit.network.neurons
+        gap = None
+        if neurons is None or all(n.ideal for n in neurons):
+            gap = _distance(solve(circuit, "numba"), solve(real, "numba"))
+        return Verification(
+            ngspice_version=version,
+            trained=whole.sizes,
+            verified=circuit.sizes,
+            strengths=circuit.strengths,
+            agreement=compare(real),
+            ideal_gap=gap,
+        )
 
 
 def compare(circuit: Circuit, first: str = "numba", second: str = "spice") -> Agreement:

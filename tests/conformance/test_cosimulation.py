@@ -122,12 +122,18 @@ def test_phases_have_number_and_length(count, duration):
         ("chip.nudging.kind=current", r"chip\.nudging"),
         ("chip.nudging.offset=1 mV", r"chip\.nudging"),
         ("chip.hold.droop=1 %", r"chip\.hold"),
+        ("chip.neuron.current_limit=1 uA", r"chip\.neuron\.current_limit"),
     ],
 )
 def test_what_it_lacks_is_refused(setting, fault):
     machine, dataset = made(setting, "relaxation.tolerance=0")
     with pytest.raises(UnsupportedError, match=fault):
         cosimulation.train(machine, dataset, epochs=1, duration=LONG)
+
+
+def test_nudging_without_a_minimum_is_refused():
+    with pytest.raises(InvalidValueError, match=r"learning\.nudging = 100: with negative nudging"):
+        cosimulation.train(*made("learning.nudging=100"), epochs=1, duration=LONG)
 
 
 def test_there_must_be_an_epoch():

@@ -52,7 +52,7 @@ def energy(
     """Return the energies of a tallied phase.
 
     word_lines (batch, inputs) are the voltages of all of them, start (batch, nodes) those of the
-    nodes at the beginning [V].
+    nodes at the beginning, before ideal clamps pull them to theirs at once [V].
     """
     total, mean = waveform.moments[:, 0, 0], waveform.moments[:, 0, 1:]
     square = waveform.moments[:, 1:, 1:]
@@ -100,9 +100,14 @@ def energy(
         conducted = strength * (t_t - 2 * t_v + squares)
         if nudging.current is not None:
             nudged = nudged + _dot(nudging.current, at)
-    given = _behind_diodes(equation, waveform)
+    # A clamp that charges a capacitor at once loses ½C·Δv² on the way, however well it conducts.
+    pulled = np.clip(start, equation.low, equation.high)
+    charge = equation.capacitance * (pulled - start)
+    given = _behind_diodes(equation, waveform) + charge * pulled
+    lost = waveform.lost[:, :2].sum(1) + 0.5 * charge * (pulled - start)
     nudged = nudged + np.where(clamped, given[:, outputs].sum(1), 0.0)
-    given[clamped, outputs] = 0.0
+    conducted = conducted + np.where(clamped, lost[:, outputs].sum(1), 0.0)
+    given[clamped, outputs] = lost[clamped, outputs] = 0.0
     end = waveform.voltages[:, -1]
     return Energy(
         delivered=delivered
@@ -116,7 +121,7 @@ def energy(
         | {
             "leaks": leaks,
             "nudging": conducted,
-            "diodes": waveform.lost[:, :2].sum((1, 2)),
+            "diodes": lost.sum(1),
             "current limits": waveform.lost[:, 2].sum(1),
         },
         stored=0.5 * (end**2 - start**2) @ equation.capacitance,

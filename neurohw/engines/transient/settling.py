@@ -94,7 +94,6 @@ def settling(
     input_current = word_lines @ g.T.astype(np.float64)
     equation = circuit(network, arrays, sources, input_current, nudging)
     before = np.concatenate(start_state(network, input_current, start), axis=1)
-    before = np.clip(before, equation.low, equation.high)
     times = np.linspace(0.0, duration, points + 1)[1:]
     at_rest = NumbaEngine().relax(
         network,
@@ -116,7 +115,7 @@ def settling(
     ]
     waveform = integrate(
         equation,
-        before,
+        np.clip(before, equation.low, equation.high),
         times,
         tolerance,
         steady=steady,

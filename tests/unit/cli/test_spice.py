@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from neurohw.circuits import tiles
 from neurohw.engines.spice.session import session
 from neurohw.experiments import trained_circuit, trainer, verification
 from neurohw.experiments.configuration import load
@@ -50,6 +51,51 @@ def test_verify_of_real_diodes_leaves_nothing_out(invoke, bits):
     assert facts["sizes"] == {"trained": [4, 6, 2], "verified": [4, 6, 2]}
     assert (facts["samples"], facts["ideal_diode_gap"]) == (4, None)
     assert facts["state_error"]["max"] < 1e-6
+
+
+def test_verify_of_wires_whose_reduction_is_old(invoke):
+    wires = ("chip.wires.word_line=200 ohm", "chip.wires.bit_line=100 ohm")
+    run = trainer.train(load("drn-xor", settings=wires, epochs=20), out=Path("wires.h5"))
+    old = run.arrays[0]["wire_share"]
+    now = tiles.passed(run.arrays[0]["conductance"], run.experiment.chip.interconnect)
+    assert np.abs(old / now - 1).max() > 1e-4
+    result = invoke("spice", "verify", "wires.h5", "--json")
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout)["state_error"]["max"] < 1e-6
+
+
+@pytest.mark.parametrize(
+    ("setting", "fault"),
+    [
+        ("synapse={voltage=[-10,10],coefficients=[1,0,0.01]}", "engine = spice and synapse"),
+        (
+            'neuron={kind="measured",curve={voltage=[0,0.5],current=[0,1e-6]}}',
+            "engine = spice and neuron.curve",
+        ),
+    ],
+)
+def test_measured_elements_are_refused_at_once(invoke, monkeypatch, setting, fault):
+    settings = (f"chip.{setting}", "relaxation.accelerator=none")
+    trainer.train(load("drn-xor", settings=settings, epochs=0), out=Path("a.h5"))
+    monkeypatch.delattr(trained_circuit.Circuit, "relax")
+    for command in (("verify",), ("netlist", "--phase", "nudged")):
+        result = invoke("spice", *command, "a.h5")
+        assert result.exit_code == 2
+        assert fault in result.stderr
+
+
+def test_numbers_may_overflow_as_they_do_in_training(invoke, bits, monkeypatch):
+    solve, seen = trained_circuit.Circuit.relax, []
+
+    def relax(*arguments):
+        seen.append(np.geterr()["over"])
+        return solve(*arguments)
+
+    monkeypatch.setattr(trained_circuit.Circuit, "relax", relax)
+    for command in (("verify", "--samples", 1), ("netlist", "--phase", "nudged")):
+        seen.clear()
+        assert invoke("spice", *command, bits).exit_code == 0
+        assert set(seen) == {"ignore"}
 
 
 def test_verify_fails_above_the_tolerance(invoke, bits):

@@ -11,6 +11,7 @@ from numpy.testing import assert_allclose
 from neurohw.cli import main
 from neurohw.errors import InvalidValueError, RunFileError
 from neurohw.experiments import configuration, run_file, settling, trainer
+from neurohw.experiments.trained_circuit import trained
 from neurohw.reports.settling import FORMATS, draw
 
 SETTINGS = (
@@ -36,6 +37,29 @@ def test_phases_are_the_runs(run):
     delivered, dissipated = (sum(energy[side].values()) for side in ("delivered", "dissipated"))
     assert delivered > 0
     assert_allclose(delivered, dissipated + energy["stored"]["capacitors"], rtol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["current", "clamp"])
+def test_nudging_is_that_of_the_chip(run, kind):
+    circuit = msgspec.structs.replace(run.experiment.chip.nudging, kind=kind)
+    chip = msgspec.structs.replace(run.experiment.chip, nudging=circuit)
+    changed = replace(run, experiment=msgspec.structs.replace(run.experiment, chip=chip))
+    phases = settling.measure(changed, samples=3, free_time=5e-6, nudged_time=5e-6)
+    outputs = phases.free.end.state[-1]
+    here = trained(changed, slice(0, 3))
+    nudging = here.nudging(here.strengths[0], outputs)
+    expected = here.relax("numba", nudging).state[-1]
+    assert_allclose(phases.nudged.steady[-1], expected, atol=1e-9 * np.abs(expected).max())
+    assert np.abs(expected - outputs).max() > 1e-3 * np.abs(outputs).max()
+    for before, after in zip(phases.free.end.state, phases.nudged.start, strict=True):
+        assert_allclose(after, before)
+    assert (np.abs(phases.nudged.energy.delivered["nudging"]) > 0).all()
+    energy = phases.energy
+    delivered, dissipated = (sum(energy[side].values()) for side in ("delivered", "dissipated"))
+    assert_allclose(delivered, dissipated + energy["stored"]["capacitors"], rtol=1e-5)
+    # Capacitors hold what they were charged to from 0 V, on which way ever.
+    held = sum(0.5 * (v**2).sum(1).mean() for v in phases.nudged.end.state)
+    assert_allclose(energy["stored"]["capacitors"], held * chip.neuron.capacitance)
 
 
 def test_phases_may_be_given_or_follow_the_circuit(run):

@@ -1,23 +1,22 @@
 """Cutting the circuit of a trained run."""
 
+import msgspec
 import numpy as np
 import pytest
 
+from neurohw.circuits.crossbar import WiredCrossbar
 from neurohw.circuits.interconnect import Wires
 from neurohw.engines.equilibrium import SeenArray, Source
-from neurohw.engines.kirchhoff import total_conductances
-from neurohw.errors import UnsupportedError
+from neurohw.engines.kirchhoff import couplings, total_conductances
 from neurohw.experiments.trained_circuit import Circuit, cut
 from neurohw.networks.resistive import deep_resistive_network, nudging_bound
 
 
-def circuit(g, strengths=(1e-6, -1e-6), **wires):
+def circuit(g, strengths=(1e-6, -1e-6)):
     network = deep_resistive_network(g[0].shape[1] // 2, [len(g[0])], len(g[1]))
     return Circuit(
         network=network,
-        arrays=[
-            SeenArray(conductance=a, unit_sums=a.sum(1), input_sums=a.sum(0), **wires) for a in g
-        ],
+        arrays=[SeenArray(conductance=a, unit_sums=a.sum(1), input_sums=a.sum(0)) for a in g],
         sources=[
             Source(current=np.arange(float(n)), conductance=np.zeros(n)) for n in network.layers
         ],
@@ -64,9 +63,29 @@ def test_nudging_is_weakened_where_the_cut_would_leave_no_minimum():
     assert part.strengths == pytest.approx((0.5 * bound, -0.5 * bound))
 
 
-def test_wired_networks_are_not_cut():
-    cells = random_cells()
-    wires = Wires(word_line=1.0, bit_line=1.0)
-    whole = circuit(cells, wires=wires, cells=cells[0])
-    with pytest.raises(UnsupportedError, match="network 8-6-3: too large for ngspice"):
-        cut(whole, 4, 4)
+def test_wired_networks_are_cut_by_their_cells():
+    """Terminals that say something else, as old ones do, do not count."""
+    cells, wires = random_cells(), Wires(word_line=5e3, bit_line=3e3)
+    bare = circuit(cells, strengths=(1e-3, -1e-3))
+    arrays = [
+        msgspec.structs.replace(array, conductance=array.conductance[::-1], cells=g, wires=wires)
+        for array, g in zip(bare.arrays, cells, strict=True)
+    ]
+    expected, part = (
+        cut(whole, 4, 4) for whole in (bare, msgspec.structs.replace(bare, arrays=arrays))
+    )
+    for array, kept in zip(part.arrays, expected.arrays, strict=True):
+        np.testing.assert_array_equal(array.cells, kept.conductance)
+        terminals = WiredCrossbar(array.cells, wires).terminals
+        inputs = array.cells.shape[1]
+        off = np.diag(np.diag(terminals)) - terminals
+        np.testing.assert_allclose(array.conductance, off[inputs:, :inputs], rtol=1e-10)
+        np.testing.assert_allclose(array.unit_coupling, off[inputs:, inputs:], rtol=1e-10)
+        np.testing.assert_allclose(array.unit_sums, np.diag(terminals)[inputs:], rtol=1e-10)
+    bound = nudging_bound(
+        part.network,
+        [array.conductance for array in part.arrays],
+        total_conductances(part.network, part.arrays, part.sources),
+        couplings(part.network, part.arrays),
+    )
+    assert part.strengths == pytest.approx((0.5 * bound, -0.5 * bound))
