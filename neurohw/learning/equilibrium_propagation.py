@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 
 from neurohw import randomness
 from neurohw.chip import BiasRails, Chip
+from neurohw.circuits.periphery import SampleAndHold
 from neurohw.circuits.synapse import Synapse
 from neurohw.engines.equilibrium import (
     Accelerator,
@@ -307,6 +308,8 @@ class EquilibriumPropagation:
     def _held(self, state: Sequence[Array], event: int, first: int = 0) -> Sequence[Array]:
         """Return what the sample-and-hold circuits, numbered from `first`, keep of a phase."""
         chip = self.chip.specification
+        if chip.hold == SampleAndHold():
+            return state
         return [
             chip.hold.held(
                 v,
