@@ -84,6 +84,8 @@ class EquilibriumPropagation:
     ------
     InvalidValueError
         Clamping the outputs beyond their targets.
+    UnsupportedError
+        Nonlinear cells whose law is no polynomial.
     """
 
     def __init__(
@@ -102,6 +104,8 @@ class EquilibriumPropagation:
         accelerator: Accelerator = "none",
         seed: int = 0,
     ) -> None:
+        if network.synapse is not None:
+            network.synapse.require_polynomial()
         self.network = network
         self.engine = engine
         self.chip = chip
