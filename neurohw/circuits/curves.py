@@ -199,7 +199,8 @@ class CurveFiles:
     Parameters
     ----------
     degree : int, optional
-        Of the polynomial where a table, or a bare path, does not say one.
+        Of the polynomial where a table, or a bare path, does not say one; less where there are
+        too few points for it.
     """
 
     def __init__(self, degree: int | None = None) -> None:
@@ -227,7 +228,10 @@ class CurveFiles:
             points = read_points(Path(path))
             table["voltage"], table["current"] = list(points.voltage), list(points.current)
         if self.degree is not None and "coefficients" not in table:
-            table.setdefault("degree", self.degree)
+            voltage = table.get("voltage")
+            # One less than points, because one of them may be the origin.
+            most = len(voltage) - 1 if isinstance(voltage, list | tuple) else self.degree
+            table.setdefault("degree", min(self.degree, most))
         return table
 
 
@@ -286,7 +290,7 @@ def _polynomial(curve: Curve) -> Array | None:
 def smallest_slope(coefficients: Array, low: float, high: float) -> tuple[float, float]:
     """Return the smallest derivative of a polynomial between two voltages, and where it is."""
     slope = polynomial.polyder(coefficients)
-    turns = polynomial.polyroots(polynomial.polyder(np.trim_zeros(slope, "b")))
+    turns = polynomial.polyroots(polynomial.polyder(polynomial.polytrim(slope)))
     turns = turns.real[np.abs(turns.imag) <= 1e-6 * np.abs(turns)]
     at = np.concatenate(((low, high), turns[(turns > low) & (turns < high)]))
     slopes = polynomial.polyval(at, slope)

@@ -18,7 +18,7 @@ from numpy.polynomial import polynomial
 from numpy.typing import NDArray
 
 from neurohw.circuits.curves import Characteristic, Curve, smallest_slope
-from neurohw.errors import InvalidValueError
+from neurohw.errors import InvalidValueError, UnsupportedError
 
 Array = NDArray[np.floating]
 
@@ -38,7 +38,8 @@ class Synapse:
     law : Characteristic
         f, its derivative and its integral F [V, 1, V²].
     coefficients : (degree + 1,) array or None
-        Of f by powers of u [1/V^(k−1)]; None where lines join measured points.
+        Of f by powers of u [1/V^(k−1)]; None where lines join measured points. Without them there
+        are no expansions, and so neither learning nor power.
     smallest_slope : float
         Of f within the range.
 
@@ -85,27 +86,37 @@ class Synapse:
 
         M_r = Σ_i g_i·x_i^r are the products of the array with powers of its inputs' voltages.
         """
-        return _binomial(self._polynomial)
+        return _binomial(self.require_polynomial())
 
     @cached_property
     def into_inputs(self) -> Array:
         """K as `into_units`, but into inputs at v, with powers of the units' voltages."""
         signs = (-1.0) ** np.arange(self.degree + 1)
-        return -signs[:, None] * _binomial(self._polynomial) * signs
+        return -signs[:, None] * _binomial(self.require_polynomial()) * signs
 
     @cached_property
     def co_content(self) -> Array:
         """B, (degree + 2, degree + 2): F(x − y) = Σ_pq B_pq·x^p·y^q [V²]."""
-        return _binomial(polynomial.polyint(self._polynomial)).T
+        return _binomial(polynomial.polyint(self.require_polynomial())).T
 
     @cached_property
     def dissipation(self) -> Array:
         """B as `co_content`, of u·f(u) [V²]."""
-        return _binomial(np.concatenate(([0.0], self._polynomial))).T
+        return _binomial(np.concatenate(([0.0], self.require_polynomial()))).T
 
-    @property
-    def _polynomial(self) -> Array:
-        assert self.coefficients is not None
+    def require_polynomial(self) -> Array:
+        """Return the coefficients.
+
+        Raises
+        ------
+        UnsupportedError
+            Lines join measured points.
+        """
+        if self.coefficients is None:
+            raise UnsupportedError(
+                "synapse.degree: missing: cells whose points are joined by lines can only be"
+                " relaxed, by the engine numpy; all else, learning too, needs a degree"
+            )
         return self.coefficients
 
 

@@ -65,10 +65,8 @@ class NonlinearCells:
             )
         if inputs is None:
             raise UnsupportedError("synapse: nonlinear cells need the inputs' voltages")
-        if polynomial and network.synapse.coefficients is None:
-            raise UnsupportedError(
-                "synapse.degree: lines between points are for the engine numpy; give a degree"
-            )
+        if polynomial:
+            network.synapse.require_polynomial()
         if 2 * inputs.shape[1] == network.inputs:
             inputs = pairs(inputs)
         self.network = network

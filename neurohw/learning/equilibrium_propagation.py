@@ -80,6 +80,11 @@ class EquilibriumPropagation:
         Durations of the phases, of an engine that has them.
     seed : int
         Of the random sign, and of what the nudging circuit and the sample-and-hold draw.
+
+    Raises
+    ------
+    UnsupportedError
+        Nonlinear cells whose law is no polynomial.
     """
 
     def __init__(
@@ -98,6 +103,8 @@ class EquilibriumPropagation:
         accelerator: Accelerator = "none",
         seed: int = 0,
     ) -> None:
+        if network.synapse is not None:
+            network.synapse.require_polynomial()
         self.network = network
         self.engine = engine
         self.chip = chip

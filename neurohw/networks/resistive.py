@@ -150,7 +150,7 @@ def dissipation(
 ) -> Array:
     """Return Σ g (v_i − v_j)² of one array for each sample, shape (batch,) [W].
 
-    Of nonlinear cells Σ g (v_i − v_j) f(v_i − v_j).
+    Of nonlinear cells Σ g (v_i − v_j) f(v_i − v_j); `UnsupportedError` if f is no polynomial.
     """
     x, y = inputs.astype(np.float64), units.astype(np.float64)
     g = conductance

@@ -1,5 +1,6 @@
 """Chips with nonlinear cells: what their files say, what goes together, and that they learn."""
 
+import msgspec
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
@@ -40,7 +41,29 @@ def test_a_cell_is_fitted_by_a_polynomial(cell, synapse):
     ).network
     # f of a sinh is V·sinh(u/V); the fit's slope at 0 differs from the sinh's a little.
     law = network.synapse.law
-    assert_allclose(law.current(VOLTAGE), 0.4 * np.sinh(VOLTAGE / 0.4), rtol=0.01, atol=1e-12)
+    assert_allclose(law.current(VOLTAGE), 0.4 * np.sinh(VOLTAGE / 0.4), rtol=0.01)
+
+
+@pytest.mark.parametrize(("points", "degree"), [(2, 1), (5, 4), (6, 5), (21, 5)])
+def test_few_points_are_fitted_by_a_lower_degree(tmp_path, points, degree):
+    path = tmp_path / "cell.csv"
+    rows = [f"{v},{v + v**3}" for v in np.linspace(-1, 1, points)]
+    path.write_text("\n".join(["voltage_V,current_A", *rows]))
+    assert load({"device": "ideal", "synapse": str(path)}).synapse.degree == degree
+
+
+def test_cells_of_lines_do_not_learn():
+    """Only Python gives them: in a chip's file a degree is never missing."""
+    lines = Curve(voltage=(-1.0, 0.0, 1.0), current=(-1e-6, 0.0, 2e-6))
+    chip = Chip(
+        msgspec.structs.replace(load("ideal"), synapse=lines),
+        deep_resistive_network(3, (4,), 2),
+        1.0,
+        seed=0,
+        dtype="float64",
+    )
+    with pytest.raises(UnsupportedError, match=r"synapse\.degree: missing.*learning too, needs"):
+        rule_of(chip)
 
 
 def test_coefficients_need_no_file():
@@ -55,7 +78,10 @@ def test_coefficients_need_no_file():
         ({"voltage": [0, 1], "coefficients": [1]}, "synapse.voltage = 0 to 1 V: cells need both"),
         ({"voltage": [-1, 1], "coefficients": [1, 0, -1]}, "synapse.coefficients = [1.0, 0.0,"),
         ({"file": "none.csv"}, "none.csv: cannot be read"),
+        ({"voltage": [-1, 1], "coefficients": [0.0]}, "synapse.coefficients = [0.0]: the current"),
         ({"voltage": [-1, 1]}, "synapse.current: has 0 points"),
+        ({"voltage": [1], "current": [1]}, "synapse.current: has 1 points and voltage 1"),
+        ({"voltage": 1, "current": [1]}, "synapse.voltage = 1"),
         (True, "synapse = True: must be the path of a CSV file, or a table"),
     ],
 )
@@ -95,9 +121,9 @@ def test_nudging_is_bounded_by_the_softest_state():
     assert bounds[1] == pytest.approx(0.4 * bounds[0], rel=1e-3)
 
 
-def bound_of(chip):
-    """Return the bound that a nudging far beyond it names."""
-    rule = EquilibriumPropagation(
+def rule_of(chip):
+    """Return a rule whose nudging is far beyond any bound."""
+    return EquilibriumPropagation(
         chip.network,
         engines.load("numpy"),
         chip,
@@ -106,8 +132,12 @@ def bound_of(chip):
         free_sweeps=1,
         nudged_sweeps=1,
     )
+
+
+def bound_of(chip):
+    """Return the bound that the nudging breaks."""
     with pytest.raises(InvalidValueError, match="below") as failure:
-        rule.check_stability()
+        rule_of(chip).check_stability()
     return float(str(failure.value).split("below ")[1].split(",")[0])
 
 

@@ -30,7 +30,7 @@ Array = NDArray[np.floating]
 # Arrays with more cells than this are worth two threads; their blocks have this many units.
 _LARGE = 1 << 17
 _BLOCK = 64
-# So are layers of more nodes, all samples counted, where diodes are real.
+# So are layers of more nodes, all samples counted, where diodes are real or cells nonlinear.
 _MANY = 1 << 13
 
 
@@ -158,10 +158,15 @@ def _settling(network: ResistiveNetwork, dtype: np.dtype) -> Settle:
             parameters[layer],
         )
         element = _element(network, layer)
-        if element[2].size > 0:
-            neuron_kernels.settle_measured(*meeting, *element, voltage)
-            return voltage
         work = voltage.size if coupling is None else voltage.size * len(coupling) // 16
+        if element[2].size > 0:
+            measured = (
+                neuron_kernels.settle_measured
+                if work < _MANY
+                else neuron_kernels.settle_measured_on_all_threads
+            )
+            measured(*meeting, *element, voltage)
+            return voltage
         kernel = neuron_kernels.settle if work < _MANY else neuron_kernels.settle_on_all_threads
         kernel(*meeting, voltage)
         return voltage
@@ -172,7 +177,12 @@ def _settling(network: ResistiveNetwork, dtype: np.dtype) -> Settle:
 def _settle_cells(cells: NonlinearCells, layer: int, state: Sequence[Array]) -> Array:
     """Return the voltages of a layer among nonlinear cells, (batch, units)."""
     network, voltage = cells.network, state[layer].copy()
-    neuron_kernels.settle_among_cells(
+    kernel = (
+        neuron_kernels.settle_among_cells
+        if voltage.size < _MANY
+        else neuron_kernels.settle_among_cells_on_all_threads
+    )
+    kernel(
         cells.polynomials(state, layer),
         *cells.window(state, layer),
         _parameters(network, layer),

@@ -63,7 +63,7 @@ def test_a_fit_finds_the_polynomial_behind_the_points():
     v = np.linspace(-0.5, 0.75, 9)
     points = 2e-6 * v + 1e-6 * v**2 + 3e-6 * v**3
     fit = Curve(voltage=tuple(v), current=tuple(points), degree=3)
-    assert_allclose(fit.polynomial, [0, 2e-6, 1e-6, 3e-6], atol=1e-18)
+    assert_allclose(fit.polynomial, [0, 2e-6, 1e-6, 3e-6], rtol=1e-12)
     assert fit.residual < 1e-12
 
 
@@ -96,6 +96,8 @@ def test_the_residual_is_the_largest_miss_over_the_largest_current():
         ({"voltage": (-1.0, 1.0), "coefficients": (1.0, np.nan)}, "must be finite"),
         ({"voltage": (1.0, -1.0), "coefficients": (1.0,)}, "voltage = [1.0, -1.0]: must rise"),
         ({"voltage": (1.0, 2.0), "coefficients": (1.0,)}, "range must hold 0 V"),
+        ({"voltage": (-20.0, 20.0), "coefficients": (0.0,)}, "[0.0]: the current does not rise"),
+        ({"voltage": (-1.0, 1.0), "coefficients": (0.0, 0.0)}, "[0.0, 0.0]: the current does not"),
         ({"voltage": (-1.0, 1.0), "coefficients": (1.0, 0.0, -0.5)}, "does not rise at -1 V"),
         # Rises at both ends, falls between.
         ({"voltage": (-1.0, 1.0), "coefficients": (1.0, -2.0, 1.1)}, "does not rise at 0.6061 V"),

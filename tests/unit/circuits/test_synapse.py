@@ -6,14 +6,23 @@ from numpy.testing import assert_allclose
 
 from neurohw.circuits.curves import Curve
 from neurohw.circuits.synapse import Synapse
-from neurohw.errors import InvalidValueError
+from neurohw.errors import InvalidValueError, UnsupportedError
 
 UNEVEN = Synapse(Curve(voltage=(-0.5, 0.6), coefficients=(2e-6, 1e-6, 3e-6, 0.0, 2e-6)))
 X, Y = np.meshgrid(np.linspace(-0.25, 0.3, 7), np.linspace(-0.2, 0.24, 6))
 
 
+# Of a sum over the powers of two lines: as many roundings, of sums no larger than `terms`.
+ROUNDING = 10 * np.finfo(float).eps
+
+
 def powers(voltage, count):
     return voltage[..., None] ** np.arange(count)
+
+
+def terms(coefficients):
+    """Return the sum of the sizes of all terms that an expansion adds up, as f of |x| + |y|."""
+    return np.polynomial.polynomial.polyval(np.abs(X) + np.abs(Y), np.abs(coefficients))
 
 
 def test_the_law_has_slope_1_at_0():
@@ -35,15 +44,17 @@ def test_expansions_are_the_law():
     x, y = powers(X, 6), powers(Y, 6)
     into_units = np.einsum("...q,qr,...r->...", y, UNEVEN.into_units, x)
     into_inputs = np.einsum("...q,qr,...r->...", x, UNEVEN.into_inputs, y)
-    assert_allclose(into_units, current, rtol=1e-12, atol=1e-15)
-    assert_allclose(into_inputs, -current, rtol=1e-12, atol=1e-15)
+    rounding = ROUNDING * terms(UNEVEN.coefficients)
+    assert np.all(np.abs(into_units - current) <= rounding)
+    assert np.all(np.abs(into_inputs + current) <= rounding)
     x, y = powers(X, 7), powers(Y, 7)
-    for weights, expected in (
-        (UNEVEN.co_content, UNEVEN.law.co_content(X - Y)),
-        (UNEVEN.dissipation, (X - Y) * current),
+    integral = np.polynomial.polynomial.polyint(UNEVEN.coefficients)
+    for weights, expected, polynomial in (
+        (UNEVEN.co_content, UNEVEN.law.co_content(X - Y), integral),
+        (UNEVEN.dissipation, (X - Y) * current, np.append(0, UNEVEN.coefficients)),
     ):
         found = np.einsum("...p,pq,...q->...", x, weights, y)
-        assert_allclose(found, expected, rtol=1e-11, atol=1e-16)
+        assert np.all(np.abs(found - expected) <= ROUNDING * terms(polynomial))
 
 
 def test_lines_have_no_powers():
@@ -53,6 +64,9 @@ def test_lines_have_no_powers():
     assert_allclose(lines.law.conductance(np.array(0.1)), 1)
     slopes = np.diff(points**3 + points) / np.diff(points)
     assert_allclose(lines.smallest_slope, slopes.min() / slopes[2])
+    for expansion in ("into_units", "into_inputs", "co_content", "dissipation"):
+        with pytest.raises(UnsupportedError, match=r"synapse\.degree: missing: cells whose points"):
+            getattr(lines, expansion)
 
 
 @pytest.mark.parametrize(

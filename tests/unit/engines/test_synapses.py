@@ -12,6 +12,7 @@ from neurohw.circuits.interconnect import Wires
 from neurohw.circuits.neuron import Neuron, fabricate
 from neurohw.circuits.synapse import Synapse
 from neurohw.engines.equilibrium import Nudging
+from neurohw.engines.numba import engine as compiled
 from neurohw.engines.spice import deck
 from neurohw.errors import InvalidValueError, UnsupportedError
 
@@ -26,6 +27,17 @@ def problem(make_problem):
 
 def with_cells(problem, curve, **changes):
     network = dataclasses.replace(problem.network, synapse=Synapse(curve), **changes)
+    return dataclasses.replace(problem, network=network)
+
+
+def with_nodes(problem, curve):
+    """Return the problem with measured elements at the nodes and resistors as cells."""
+    neuron = Neuron(kind="measured", curve=curve)
+    neurons = tuple(
+        fabricate(neuron, n, temperature=300.0, seed=0, layer=k, output=k == 2)
+        for k, n in enumerate(problem.network.layers)
+    )
+    network = dataclasses.replace(problem.network, synapse=None, neurons=neurons)
     return dataclasses.replace(problem, network=network)
 
 
@@ -83,8 +95,19 @@ def test_points_joined_by_lines_are_solved_one_by_one(make_problem):
         state = found.relax("numpy", inputs=exact.inputs, sweeps=15).state
         misses.append(np.abs(state[-1] - expected).max())
     assert misses[0] > 2 * misses[1] > 4 * misses[2] > 0
-    with pytest.raises(UnsupportedError, match=r"synapse\.degree: lines between points are for"):
+    with pytest.raises(UnsupportedError, match=r"synapse\.degree: missing: cells whose points are"):
         found.relax("numba", inputs=exact.inputs, sweeps=1)
+
+
+@pytest.mark.parametrize("measured", ["cells", "nodes"])
+def test_all_threads_settle_the_same(problem, monkeypatch, measured):
+    if measured == "nodes":
+        problem = with_nodes(problem, CUBIC)
+    options = {"inputs": problem.inputs, "sweeps": 3}
+    serial = problem.relax("numba", **options)
+    monkeypatch.setattr(compiled, "_MANY", 0)
+    for v, w in zip(problem.relax("numba", **options).state, serial.state, strict=True):
+        assert_array_equal(v, w)
 
 
 @ENGINES
@@ -116,11 +139,5 @@ def test_netlists_refuse_measured_curves(problem):
     (drive, *_) = deck.drives(problem.network, problem.inputs, 4, None)
     with pytest.raises(UnsupportedError, match="engine = spice and synapse"):
         deck.build(problem.network, problem.arrays, problem.sources, drive)
-    neuron = Neuron(kind="measured", curve=CUBIC)
-    neurons = tuple(
-        fabricate(neuron, n, temperature=300.0, seed=0, layer=k, output=k == 2)
-        for k, n in enumerate(problem.network.layers)
-    )
-    network = dataclasses.replace(problem.network, synapse=None, neurons=neurons)
     with pytest.raises(UnsupportedError, match=r"engine = spice and neuron\.curve"):
-        deck.build(network, problem.arrays, problem.sources, drive)
+        deck.build(with_nodes(problem, CUBIC).network, problem.arrays, problem.sources, drive)

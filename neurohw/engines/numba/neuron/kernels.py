@@ -230,26 +230,47 @@ def _measured_node(current, total, low, high, scale, knots, anchors, coefficient
     return v
 
 
-@njit(cache=True, fastmath=FAST, error_model="numpy", parallel=True)
+@inner
+def _settle_measured_sample(
+    b, current, total, coupling, parameters, knots, anchors, coefficients, voltage
+):
+    """Set every node of one sample; see `_settle_sample`."""
+    line, given, met = voltage[b], current[b], total[b % total.shape[0]]
+    for j in range(line.shape[0]):
+        line[j] = _measured_node(
+            _arriving(j, given, coupling, line),
+            float(met[j]),
+            parameters[j, 0],
+            parameters[j, 1],
+            parameters[j, 2],
+            knots,
+            anchors,
+            coefficients,
+        )
+
+
+@njit(cache=True, fastmath=FAST, error_model="numpy")
 def settle_measured(current, total, coupling, parameters, knots, anchors, coefficients, voltage):
     """Set every node of a layer that has measured elements; see `settle`.
 
     parameters (units, 5), of which low, high and scale count; knots, anchors and coefficients of
     `neurohw.circuits.curves.Characteristic`.
     """
+    for b in range(voltage.shape[0]):
+        _settle_measured_sample(
+            b, current, total, coupling, parameters, knots, anchors, coefficients, voltage
+        )
+
+
+@njit(cache=True, fastmath=FAST, error_model="numpy", parallel=True)
+def settle_measured_on_all_threads(
+    current, total, coupling, parameters, knots, anchors, coefficients, voltage
+):
+    """Do the same as `settle_measured`, samples side by side: for large layers."""
     for b in prange(voltage.shape[0]):
-        line, given, met = voltage[b], current[b], total[b % total.shape[0]]
-        for j in range(line.shape[0]):
-            line[j] = _measured_node(
-                _arriving(j, given, coupling, line),
-                float(met[j]),
-                parameters[j, 0],
-                parameters[j, 1],
-                parameters[j, 2],
-                knots,
-                anchors,
-                coefficients,
-            )
+        _settle_measured_sample(
+            b, current, total, coupling, parameters, knots, anchors, coefficients, voltage
+        )
 
 
 @inner
@@ -307,7 +328,27 @@ def _among_cells(flow, v, below, above, low, high, size, slope, resistance, elem
     return high if v > high else v
 
 
-@njit(cache=True, fastmath=FAST, error_model="numpy", parallel=True)
+@inner
+def _settle_among_cells_sample(b, flow, below, above, parameters, element, voltage):
+    """Set every node of one sample among nonlinear cells."""
+    coefficients = np.empty(flow.shape[0])
+    for j in range(voltage.shape[1]):
+        coefficients[:] = flow[:, b, j]
+        voltage[b, j] = _among_cells(
+            coefficients,
+            float(voltage[b, j]),
+            below[b],
+            above[b],
+            parameters[j, 0],
+            parameters[j, 1],
+            parameters[j, 2],
+            parameters[j, 3],
+            parameters[j, 4],
+            element,
+        )
+
+
+@njit(cache=True, fastmath=FAST, error_model="numpy")
 def settle_among_cells(flow, below, above, parameters, element, voltage):
     """Set every node of a layer among nonlinear cells; the oracle is the NumPy engine.
 
@@ -316,20 +357,12 @@ def settle_among_cells(flow, below, above, parameters, element, voltage):
     element: knots, anchors and coefficients of measured elements, or empty arrays; voltage
     (batch, units) [V].
     """
-    batch, units = voltage.shape
-    for b in prange(batch):
-        coefficients = np.empty(flow.shape[0])
-        for j in range(units):
-            coefficients[:] = flow[:, b, j]
-            voltage[b, j] = _among_cells(
-                coefficients,
-                float(voltage[b, j]),
-                below[b],
-                above[b],
-                parameters[j, 0],
-                parameters[j, 1],
-                parameters[j, 2],
-                parameters[j, 3],
-                parameters[j, 4],
-                element,
-            )
+    for b in range(voltage.shape[0]):
+        _settle_among_cells_sample(b, flow, below, above, parameters, element, voltage)
+
+
+@njit(cache=True, fastmath=FAST, error_model="numpy", parallel=True)
+def settle_among_cells_on_all_threads(flow, below, above, parameters, element, voltage):
+    """Do the same as `settle_among_cells`, samples side by side: for large layers."""
+    for b in prange(voltage.shape[0]):
+        _settle_among_cells_sample(b, flow, below, above, parameters, element, voltage)
