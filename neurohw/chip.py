@@ -165,10 +165,15 @@ class CrossbarArray:
     def write(self, wanted: Array) -> None:
         """Program every cell, fresh, to the value nearest to `wanted` (units, inputs) [S]."""
         self._conductance[:] = first_write(self.cells, wanted)
+        self.refresh()
+        self._sum()
+
+    def refresh(self) -> None:
+        """Reduce the wires exactly, to the cells as they are; nothing where there are none."""
         if self._wired is not None:
             self._wired.refresh(self._conductance)
             self._wired.follow(self._conductance)
-        self._sum()
+            self._see(self._wired)
 
     def restore(self, state: dict[str, Array]) -> None:
         """Take over the conductances, pulse counts and line sums of `record`."""

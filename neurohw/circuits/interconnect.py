@@ -75,9 +75,9 @@ class Wires(Interconnect, frozen=True, forbid_unknown_fields=True, kw_only=True)
     tile : int
         Largest number of inputs, and of units, of a tile.
     refresh : int
-        Mini-batches after which the reduction of the wires to the arrays' terminals is done anew;
-        1 is exact. In between each terminal conductance follows its own cell, see
-        `neurohw.circuits.terminal_model`.
+        Mini-batches after which the reduction of the wires to the arrays' terminals is done anew,
+        as at the end of every epoch; 1 is exact. In between each terminal conductance follows its
+        own cell, see `neurohw.circuits.terminal_model`.
     """
 
     word_line: Ohms = 0.0

@@ -5,9 +5,10 @@ own cell by the share a of its voltages that reach the cell,
 
     T(t) = a(t)·G(t) + (T − a·G at the refresh)
 
-the couplings stay, and the sums follow so that equal voltages everywhere still drive no current.
-The share, which is right to first order in the wires' resistance, is taken anew a few times between
-two refreshes, at the cost of two passes over the cells.
+and the sums follow so that equal voltages everywhere still drive no current. The share, which is
+right to first order in the wires' resistance, is taken anew a few times between two refreshes, at
+the cost of two passes over the cells. So are the couplings, with the same kind of rest, and in
+between they stay.
 """
 
 import numpy as np
@@ -18,7 +19,7 @@ from neurohw.circuits.interconnect import Wires
 
 Array = NDArray[np.floating]
 
-# Times that the shares are taken from one refresh to the next.
+# Times that shares and couplings are taken from one refresh to the next.
 _SHARES = 40
 
 
@@ -52,7 +53,7 @@ class TerminalModel:
         self.follow(conductance)
 
     def advance(self, conductance: Array, before: int, after: int) -> None:
-        """Refresh the array, or take its shares, if that falls due between two events' numbers.
+        """Refresh the array, or retake its shares, if that falls due between two events' numbers.
 
         `follow` must come next.
         """
@@ -60,14 +61,35 @@ class TerminalModel:
         if after // self.wires.refresh > before // self.wires.refresh:
             self.refresh(conductance)
         elif after // every > before // every:
-            self._share = tiles.passed(conductance, self.wires)
+            self.retake(conductance)
 
     def refresh(self, conductance: Array) -> None:
         """Reduce the array as it is; `follow` must come next."""
         exact = tiles.reduce(conductance, self.wires, driven=self.driven)
-        self._share = tiles.passed(conductance, self.wires)
+        units, inputs = self._estimate(conductance)
         self._rest: Array = exact.transfer - self._share * conductance
-        self.unit_coupling, self.input_coupling = exact.unit_coupling, exact.input_coupling
+        self._unit_rest: Array = exact.unit_coupling - units
+        self._input_rest: Array | None = None
+        if inputs is not None and exact.input_coupling is not None:
+            self._input_rest = exact.input_coupling - inputs
+        self._couple(exact.unit_coupling, exact.input_coupling)
+
+    def retake(self, conductance: Array) -> None:
+        """Take shares and couplings anew for the array as it is; `follow` must come next."""
+        units, inputs = self._estimate(conductance)
+        if inputs is not None and self._input_rest is not None:
+            inputs += self._input_rest
+        self._couple(units + self._unit_rest, inputs)
+
+    def _estimate(self, conductance: Array) -> tuple[Array, Array | None]:
+        """Take the shares, and return what they say of the couplings."""
+        self._share: Array = tiles.passed(conductance, self.wires)
+        return tiles.coupled(self._share * conductance, self.wires, driven=self.driven)
+
+    def _couple(self, units: Array, inputs: Array | None) -> None:
+        self.unit_coupling, self.input_coupling = units, inputs
+        self._coupled_units = units.sum(axis=1)
+        self._coupled_inputs = None if inputs is None else inputs.sum(axis=1)
 
     def follow(self, conductance: Array, inputs: Array | None = None) -> Array:
         """Take over what the cells are now, and read (batch, inputs) voltages on the way [V].
@@ -84,9 +106,9 @@ class TerminalModel:
         kernels.follow(
             conductance, self._share, self._rest, inputs, self.transfer, sums, projection
         )
-        self.unit_sums = sums + self.unit_coupling.sum(axis=1)
-        if self.input_coupling is not None:
-            self.input_sums = self.transfer.sum(axis=0) + self.input_coupling.sum(axis=1)
+        self.unit_sums = sums + self._coupled_units
+        if self._coupled_inputs is not None:
+            self.input_sums = self.transfer.sum(axis=0) + self._coupled_inputs
         return projection
 
     def record(self) -> dict[str, Array]:
@@ -95,15 +117,20 @@ class TerminalModel:
             "wire_share": self._share.copy(),
             "wire_rest": self._rest.copy(),
             "unit_coupling": self.unit_coupling.copy(),
+            "unit_coupling_rest": self._unit_rest.copy(),
         }
-        if self.input_coupling is not None:
+        if self.input_coupling is not None and self._input_rest is not None:
             state["input_coupling"] = self.input_coupling.copy()
+            state["input_coupling_rest"] = self._input_rest.copy()
         return state
 
     def restore(self, conductance: Array, state: dict[str, Array]) -> None:
         """Take over the refresh of `record` and the cells as they are."""
         self._share, self._rest = state["wire_share"].copy(), state["wire_rest"].copy()
-        self.unit_coupling = state["unit_coupling"].copy()
+        self._unit_rest = state["unit_coupling_rest"].copy()
+        inputs = None
         if not self.driven:
-            self.input_coupling = state["input_coupling"].copy()
+            self._input_rest = state["input_coupling_rest"].copy()
+            inputs = state["input_coupling"].copy()
+        self._couple(state["unit_coupling"].copy(), inputs)
         self.follow(conductance)

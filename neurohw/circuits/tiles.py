@@ -109,6 +109,41 @@ def passed(conductance: Array, wires: Wires) -> Array:
     return share
 
 
+def coupled(transfer: Array, wires: Wires, *, driven: bool = False) -> tuple[Array, Array | None]:
+    """Return about what couples unit with unit, and input with input [S].
+
+    Of `Terminals.transfer` (units, inputs), each taken as a cell: two units meet where their
+    currents pass the same segments of a word line. It is `Terminals.unit_coupling` and
+    `input_coupling`, which is None with `driven`, up to the wires' resistance squared.
+    """
+    words, bits = line_ends(wires)
+    (rows, columns), dtype = transfer.shape, transfer.dtype
+    units = np.zeros((rows, rows), dtype)
+    inputs = None if driven else np.zeros((columns, columns), dtype)
+    for j0, j1, i0, i1 in tiles_of(rows, columns, wires.tile):
+        tile = transfer[j0:j1, i0:i1]
+        units[j0:j1, j0:j1] += (tile @ tile.T) * _drops(j1 - j0, *words).astype(dtype)
+        if inputs is not None:
+            # Bit lines are always held at their far ends.
+            drops = _drops(i1 - i0, bits[0], bits[2], bits[1])[::-1, ::-1]
+            inputs[i0:i1, i0:i1] += (tile.T @ tile) * drops.astype(dtype)
+    for coupling in (units, inputs):
+        if coupling is not None:
+            np.fill_diagonal(coupling, 0)
+    return units, inputs
+
+
+def _drops(nodes: int, segment: float, near: float, far: float) -> Array:
+    """Return the voltage at each node of a line for 1 A into each, (nodes, nodes) [Ω].
+
+    The line is held through near and, unless it is 0, far at its ends; all are conductances [S].
+    """
+    resistance = 1 / near + np.arange(nodes) / segment
+    whole = resistance[-1] + 1 / far if far > 0 else np.inf
+    nearer = np.minimum.outer(resistance, resistance)
+    return nearer * (1 - np.maximum.outer(resistance, resistance) / whole)
+
+
 def _coupling(matrix: Array) -> Array:
     """Return the negated rest of a conductance matrix beside its diagonal, symmetric."""
     coupling = matrix * matrix.dtype.type(-0.5)

@@ -26,6 +26,8 @@ UNITS = {
     "input_sums": "S",
     "unit_coupling": "S",
     "input_coupling": "S",
+    "unit_coupling_rest": "S",
+    "input_coupling_rest": "S",
     "wire_rest": "S",
     "g_min": "S",
     "g_max": "S",

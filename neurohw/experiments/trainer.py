@@ -154,6 +154,7 @@ class _Training:
                 self.save()
                 if interrupted():
                     raise KeyboardInterrupt
+        self._refresh_wires()
         self.seconds.append(time.perf_counter() - started)
         self._show(self.seconds[-1], "evaluating")
         with _located(f"epoch {self.epoch + 1}, evaluation"):
@@ -224,6 +225,14 @@ class _Training:
         layers = range(len(self.machine.network.layers))
         if "voltage_0" in run.state:
             self.state = _start_from([run.state[f"voltage_{k}"] for k in layers])
+
+    def _refresh_wires(self) -> None:
+        """Make exact what evaluation, checkpoint and the next epoch start from."""
+        chip = self.machine.chip
+        if chip.specification.interconnect is not None:
+            for array in chip.arrays:
+                array.refresh()
+            self.pending = chip.arrays[0].read(self.inputs)
 
     def _train_batch(self, rates: Sequence[float], bias_rates: Sequence[float]) -> None:
         machine, chip, event = self.machine, self.machine.chip, self._event

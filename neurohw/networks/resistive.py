@@ -183,6 +183,7 @@ def nudging_bound(
     nodes of each [S].
     """
     stiffness: Array = np.empty(0)
+    symmetric = network.neurons is None
     for k, total in enumerate(totals):
         coupling = None if couplings is None else couplings[k]
         own: Array = np.asarray(total, np.float64)
@@ -195,11 +196,14 @@ def nudging_bound(
                 absorbed = (forward / safe) @ backward.T
             else:
                 # Nodes that nothing connects to ground make it singular; they hold nothing.
-                absorbed = forward @ np.linalg.pinv(stiffness, rcond=1e-12) @ backward.T
+                inverse = np.linalg.pinv(stiffness, rcond=1e-12, hermitian=symmetric)
+                absorbed = forward @ inverse @ backward.T
             own = (np.diag(own) if own.ndim == 1 else own) - absorbed
         stiffness = own
     if stiffness.ndim == 1:
         return float(stiffness.min())
+    if symmetric:
+        return float(np.linalg.eigvalsh(stiffness)[0])
     return float(np.linalg.eigvals(stiffness).real.min())
 
 

@@ -63,9 +63,9 @@ def measurements(*, quick: bool) -> dict[str, Callable[[], list[Row]]]:
         found[f"wires, {side}²"] = partial(wires.against_lu, side, rounds=rounds)
         found[f"badcrossbar, {side}²"] = partial(wires.against_badcrossbar, side, rounds=rounds)
     found["wires, accuracy"] = wires.accuracy
-    for chip in ("ideal", "epiram"):
-        found[f"wires, training on {chip}"] = partial(
-            wires.training_step, chip, steps=100 if quick else 500
+    for recipe, chip in (("drn-xs", "ideal"), ("drn-xs", "epiram"), ("drn-1h", "ideal")):
+        found[f"wires, {recipe} on {chip}"] = partial(
+            wires.training_step, recipe, chip, steps=100 if quick else 500
         )
     # The last takes ngspice minutes.
     for name in list(spice.NETWORKS)[: 3 if quick else 4]:

@@ -95,12 +95,12 @@ def against_badcrossbar(side: int, *, rounds: int) -> list[Row]:
     ]
 
 
-def training_step(chip: str, *, steps: int) -> list[Row]:
-    """Compare a mini-batch of drn-xs with 1 Ω in tiles of 128 with one of ideal wires.
+def training_step(recipe: str, chip: str, *, steps: int) -> list[Row]:
+    """Compare a recipe's mini-batch with 1 Ω in tiles of 128 with one of ideal wires.
 
     Exact means a reduction each mini-batch; its cost is that of a refresh on top of a step.
     """
-    plain, wired = (_started(chip, settings) for settings in ((), _WIRES))
+    plain, wired = (_started(recipe, chip, settings) for settings in ((), _WIRES))
     arrays = wired.machine.chip.arrays
     with computing():
         seconds = interleaved(
@@ -128,18 +128,19 @@ def training_step(chip: str, *, steps: int) -> list[Row]:
         for a, e in zip(arrays, exact, strict=True)
     )
     ratio = (step + min(reduced) / _REFRESH) / base
-    name = f"drn-xs on {chip}, 1 Ω, tiles of 128"
+    most = 3 if recipe == "drn-xs" else None
+    name = f"{recipe} on {chip}, 1 Ω, tiles of 128"
     return [
         row(f"{name}: a reduction", 1e3 * min(reduced), "ms"),
         row(f"{name}: step / ideal wires, exact", (step + min(reduced)) / base, "×"),
-        row(f"{name}: refreshed every {_REFRESH}", ratio, "×", below=3),
+        row(f"{name}: refreshed every {_REFRESH}", ratio, "×", below=most),
         row(f"{name}: deviation before a refresh", off, "of largest"),
         row(f"{name}: what the wires change", lost, "of largest"),
     ]
 
 
-def _started(chip: str, settings: tuple[str, ...]) -> _Training:
-    experiment = configuration.load("drn-xs", chip=chip, settings=settings)
+def _started(recipe: str, chip: str, settings: tuple[str, ...]) -> _Training:
+    experiment = configuration.load(recipe, chip=chip, settings=settings)
     return _Training(experiment, dataset_of(experiment), None, None)
 
 

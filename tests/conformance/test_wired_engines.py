@@ -2,13 +2,14 @@
 
 import numpy as np
 import pytest
-from numpy.testing import assert_allclose
+from numpy.testing import assert_allclose, assert_array_equal
 
 from neurohw import engines
 from neurohw.circuits import tiles
 from neurohw.circuits.interconnect import Wires
 from neurohw.engines.equilibrium import Nudging, SeenArray
 from neurohw.engines.kirchhoff import couplings, injected, system, total_conductances
+from neurohw.engines.numba import engine as compiled
 from neurohw.networks.resistive import nudging_bound
 
 # Some 5 % of the current is lost, and nodes of a layer are coupled as strongly.
@@ -55,6 +56,21 @@ def test_engines_agree_sweep_by_sweep(make_problem, hidden, dtype, batch):
         for ours, theirs in zip(found.state, expected.state, strict=True):
             assert_allclose(ours, theirs, rtol=0, atol=share * np.abs(theirs).max())
         assert_allclose(found.residual, expected.residual, rtol=1e-3, atol=share)
+
+
+def test_couplings_are_kept_by_tile(make_problem):
+    problem = make_problem((7, 9))
+    arrays, network = wired(problem), problem.network
+    kept = compiled._couplings(network, arrays, True, np.dtype(np.float64))
+    for blocks, full in zip(kept, couplings(network, arrays), strict=True):
+        units = len(full)
+        assert blocks.shape == (units, min(units, WIRES.tile))
+        restored = np.zeros_like(full)
+        for j in range(units):
+            first = j // WIRES.tile * WIRES.tile
+            stop = min(first + WIRES.tile, units)
+            restored[j, first:stop] = blocks[j, : stop - first]
+        assert_array_equal(restored, full)
 
 
 @pytest.mark.parametrize("engine", ["numpy", "numba"])

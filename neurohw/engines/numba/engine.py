@@ -19,7 +19,6 @@ from neurohw.engines.equilibrium import (
     Source,
     refuse_duration,
 )
-from neurohw.engines.kirchhoff import couplings
 from neurohw.engines.numba.neuron import kernels as neuron_kernels
 from neurohw.engines.numba.resistive import kernels
 from neurohw.engines.synapses import NonlinearCells
@@ -212,16 +211,27 @@ def _element(network: ResistiveNetwork, layer: int) -> tuple[Array, Array, Array
 def _couplings(
     network: ResistiveNetwork, arrays: Sequence[SeenArray], coupled: bool, dtype: np.dtype
 ) -> tuple[Array, ...] | tuple[None, ...]:
-    """Return what wires couple the nodes of each layer with [S], or None for each layer."""
+    """Return what wires couple each node with, (units, tile) a layer [S], or None for each.
+
+    Wires join the units of a tile only, and so `neurohw.engines.kirchhoff.couplings` are 0 outside
+    its blocks.
+    """
     if not coupled:
         return (None,) * len(arrays)
-    layers = zip(couplings(network, arrays), network.layers, strict=True)
-    return tuple(
-        [
-            np.zeros((units, units), dtype) if c is None else np.ascontiguousarray(c, dtype)
-            for c, units in layers
-        ]
-    )
+    sizes = {None if array.wires is None else array.wires.tile for array in arrays}
+    tile = sizes.pop() if len(sizes) == 1 else None
+    found = []
+    for k, units in enumerate(network.layers):
+        side = units if tile is None else min(units, tile)
+        blocks = np.zeros((units, side), dtype)
+        above = arrays[k + 1].input_coupling if k + 1 < len(arrays) else None
+        for coupling in (arrays[k].unit_coupling, above):
+            if coupling is not None:
+                for first in range(0, units, side):
+                    own = coupling[first : first + side, first : first + side]
+                    blocks[first : first + side, : len(own)] += own
+        found.append(blocks)
+    return tuple(found)
 
 
 @lru_cache(maxsize=64)

@@ -43,7 +43,14 @@ def deviation(resistance, change, *, shares, of="transfer"):
 
 @pytest.mark.parametrize(
     ("of", "shares", "order"),
-    [("transfer", True, 2), ("transfer", False, 1), ("unit_coupling", True, 1)],
+    [
+        ("transfer", True, 2),
+        ("transfer", False, 1),
+        ("unit_coupling", True, 2),
+        ("input_coupling", True, 2),
+        ("unit_coupling", False, 1),
+        ("unit_sums", True, 2),
+    ],
 )
 def test_the_error_between_refreshes_has_an_order_in_resistance_and_in_change(of, shares, order):
     base = deviation(0.2, 0.1, shares=shares, of=of)
@@ -58,6 +65,7 @@ def test_the_error_between_refreshes_has_an_order_in_resistance_and_in_change(of
 def test_equal_voltages_drive_no_current():
     g = cells()
     model = TerminalModel(g, wires(30.0), driven=False)
+    model.retake(g + cells(1))
     model.follow(g + cells(1))
     of_units = model.unit_sums - model.unit_coupling.sum(axis=1) - model.transfer.sum(axis=1)
     assert_allclose(of_units, 0, rtol=0, atol=1e-14 * model.unit_sums.max())
@@ -88,6 +96,7 @@ def test_a_restored_model_goes_on_bitwise():
     second = TerminalModel(cells(3), wires(), driven=False)
     second.restore(g + cells(1), first.record())
     for model in (first, second):
+        model.retake(g + cells(2))
         model.follow(g + cells(2))
     for key in ("transfer", "unit_sums", "input_sums", "unit_coupling", "input_coupling"):
         assert_array_equal(getattr(first, key), getattr(second, key))
@@ -96,7 +105,7 @@ def test_a_restored_model_goes_on_bitwise():
 def test_refreshes_fall_on_multiples_of_events(monkeypatch):
     model, done = TerminalModel(cells(), wires(refresh=80), driven=True), []
     monkeypatch.setattr(model, "refresh", lambda conductance: done.append("refresh"))
-    monkeypatch.setattr(tiles, "passed", lambda conductance, wires: done.append("shares"))
+    monkeypatch.setattr(model, "retake", lambda conductance: done.append("shares"))
     for event in range(77, 83):
         model.advance(cells(), event, event + 1)
     assert done == ["shares", "refresh", "shares"]

@@ -131,6 +131,29 @@ def test_what_passes_along_the_lines(driven_from, sensed_at):
     assert_allclose(tiles.passed(g, wires), along_words * along_bits, rtol=1e-12)
 
 
+@pytest.mark.parametrize("sensed_at", ENDS)
+@pytest.mark.parametrize("driven_from", ENDS)
+def test_couplings_are_right_to_first_order(driven_from, sensed_at):
+    g, errors = cells((9, 12)), []
+    for r in (0.2, 0.1):
+        wires = Wires(
+            word_line=r,
+            bit_line=2 * r,
+            source=3 * r,
+            sense=4 * r,
+            driven_from=driven_from,
+            sensed_at=sensed_at,
+            tile=5,
+        )
+        exact, found = tiles.reduce(g, wires), tiles.coupled(g, wires)
+        pairs = zip(found, (exact.unit_coupling, exact.input_coupling), strict=True)
+        errors.append([np.abs(ours - theirs).max() / theirs.max() for ours, theirs in pairs])
+    assert np.max(errors) < 0.02
+    # The error's share halves with the resistance.
+    assert_allclose(np.divide(*errors), 2, rtol=0.02)
+    assert tiles.coupled(g, wires, driven=True)[1] is None
+
+
 def test_tiles_cover_the_array_once():
     count = np.zeros((130, 300), int)
     for j0, j1, i0, i1 in tiles.tiles_of(130, 300, 64):

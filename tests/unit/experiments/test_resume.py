@@ -19,8 +19,7 @@ from neurohw.experiments import run_file, trainer
 SPREAD = ("chip.device.nonlinearity_spread=0.3", "chip.device.range_spread=5 %")
 DEEP = ("network.hidden=[8, 6]", "learning.nudging=0.002", "learning.variant=random_sign")
 SETTLED = ("relaxation.tolerance=1e-3", "relaxation.free_sweeps=300")
-# Checkpoints fall between two refreshes too.
-FEW_EVENTS = ("chip.wires.tile=50", "chip.wires.refresh=7")
+WIRES = ("chip.wires.word_line=40", "chip.wires.bit_line=30", "chip.wires.tile=50")
 CONFIGURATIONS = {
     "ideal": ("ideal", ()),
     "noise and spread": ("epiram", SPREAD),
@@ -28,7 +27,8 @@ CONFIGURATIONS = {
     "ideal bias cells": ("ideal", ("chip.bias.kind=rails", 'chip.bias.rail="8 mV"')),
     "deep": ("epiram", (*DEEP, "training.batch=3")),
     "settled": ("ideal", (*SETTLED, "relaxation.nudged_sweeps=300")),
-    "wires": ("epiram", ("chip.wires.word_line=40", "chip.wires.bit_line=30", *FEW_EVENTS)),
+    # Checkpoints fall between two refreshes too.
+    "wires": ("epiram", (*WIRES, "chip.wires.refresh=7")),
     "float64, numpy": ("hzo-fefet", ("training.precision=float64", "training.engine=numpy")),
 }
 
@@ -102,16 +102,17 @@ def test_interrupted_again_and_again(experiment, tmp_path, monkeypatch, number):
     assert os.listdir(tmp_path) == ["a.h5"]
 
 
-def test_interrupted_in_an_evaluation(small, tmp_path):
+@pytest.mark.parametrize("settings", [(), WIRES], ids=["ideal", "wires"])
+def test_interrupted_in_an_evaluation(small, tmp_path, settings):
     def stop(progress):
         if progress.phase == "evaluating":
             signal.raise_signal(signal.SIGINT)
 
     with pytest.raises(KeyboardInterrupt):
-        trainer.train(small(), out=tmp_path / "a.h5", progress=stop)
+        trainer.train(small(*settings), out=tmp_path / "a.h5", progress=stop)
     assert run_file.load(tmp_path / "a.h5").counters["epoch"] == 1
-    run = trainer.train(small(), out=tmp_path / "a.h5", resume=True)
-    assert_bitwise(run, trainer.train(small()))
+    run = trainer.train(small(*settings), out=tmp_path / "a.h5", resume=True)
+    assert_bitwise(run, trainer.train(small(*settings)))
 
 
 def test_interrupted_without_a_file(small):

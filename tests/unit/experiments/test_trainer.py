@@ -7,9 +7,10 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from neurohw.chip import CrossbarArray
+from neurohw.circuits import tiles
 from neurohw.errors import ConvergenceError, InvalidValueError, NumericalError
 from neurohw.experiments import evaluation, run_file, trainer
-from neurohw.experiments.machine import dataset_of
+from neurohw.experiments.machine import Machine, dataset_of
 
 LEARNS = ("data.train=200", "network.hidden=[64]", "learning.nudging=0.5")
 
@@ -197,3 +198,31 @@ def test_training_in_another_thread(small):
     thread.start()
     thread.join()
     assert run_file.checksum(runs[0]) == run_file.checksum(trainer.train(small(epochs=1)))
+
+
+def test_evaluation_and_next_epoch_start_from_exact_wires(small, monkeypatch):
+    settings = ("chip.wires.word_line=40", "chip.wires.bit_line=30", "training.precision=float64")
+    experiment = small(*settings)
+    training = trainer._Training(experiment, dataset_of(experiment), None, None)
+    chip, evaluate, deviations = training.machine.chip, Machine.error, []
+
+    def note():
+        for array in chip.arrays:
+            seen = array.seen(0)
+            exact = tiles.reduce(array.values(), seen.wires, driven=array.driven)
+            deviations.append(np.abs(seen.unit_sums / exact.unit_sums - 1).max())
+
+    def error(*given):
+        note()
+        return evaluate(*given)
+
+    monkeypatch.setattr(Machine, "error", error)
+    # Without the refresh at the epoch's end they are off.
+    for _ in range(training.steps):
+        training._train_batch(*training.machine.learning_rates(0))
+    note()
+    training.run_epoch(lambda: False)
+    assert min(deviations[:2]) > 1e-5
+    assert max(deviations[2:]) < 1e-12
+    assert len(deviations) == 4
+    assert_array_equal(training.pending, chip.arrays[0].read(training.inputs))

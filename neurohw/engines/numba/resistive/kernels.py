@@ -29,12 +29,16 @@ def _held(v, low, high):
 
 
 @inner
-def _dots_with(line, v, b, out):
-    """Write the products of a line with samples b to b + 3."""
-    x0, x1, x2, x3 = v[b], v[b + 1], v[b + 2], v[b + 3]
+def _along(coupling, j, v, b, out):
+    """Write what unit j gets along its wires from the units of its tile, for samples b to b + 3."""
+    line, tile = coupling[j], coupling.shape[1]
+    first = j // tile * tile
+    stop = min(first + tile, v.shape[1])
+    x0, x1 = v[b, first:stop], v[b + 1, first:stop]
+    x2, x3 = v[b + 2, first:stop], v[b + 3, first:stop]
     zero = line[0] * f32(0)
     p0, p1, p2, p3 = zero, zero, zero, zero
-    for i in range(line.shape[0]):
+    for i in range(stop - first):
         p0 += line[i] * x0[i]
         p1 += line[i] * x1[i]
         p2 += line[i] * x2[i]
@@ -54,7 +58,7 @@ def _update_first(projection, back, current, inverse, low, high, coupling, v):
         along = np.empty(4, v.dtype)
         for b in range(0, v.shape[0], 4):
             for i in range(v.shape[1]):
-                _dots_with(coupling[i], v, b, along)
+                _along(coupling, i, v, b, along)
                 for row in range(b, b + 4):
                     c = projection[row, i] + back[0, row, i] + current[i] + along[row - b]
                     v[row, i] = _held(c * inverse[i], low[i], high[i])
@@ -146,7 +150,7 @@ def _update_block(
             _dots(g0, g1, g2, g3, below, b, sums)
             for k in range(units):
                 if coupling is not None:
-                    _dots_with(coupling[j + k], v, b, along)
+                    _along(coupling, j + k, v, b, along)
                 for row in range(b, b + 4):
                     c = sums[k, row - b] + back[0, row, j + k] + current[j + k]
                     if coupling is not None:
@@ -263,10 +267,10 @@ def relax(
     """Sweep until done; return (sweeps done, residual, whether every voltage is finite).
 
     arrays: for each free layer but the first, its (units, inputs) array [S], and input_sums their
-    sums over units; unit_sums of every array [S]; couplings, (units, units) a free layer, what
-    wires couple its nodes with [S], each layer then in one block, or all None; projection
-    (rows, units) into the first layer [A]; currents [A] and conductances [S] of sources, lows and
-    highs [V], (units,) a free layer;
+    sums over units; unit_sums of every array [S]; couplings, (units, tile) a free layer, what
+    wires couple its nodes with, each with those of its own tile [S], each layer then in one block,
+    or all None; projection (rows, units) into the first layer [A]; currents [A] and conductances
+    [S] of sources, lows and highs [V], (units,) a free layer;
     strength (rows,) [S] and target (rows, outputs) [V], or empty; start (few, units) a free layer
     [V], repeated, unless `from_zero`; carry, likewise, the feedback at `start`, unless `fresh`;
     state (rows, units) a free layer [V], the result; backs (blocks, rows, units) [A] a free
