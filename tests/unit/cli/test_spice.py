@@ -6,9 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from neurohw.circuits import tiles
 from neurohw.engines.spice.session import session
-from neurohw.experiments import trained_circuit, trainer, verification
+from neurohw.experiments import run_file, trained_circuit, trainer, verification
 from neurohw.experiments.configuration import load
 from neurohw.experiments.run_file import load as load_run
 
@@ -55,10 +54,10 @@ def test_verify_of_real_diodes_leaves_nothing_out(invoke, bits):
 
 def test_verify_of_wires_whose_reduction_is_old(invoke):
     wires = ("chip.wires.word_line=200 ohm", "chip.wires.bit_line=100 ohm")
-    run = trainer.train(load("drn-xor", settings=wires, epochs=20), out=Path("wires.h5"))
-    old = run.arrays[0]["wire_share"]
-    now = tiles.passed(run.arrays[0]["conductance"], run.experiment.chip.interconnect)
-    assert np.abs(old / now - 1).max() > 1e-4
+    run = trainer.train(load("drn-xor", settings=wires, epochs=20))
+    # As at a checkpoint between two reductions.
+    run.arrays[0]["wire_share"] *= 0.9
+    run_file.save("wires.h5", run)
     result = invoke("spice", "verify", "wires.h5", "--json")
     assert result.exit_code == 0, result.output
     assert json.loads(result.stdout)["state_error"]["max"] < 1e-6
