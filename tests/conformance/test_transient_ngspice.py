@@ -17,7 +17,7 @@ from neurohw.engines.transient.circuit import circuit
 from neurohw.engines.transient.engine import integrate
 from neurohw.errors import ConvergenceError, UnsupportedError
 
-# What issue 3 asks for, of the largest voltage at every time that ngspice prints.
+# Of the largest voltage, at every time that ngspice prints.
 SHARE = 1e-4
 DIODE = Neuron(kind="diode", saturation_current_spread=0.3, voltage_spread=0.01)
 AMPLIFIER = Neuron(
