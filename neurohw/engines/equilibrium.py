@@ -79,6 +79,15 @@ class Nudging(msgspec.Struct, frozen=True, eq=False, kw_only=True):
         return np.asarray(flowing if self.current is None else flowing + self.current, dtype)
 
 
+def joined_ideally(conductance: Array) -> SeenArray:
+    """Return an array of cells (units, inputs) [S] whose wires have no resistance."""
+    return SeenArray(
+        conductance=conductance,
+        unit_sums=conductance.sum(axis=1),
+        input_sums=conductance.sum(axis=0),
+    )
+
+
 def nudge(kind: NudgingKind, strength: Array, target: Array, outputs: Array) -> Nudging:
     """Return what a nudging circuit does to free outputs (batch, outputs) [V].
 

@@ -16,6 +16,7 @@ from neurohw.engines.equilibrium import (
     Nudging,
     SeenArray,
     Source,
+    joined_ideally,
     nudge,
     refuse_measured,
     require_settled,
@@ -192,9 +193,7 @@ def _cells(array: SeenArray) -> Array:
 def _seen(cells: Array, wires: Wires | None, *, driven: bool) -> SeenArray:
     """Return an array of cells as the physics sees it, its wires reduced exactly."""
     if wires is None:
-        return SeenArray(
-            conductance=cells, unit_sums=cells.sum(axis=1), input_sums=cells.sum(axis=0)
-        )
+        return joined_ideally(cells)
     terminals = tiles.reduce(cells, wires, driven=driven)
     return SeenArray(
         conductance=terminals.transfer,

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from neurohw.engines.equilibrium import SeenArray, Source
+from neurohw.engines.equilibrium import Source, joined_ideally
 from neurohw.engines.kirchhoff import system
 from neurohw.networks.resistive import ResistiveNetwork
 
@@ -66,7 +66,9 @@ def cost_gradient(
         drops = [x - v[:, None] for x, v in zip(lines, layers, strict=True)]
         cells = [_law(network, drop) for drop in drops]
         stiff = [g * slope for g, (_, slope) in zip(conductances, cells, strict=True)]
-        jacobian = system(network, _seen(stiff), sources) + np.diag(_slopes(network, layers))
+        jacobian = system(network, [joined_ideally(g) for g in stiff], sources) + np.diag(
+            _slopes(network, layers)
+        )
         unclamped = (voltages > low) & (voltages < high)
         by_voltage = np.zeros(len(voltages))
         by_voltage[-network.layers[-1] :] = layers[-1] - target[sample]
@@ -83,13 +85,6 @@ def cost_gradient(
             if network.neurons is not None:
                 lines_adjoint = network.neurons[k].backward_gain * layer_adjoint
     return by_conductance, by_current
-
-
-def _seen(conductances: Sequence[Array]) -> list[SeenArray]:
-    return [
-        SeenArray(conductance=g, unit_sums=g.sum(axis=1), input_sums=g.sum(axis=0))
-        for g in conductances
-    ]
 
 
 def _sources(conductances: Sequence[Array]) -> list[Source]:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from neurohw.circuits import netlist
 from neurohw.circuits.netlist import Netlist
-from neurohw.engines.equilibrium import SeenArray, Source
+from neurohw.engines.equilibrium import Source, joined_ideally
 from neurohw.engines.spice import deck
 from neurohw.engines.spice.deck import Drive
 from neurohw.engines.spice.session import session
@@ -164,7 +164,7 @@ def _circuit(
 ) -> Netlist:
     """Return the netlist with external sources in place of what `Phase` says."""
     ones = [np.full(cells.shape, _UNIT) for cells in first.cells]
-    arrays = [SeenArray(conductance=g, unit_sums=g.sum(1), input_sums=g.sum(0)) for g in ones]
+    arrays = [joined_ideally(g) for g in ones]
     nothing = [Source(current=np.zeros(len(leak)), conductance=leak) for leak in leaks]
     outputs = network.layers[-1]
     drive = Drive(inputs=first.inputs, target=first.target, strength=0.0, current=np.zeros(outputs))
