@@ -1,0 +1,153 @@
+"""A chip: the arrays as the hardware holds them, with their cells, biases and physical scale."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neurohw import randomness
+from neurohw.chip.array import CrossbarArray
+from neurohw.chip.biases import BiasCurrents, BiasRails
+from neurohw.circuits.neuron import Neuron
+from neurohw.circuits.neuron import fabricate as fabricate_neurons
+from neurohw.circuits.synapse import Synapse
+from neurohw.devices.laws import fabricate, first_write
+from neurohw.engines.equilibrium import SeenArray, Source
+from neurohw.mappings.chip_specification import ChipSpecification
+from neurohw.mappings.scale import physical_scale
+from neurohw.networks.resistive import ResistiveNetwork, initial_conductances
+
+Array = NDArray[np.floating]
+
+# Arrays of bias cells are numbered from here, apart from those of the layers.
+_FIRST_BIAS_ARRAY = 1 << 16
+
+
+class Chip:
+    """A fabricated chip that holds one network.
+
+    Parameters
+    ----------
+    specification : ChipSpecification
+    network : ResistiveNetwork
+    input_gain : float
+        Dimensionless voltage of a pixel of 1.
+    seed : int
+        Of fabrication, first programming and noise.
+    dtype : {"float32", "float64"}
+
+    Attributes
+    ----------
+    network : ResistiveNetwork
+        The same, with the neurons of this chip.
+    arrays : list of CrossbarArray
+        One a free layer, in order.
+    biases : list of BiasCurrents or BiasRails
+        One a free layer; empty where the chip has none.
+    scale : PhysicalScale
+    """
+
+    def __init__(
+        self,
+        specification: ChipSpecification,
+        network: ResistiveNetwork,
+        input_gain: float,
+        *,
+        seed: int,
+        dtype: str,
+    ) -> None:
+        self.specification = specification
+        self.scale = physical_scale(specification, network.fan_in, input_gain)
+        self.network = _with_neurons(specification, network, seed)
+        if specification.synapse is not None:
+            self.network = replace(self.network, synapse=Synapse(specification.synapse))
+        self.arrays: list[CrossbarArray] = []
+        self.biases: list[BiasCurrents | BiasRails] = []
+        leak = [specification.neuron.leak] * (len(network.layers) - 1) + [0.0]
+        self._leaks = [
+            Source(current=np.zeros(units, dtype), conductance=np.full(units, value, dtype))
+            for units, value in zip(network.layers, leak, strict=True)
+        ]
+        for k, (inputs, units) in enumerate(zip(network.fan_in, network.layers, strict=True)):
+            cells = np.arange(units * inputs).reshape(units, inputs)
+            key = randomness.key(randomness.stream(seed, "initial", k))
+            wanted = initial_conductances(randomness.uniforms(key, cells), inputs)
+            array = self._fabricate(wanted * self.scale.unit_conductance, k, k, seed, dtype)
+            self.arrays.append(array)
+            if specification.bias.kind == "current":
+                self.biases.append(BiasCurrents(units, dtype))
+            elif specification.bias.kind == "rails":
+                number = _FIRST_BIAS_ARRAY + k
+                rails = self._fabricate(np.zeros((units, 2)), k, number, seed, dtype)
+                rail = specification.bias.rail or self.scale.unit_voltage
+                self.biases.append(BiasRails(rails, rail))
+
+    def _fabricate(
+        self, wanted: Array, layer: int, number: int, seed: int, dtype: str
+    ) -> CrossbarArray:
+        width = self.scale.cell_scale[layer]
+        cells = fabricate(
+            self.specification.device, *wanted.shape, width=width, seed=seed, array=number
+        )
+        written = first_write(cells, wanted).astype(dtype)
+        inputs, rails = number == 0, number != layer
+        return CrossbarArray(
+            written,
+            cells,
+            driven=inputs or rails,
+            paired=inputs,
+            # Bias cells stand at the nodes themselves.
+            wires=None if rails else self.specification.interconnect,
+        )
+
+    def write(self, conductances: Sequence[Array], currents: Sequence[Array]) -> None:
+        """Program a trained network into the fresh arrays.
+
+        conductances, (units, inputs) of each array, and currents, (units,) of each layer or none
+        at all, are dimensionless. Cells take the nearest value they can reach.
+        """
+        for array, wanted in zip(self.arrays, conductances, strict=True):
+            array.write(wanted * self.scale.unit_conductance)
+        if self.specification.bias.kind == "current":
+            for bias, current in zip(self.biases, currents, strict=bool(currents)):
+                bias.restore({"current": current * self.scale.unit_current})
+
+    def seen(self, event: int) -> list[SeenArray]:
+        """Return every array as the physics sees it at an event."""
+        return [array.seen(event) for array in self.arrays]
+
+    def sources(self, event: int) -> Sequence[Source]:
+        """Return what biases and leaks add at the nodes of each layer."""
+        if not self.biases:
+            return self._leaks
+        sources = [bias.source(event) for bias in self.biases]
+        if self.specification.neuron.leak == 0:
+            return sources
+        return [
+            Source(current=source.current, conductance=source.conductance + leak.conductance)
+            for source, leak in zip(sources, self._leaks, strict=True)
+        ]
+
+
+def _with_neurons(
+    specification: ChipSpecification, network: ResistiveNetwork, seed: int
+) -> ResistiveNetwork:
+    """Return the network with a chip's neurons; itself where ideal diodes to ground are all."""
+    if specification.neuron == Neuron():
+        return network
+    last = len(network.layers) - 1
+    neurons = tuple(
+        fabricate_neurons(
+            specification.neuron,
+            units,
+            temperature=specification.temperature,
+            seed=seed,
+            layer=k,
+            output=k == last,
+        )
+        for k, units in enumerate(network.layers)
+    )
+    clamps = [n.clamps(low.dtype) for n, low in zip(neurons, network.low, strict=True)]
+    low, high = zip(*clamps, strict=True)
+    return replace(network, low=low, high=high, neurons=neurons)
