@@ -9,7 +9,9 @@ from numpy.typing import NDArray
 from neurohw.circuits.interconnect import Wires
 from neurohw.circuits.terminal_model import TerminalModel
 from neurohw.devices import kernels
-from neurohw.devices.laws import Cells, first_write
+from neurohw.devices.fabrication import Cells
+from neurohw.devices.law import FAMILIES
+from neurohw.devices.programming import first_write
 from neurohw.engines.equilibrium import SeenArray
 from neurohw.errors import InvalidValueError
 from neurohw.update import Update, pairs
@@ -53,6 +55,10 @@ class CrossbarArray:
         self.paired = paired
         self._lines_given = conductance.shape[1] // (1 + paired)
         self._conductance = conductance
+        # What pulses move, where writing leaves something else to read.
+        self._state = conductance
+        if cells.law.write_sigma > 0:
+            self._state = conductance.copy()
         self.pulses = np.zeros(conductance.shape if cells.whole else (0, 0), np.uint32)
         dtype = conductance.dtype.type
         self._no_rows = np.zeros((1, 0), dtype)
@@ -109,7 +115,7 @@ class CrossbarArray:
             The update or the next input is not for input lines as this array has them.
         """
         self._require_lines(update, next_input)
-        g, cells = self._conductance, self.cells
+        g, cells = self._state, self.cells
         dtype = g.dtype.type
         x = _multiple_of_4(update.presynaptic, 1)
         y = self._no_next
@@ -131,7 +137,8 @@ class CrossbarArray:
         if cells.ideal:
             kernels.program_ideal(g, lines, self._limits, coming)
         else:
-            kernels.program_device(g, self.pulses, lines, self._law, event, coming)
+            read = self._conductance
+            kernels.program_device(g, read, self.pulses, lines, self._law, event, coming)
         if self._wired is None:
             self._sum(sums)
         else:
@@ -152,7 +159,8 @@ class CrossbarArray:
 
     def write(self, wanted: Array) -> None:
         """Program every cell, fresh, to the value nearest to `wanted` (units, inputs) [S]."""
-        self._conductance[:] = first_write(self.cells, wanted)
+        self._state[:] = first_write(self.cells, wanted)
+        self._conductance[:] = self._state
         self.refresh()
         self._sum()
 
@@ -166,6 +174,7 @@ class CrossbarArray:
     def restore(self, state: dict[str, Array]) -> None:
         """Take over the conductances, pulse counts and line sums of `record`."""
         self._conductance[:] = state["conductance"]
+        self._state[:] = state.get("state", state["conductance"])
         if "pulses" in state:
             self.pulses[:] = state["pulses"]
         if self._wired is not None:
@@ -191,9 +200,11 @@ class CrossbarArray:
         if self._wired is not None:
             state |= self._wired.record()
         state["g_min"], state["g_max"] = np.array(self.cells.low), np.array(self.cells.high)
+        if self._state is not self._conductance:
+            state["state"] = self._state.copy()
         if not self.cells.ideal:
-            state["curvature_up"] = np.array(self.cells.curvature_up)
-            state["curvature_down"] = np.array(self.cells.curvature_down)
+            for key, pair in (("up", self.cells.law.up), ("down", self.cells.law.down)):
+                state[f"{key}_level"], state[f"{key}_rate"] = map(np.array, pair)
         return state
 
     def _sum(self, unit_sums: Array | None = None) -> None:
@@ -253,26 +264,29 @@ class CrossbarArray:
     @cached_property
     def _law(self) -> tuple[object, ...]:
         """The cells as `kernels.program_device` takes them."""
-        cells, dtype = self.cells, self._conductance.dtype.type
-        each = cells.low, cells.high, cells.curvature_up, cells.curvature_down
-        parameters = np.empty((max(values.size for values in each), 4), dtype)
+        cells, law, dtype = self.cells, self.cells.law, self._conductance.dtype.type
+        each = cells.low, cells.high, *law.up, *law.down
+        shape = np.broadcast_shapes(*(values.shape for values in each))
+        parameters = np.empty((shape[0] * shape[1], 6), dtype)
         for k, values in enumerate(each):
-            parameters[:, k] = values.ravel()
+            parameters[:, k] = np.broadcast_to(values, shape).ravel()
+        counting = 1 / law.step_up, 1 / law.step_down, law.limit_up, law.limit_down
+        variances = law.sigma**2, law.relative_sigma**2, law.write_sigma**2
+        streams = (
+            cells.cycle_stream,
+            cells.rounding_stream,
+            cells.write_stream,
+            cells.sample_stream,
+        )
         return (
             parameters,
-            dtype(cells.per_siemens_up),
-            dtype(cells.per_siemens_down),
-            dtype(cells.pulses_up),
-            dtype(cells.pulses_down),
-            dtype(1 / cells.per_siemens_up),
-            dtype(1 / cells.per_siemens_down),
-            dtype(1 / cells.pulses_up),
-            dtype(1 / cells.pulses_down),
-            cells.curved,
-            cells.whole,
-            dtype(cells.sigma),
-            np.uint64(cells.cycle_stream),
-            np.uint64(cells.rounding_stream),
+            law.table.astype(dtype),
+            FAMILIES.index(law.family),
+            law.whole,
+            law.noisy,
+            *map(dtype, counting),
+            *map(dtype, variances),
+            *map(np.uint64, streams),
         )
 
 
