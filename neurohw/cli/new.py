@@ -19,7 +19,7 @@ MEANINGS = {
     "device.name": "",
     "device.description": "",
     "device.source": "",
-    "device.law": "how pulses move a cell; see docs/devices.md",
+    "device.law": "how pulses move a cell; see docs/memory-devices.md",
     "device.g_min": "smallest conductance of a cell",
     "device.g_max": "largest conductance of a cell",
     "device.pulses_up": "pulses from g_min to g_max",
