@@ -47,6 +47,7 @@ PURPOSES = {
     "stuck_at": 24,
     "write": 25,
     "sample": 26,
+    "levels": 40,
 }
 
 

@@ -157,10 +157,14 @@ class CrossbarArray:
         if given != taken:
             raise InvalidValueError(f"{given} input lines: the array takes {taken}")
 
-    def write(self, wanted: Array) -> None:
-        """Program every cell, fresh, to the value nearest to `wanted` (units, inputs) [S]."""
-        self._state[:] = first_write(self.cells, wanted)
-        self._conductance[:] = self._state
+    def write(self, wanted: Array, where: NDArray[np.bool_] | bool = True) -> None:
+        """Program cells, fresh, to the values nearest to `wanted` (units, inputs) [S].
+
+        where (units, inputs) says which; all of them without.
+        """
+        written = first_write(self.cells, wanted)
+        for values in (self._state, self._conductance):
+            np.copyto(values, written, "same_kind", where)
         self.refresh()
         self._sum()
 
