@@ -7,6 +7,7 @@ import pytest
 from numpy.testing import assert_allclose
 from scipy.integrate import solve_ivp
 
+from neurohw.circuits.curves import Curve
 from neurohw.circuits.neuron import Neuron, fabricate
 from neurohw.engines.equilibrium import Nudging
 from neurohw.engines.transient.circuit import circuit
@@ -26,6 +27,19 @@ NEURONS = {
         offset=0.01,
     ),
     "limit": Neuron(kind="diode", current_limit=1e-6),
+    "lines": Neuron(
+        kind="measured",
+        curve=Curve(voltage=(-0.1, 0.0, 0.05, 0.1), current=(-1e-8, 0.0, 1e-6, 1e-4)),
+        saturation_current_spread=0.2,
+    ),
+    "polynomial": Neuron(
+        kind="measured",
+        arrangement="antiparallel",
+        low_voltage=-0.02,
+        high_voltage=0.02,
+        curve=Curve(voltage=(-0.1, 0.1), coefficients=(2e-5, 2e-4, 3e-2, 0.0, 0.2)),
+        gain=2.0,
+    ),
 }
 
 

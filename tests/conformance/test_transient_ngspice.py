@@ -7,6 +7,7 @@ import pytest
 from numpy.testing import assert_allclose
 
 from neurohw import engines
+from neurohw.circuits.curves import Curve
 from neurohw.circuits.interconnect import Wires
 from neurohw.circuits.neuron import Neuron, fabricate
 from neurohw.engines.equilibrium import Nudging
@@ -28,6 +29,19 @@ AMPLIFIER = Neuron(
     series_resistance=50.0,
     gain=2.0,
     offset_spread=0.01,
+)
+LINES = Neuron(
+    kind="measured",
+    curve=Curve(voltage=(-0.1, 0.0, 0.05, 0.1), current=(-1e-8, 0.0, 1e-6, 1e-4)),
+    low_voltage=-0.05,
+    high_voltage=0.05,
+    saturation_current_spread=0.3,
+)
+POLYNOMIAL = Neuron(
+    kind="measured",
+    arrangement="antiparallel",
+    curve=Curve(voltage=(-0.1, 0.1), coefficients=(2e-7, 2e-6, 3e-4, 0.0, 2e-3)),
+    gain=2.0,
 )
 
 
@@ -51,7 +65,22 @@ def with_neurons(problem, neuron):
 )
 def test_same_waveforms(make_problem, hidden, pixels, outputs, neuron):
     problem = make_problem(hidden, pixels=pixels, outputs=outputs, batch=1, seed=len(hidden))
-    problem = with_neurons(problem, neuron)
+    compare(with_neurons(problem, neuron))
+
+
+@pytest.mark.parametrize("neuron", [LINES, POLYNOMIAL], ids=["lines", "polynomial"])
+@pytest.mark.parametrize("hidden", [(5,), (4, 2)], ids=["8", "8 in 2 layers"])
+def test_same_waveforms_of_measured_elements(make_problem, hidden, neuron):
+    """Their voltages leave the measured range, at its lower end by far."""
+    problem = with_neurons(make_problem(hidden, batch=1, seed=len(hidden)), neuron)
+    compare(problem)
+    state = problem.relax("numba", sweeps=100, tolerance=1e-6, accelerator="newton").state
+    across = problem.network.neurons[0].low - state[0]
+    assert across.min() < 3 * neuron.curve.voltage[0]
+
+
+def compare(problem):
+    """Follow both phases with both engines."""
     words = problem.network, problem.arrays, problem.sources
     start = [np.zeros(n) for n in problem.network.layers]
     nudging = Nudging(strength=np.array([5e-6]), target=problem.target)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
+from neurohw.circuits.curves import Curve
 from neurohw.circuits.interconnect import Wires
 from neurohw.circuits.neuron import Neuron, fabricate
 from neurohw.engines.equilibrium import Nudging
@@ -26,6 +27,14 @@ NEURONS = {
         offset=0.01,
     ),
     "limit": Neuron(kind="linear", current_limit=3e-7, leak=1e-6),
+    "measured": Neuron(
+        kind="measured",
+        arrangement="antiparallel",
+        low_voltage=-0.01,
+        high_voltage=0.02,
+        curve=Curve(voltage=(-0.02, 0.0, 0.01), current=(-1e-8, 0.0, 1e-7)),
+        saturation_current_spread=0.2,
+    ),
 }
 
 

@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neurohw.circuits.neuron import Neuron
-from neurohw.engines.equilibrium import Nudging, SeenArray, Source, refuse_measured
+from neurohw.engines.equilibrium import Nudging, SeenArray, Source
 from neurohw.engines.kirchhoff import injected, system
-from neurohw.errors import InvalidValueError
+from neurohw.errors import InvalidValueError, UnsupportedError
 from neurohw.networks.resistive import ResistiveNetwork
 
 Array = NDArray[np.floating]
@@ -46,12 +46,20 @@ class Circuit(msgspec.Struct, frozen=True, eq=False, kw_only=True, dict=True):
 
     @cached_property
     def diodes(self) -> Array:
-        """(nodes, 5), see `Neurons.parameters`; a slope of 0 where there is no Shockley diode."""
+        """(nodes, 5), see `Neurons.parameters`; a size of 0 where clamps are all, or nothing."""
         neurons, nodes = self.network.neurons, len(self.capacitance)
         if neurons is None or all(n.ideal for n in neurons):
             return np.zeros((nodes, 5))
         parts = [np.zeros((len(n.low), 5)) if n.ideal else n.parameters for n in neurons]
         return np.concatenate(parts)
+
+    @cached_property
+    def curve(self) -> tuple[Array, Array, Array]:
+        """Knots, anchors and coefficients of measured elements, or empty arrays."""
+        curve = self.network.curve
+        if curve is None:
+            return np.zeros(0), np.zeros(0), np.zeros((0, 0))
+        return curve.knots, curve.anchors, curve.coefficients
 
     @cached_property
     def reach(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -117,9 +125,10 @@ def circuit(
     InvalidValueError
         A capacitance that is not finite and above 0.
     UnsupportedError
-        Nonlinear cells or measured elements.
+        Nonlinear cells, or measured elements that differ between layers.
     """
-    refuse_measured(network, "transient")
+    if network.synapse is not None:
+        raise UnsupportedError("engine = transient and synapse: its cells are resistors")
     batch, nodes = len(input_current), sum(network.layers)
     flowing = injected(network, arrays, sources, input_current)
     added = np.zeros((batch, nodes))

@@ -145,9 +145,16 @@ def integrate(
     found, ends = np.full((batch, len(times), nodes), np.nan), np.zeros((batch, 2))
     rows = nodes + 1 if tally else 0
     moments, losses = np.zeros((batch, rows, rows)), np.zeros((batch, 5, nodes))
-    matrix, diodes = np.ascontiguousarray(equation.matrix), equation.diodes
+    matrix = np.ascontiguousarray(equation.matrix)
     kernels.integrate(
-        (matrix, diodes, equation.capacitance, equation.limit, *equation.reach),
+        (
+            matrix,
+            equation.diodes,
+            equation.capacitance,
+            equation.limit,
+            *equation.reach,
+            *equation.curve,
+        ),
         equation.layers,
         samples,
         times,

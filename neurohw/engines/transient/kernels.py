@@ -53,9 +53,7 @@ def _lambert(y):
 
 @inner
 def _diode(voltage, saturation, slope, resistance):
-    """Return the current of a diode and its derivative; of none, at −∞, nothing."""
-    if slope == 0.0 or voltage == -np.inf:
-        return 0.0, 0.0
+    """Return the current of a diode and its derivative."""
     junction = voltage
     if resistance > 0.0:
         unit = saturation * resistance
@@ -66,6 +64,40 @@ def _diode(voltage, saturation, slope, resistance):
 
 
 @inner
+def _curve(voltage, knots, anchors, coefficients):
+    """Return the current of a measured element and its derivative."""
+    piece, stop = 0, knots.shape[0]
+    while piece < stop:
+        middle = (piece + stop) // 2
+        if knots[middle] <= voltage:
+            piece = middle + 1
+        else:
+            stop = middle
+    away = voltage - anchors[piece]
+    value, slope = 0.0, 0.0
+    for k in range(coefficients.shape[1] - 1, -1, -1):
+        slope = slope * away + value
+        value = value * away + coefficients[piece, k]
+    return value, slope
+
+
+@inner
+def _element(voltage, parameters, curve):
+    """Return the current of a diode or a measured element, and its derivative.
+
+    Nothing flows at −∞, where there is no source, or through elements without a size.
+    """
+    size, width, resistance = parameters[2], parameters[3], parameters[4]
+    if size == 0.0 or voltage == -np.inf:
+        return 0.0, 0.0
+    if width > 0.0:
+        return _diode(voltage, size, width, resistance)
+    knots, anchors, coefficients = curve
+    value, slope = _curve(voltage, knots, anchors, coefficients)
+    return size * value, size * slope
+
+
+@inner
 def _limited(old, new, critical, slope):
     """Return a diode's next voltage: beyond `critical` its exponential grows as Newton's step."""
     base = max(old, critical)
@@ -73,7 +105,7 @@ def _limited(old, new, critical, slope):
 
 
 @part
-def _balance(matrix, injected, added, diodes, v, current, slope):
+def _balance(matrix, injected, added, diodes, curve, v, current, slope):
     """Set what flows towards each capacitor [A], and the slope of its diodes [S]."""
     n = len(v)
     for j in range(n):
@@ -81,8 +113,8 @@ def _balance(matrix, injected, added, diodes, v, current, slope):
         leaving = row[0] * v[0]
         for i in range(1, n):
             leaving += row[i] * v[i]
-        down, slope_down = _diode(v[j] - diodes[j, 1], diodes[j, 2], diodes[j, 3], diodes[j, 4])
-        up, slope_up = _diode(diodes[j, 0] - v[j], diodes[j, 2], diodes[j, 3], diodes[j, 4])
+        down, slope_down = _element(v[j] - diodes[j, 1], diodes[j], curve)
+        up, slope_up = _element(diodes[j, 0] - v[j], diodes[j], curve)
         current[j] = injected[j] - added[j] * v[j] - leaving - down + up
         slope[j] = slope_down + slope_up
 
@@ -121,12 +153,12 @@ def _solve(m, first, last, x):
 @part
 def _stage(circuit, sample, w, span, weight, v, factors):
     """Solve C·(v − w)/span = current(v) within the clamps, starting from v; whether it worked."""
-    matrix, diodes, capacitance, limit, first, last = circuit
+    matrix, diodes, capacitance, limit, first, last = circuit[:6]
     injected, added, low, high = sample[0], sample[1], sample[2], sample[3]
     m, mode, known_slope, known_span, current, slope, change = factors
     n = len(v)
     for _ in range(NEWTON):
-        _balance(matrix, injected, added, diodes, v, current, slope)
+        _balance(matrix, injected, added, diodes, circuit[6:], v, current, slope)
         worst, stale = 0.0, known_span[0] != span
         for j in range(n):
             inertia = capacitance[j] / span
@@ -177,10 +209,10 @@ def _stage(circuit, sample, w, span, weight, v, factors):
 @part
 def _tally(circuit, sample, v, rate, share, current, slope, tally):
     """Add a moment of the given share [s] to the integrals of `integrate`."""
-    matrix, diodes, capacitance, limit, _, _ = circuit
+    matrix, diodes, capacitance, limit, _, _ = circuit[:6]
     injected, added, low, high = sample[0], sample[1], sample[2], sample[3]
     moments, losses = tally
-    _balance(matrix, injected, added, diodes, v, current, slope)
+    _balance(matrix, injected, added, diodes, circuit[6:], v, current, slope)
     n = len(v)
     moments[0, 0] += share
     for j in range(n):
@@ -188,8 +220,8 @@ def _tally(circuit, sample, v, rate, share, current, slope, tally):
         for i in range(n):
             moments[j + 1, i + 1] += share * v[j] * v[i]
         bottom, top, width = diodes[j, 0], diodes[j, 1], diodes[j, 3]
-        down, _ = _diode(v[j] - top, diodes[j, 2], width, diodes[j, 4])
-        up, _ = _diode(bottom - v[j], diodes[j, 2], width, diodes[j, 4])
+        down, _ = _element(v[j] - top, diodes[j], circuit[6:])
+        up, _ = _element(bottom - v[j], diodes[j], circuit[6:])
         passed = min(max(current[j], -limit[j]), limit[j])
         losses[4, j] += share * (current[j] - passed) * v[j]
         held = passed - capacitance[j] * rate[j]
@@ -220,9 +252,9 @@ def _weigh(v, start, layers, tolerance, floor, weight):
 @part
 def _begin(circuit, sample, v, rate, current, slope):
     """Set the first rates [V/s]; return shortest time constant, largest voltage, and validity."""
-    matrix, diodes, capacitance, limit, _, _ = circuit
+    matrix, diodes, capacitance, limit, _, _ = circuit[:6]
     injected, added, low, high = sample[0], sample[1], sample[2], sample[3]
-    _balance(matrix, injected, added, diodes, v, current, slope)
+    _balance(matrix, injected, added, diodes, circuit[6:], v, current, slope)
     largest, fastest, finite = 1e-300, np.inf, True
     for j in range(len(v)):
         passed = min(max(current[j], -limit[j]), limit[j])
@@ -241,7 +273,7 @@ def _begin(circuit, sample, v, rate, current, slope):
 @part
 def _phase(circuit, layers, sample, times, tolerance, found, tally):
     """Integrate one sample as `integrate` says; return its settled and its steps."""
-    _, _, capacitance, _, first, last = circuit
+    _, _, capacitance, _, first, last = circuit[:6]
     start, steady, margin = sample[4], sample[5], sample[6]
     nodes = len(start)
     v, x, y, w = start.copy(), np.empty(nodes), np.empty(nodes), np.empty(nodes)
@@ -320,8 +352,9 @@ def _phase(circuit, layers, sample, times, tolerance, found, tally):
 def integrate(circuit, layers, samples, times, tolerance, found, ends, moments, losses):
     """Integrate C·dv/dt = current(v) through all `times`.
 
-    circuit : matrix A (nodes, nodes) [S], diodes (nodes, 5), capacitance [F], limit [A], and first
-    and last (nodes,), the rows that the elimination of each node reaches. layers : first node of
+    circuit : matrix A (nodes, nodes) [S], diodes (nodes, 5), capacitance [F], limit [A], first and
+    last (nodes,), the rows that the elimination of each node reaches, and knots, anchors and
+    coefficients of the curve that elements with a size, but no slope, have. layers : first node of
     each layer, and the number of nodes. samples (batch, 7, nodes) : injected [A], added [S], low,
     high, start, steady state, and the distance from it that counts as settled [V].
 

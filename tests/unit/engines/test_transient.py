@@ -18,6 +18,8 @@ from neurohw.errors import ConvergenceError, InvalidValueError, NumericalError, 
 
 # Time constants of the problems are below 1 pF / 2 uS.
 LONG = 50e-6
+CURVE = Curve(voltage=(-0.05, 0.0, 0.02), current=(-1e-8, 0.0, 1e-6))
+MEASURED = Neuron(kind="measured", curve=CURVE, saturation_current_spread=0.2)
 
 
 def with_neurons(problem, neuron):
@@ -36,7 +38,11 @@ def equation_of(problem, nudging=None):
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("neuron", [None, Neuron(kind="diode"), Neuron(kind="diode", gain=3.0)])
+@pytest.mark.parametrize(
+    "neuron",
+    [None, Neuron(kind="diode"), Neuron(kind="diode", gain=3.0), MEASURED],
+    ids=["ideal", "diode", "amplifier", "measured"],
+)
 def test_a_long_phase_ends_in_the_steady_state(make_problem, neuron, dtype):
     problem = make_problem((5, 4), seed=1, dtype=dtype)
     if neuron is not None:
@@ -199,16 +205,23 @@ def test_settling_refuses(make_problem, options, named):
         settling(problem.network, problem.arrays, problem.sources, inputs, duration=1e-6, **options)
 
 
-def test_measured_elements_are_refused(make_problem):
+def test_nonlinear_cells_are_refused(make_problem):
     problem = make_problem((5,))
-    curve = Curve(voltage=(-1.0, 0.0, 1.0), current=(-1e-6, 0.0, 1e-5))
-    measured = with_neurons(problem, Neuron(kind="measured", curve=curve))
-    cells = Synapse(curve)
-    drive = {"inputs": problem.inputs, "sweeps": 1}
-    for name, options in (("transient", {"duration": 1e-6}), ("spice", {})):
-        for network, key in (
-            (measured.network, r"and neuron\.curve"),
-            (replace(problem.network, synapse=cells), "and synapse"),
-        ):
-            with pytest.raises(UnsupportedError, match=f"engine = {name} {key}"):
-                replace(problem, network=network).relax(name, **drive, **options)
+    network = replace(problem.network, synapse=Synapse(CURVE))
+    with pytest.raises(UnsupportedError, match="engine = transient and synapse"):
+        replace(problem, network=network).relax("transient", duration=1e-6, sweeps=0)
+
+
+@pytest.mark.parametrize("engine", ["transient", "spice"])
+def test_layers_share_a_curve(make_problem, engine):
+    """Equal ones, that is: each layer of a chip has its own."""
+    problem = with_neurons(make_problem((5, 4)), MEASURED)
+    first, second, last = problem.network.neurons
+    assert first.curve is not second.curve
+    options = {"duration": 1e-6} if engine == "transient" else {"inputs": problem.inputs}
+    problem.relax(engine, sweeps=0, **options)
+    steeper = Curve(voltage=CURVE.voltage, current=(-1e-8, 0.0, 2e-6)).characteristic()
+    neurons = first, replace(second, curve=steeper), last
+    problem = replace(problem, network=replace(problem.network, neurons=neurons))
+    with pytest.raises(UnsupportedError, match=r"neuron\.curve: this engine has one"):
+        problem.relax(engine, sweeps=0, **options)
