@@ -1,10 +1,14 @@
 """One ngspice transient through many phases: same states and same learning as at rest."""
 
+from dataclasses import replace
+
 import msgspec
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
+from neurohw.circuits.curves import Curve
+from neurohw.circuits.synapse import Synapse
 from neurohw.engines.equilibrium import Nudging
 from neurohw.engines.spice.cosimulation import Phase, cosimulate
 from neurohw.engines.transient.circuit import circuit
@@ -16,6 +20,11 @@ from neurohw.update import pairs
 
 # The slowest time constant of the recipe's circuit is 0.75 us.
 LONG, SHORT = 10e-6, 0.5e-6
+
+
+MEASURED = (
+    'chip.neuron={kind="measured",low_voltage=0.1,curve={voltage=[0,0.1],current=[0,1e-4]}}',
+)
 
 
 def made(*settings, epochs=2):
@@ -46,9 +55,10 @@ def run(machine, phases, duration):
     return states
 
 
-def test_phases_that_do_not_settle_are_the_transient_engines():
+@pytest.mark.parametrize("settings", [(), MEASURED], ids=["diodes", "measured"])
+def test_phases_that_do_not_settle_are_the_transient_engines(settings):
     """The integrator, without the short ramps at the beginning of each phase."""
-    machine, dataset = made()
+    machine, dataset = made(*settings)
     plan = [(1, 0.0), (1, 2e-6), (2, 0.0), (3, -2e-7)]
     states = run(machine, [phase(machine, dataset, *each) for each in plan], SHORT)
     chip, begun = machine.chip, np.zeros((1, sum(machine.network.layers)))
@@ -71,8 +81,9 @@ def test_phases_that_do_not_settle_are_the_transient_engines():
         begun = ended
 
 
-def test_learns_as_the_trainer_does():
-    machine, dataset = made()
+@pytest.mark.parametrize("settings", [(), MEASURED], ids=["diodes", "measured"])
+def test_learns_as_the_trainer_does(settings):
+    machine, dataset = made(*settings)
     before = [array.values() for array in machine.chip.arrays]
     with computing():
         learnt = cosimulation.train(machine, dataset, epochs=2, duration=LONG)
@@ -122,6 +133,7 @@ def test_phases_have_number_and_length(count, duration):
         ("chip.nudging.kind=current", r"chip\.nudging"),
         ("chip.nudging.offset=1 mV", r"chip\.nudging"),
         ("chip.hold.droop=1 %", r"chip\.hold"),
+        ("chip.synapse={voltage=[-10,10],coefficients=[1,0,0.01]}", r"chip\.synapse"),
         ("chip.neuron.current_limit=1 uA", r"chip\.neuron\.current_limit"),
     ],
 )
@@ -129,6 +141,15 @@ def test_what_it_lacks_is_refused(setting, fault):
     machine, dataset = made(setting, "relaxation.tolerance=0")
     with pytest.raises(UnsupportedError, match=fault):
         cosimulation.train(machine, dataset, epochs=1, duration=LONG)
+
+
+def test_a_transient_has_resistors_for_cells():
+    machine, dataset = made()
+    cells = Synapse(Curve(voltage=(-10.0, 10.0), coefficients=(1.0, 0.0, 0.01)))
+    network = replace(machine.network, synapse=cells)
+    given = (each for each in [phase(machine, dataset, 1, 0.0)])
+    with pytest.raises(UnsupportedError, match="synapse: co-simulation in time has resistors"):
+        cosimulate(network, [], given, count=1, duration=SHORT)
 
 
 def test_nudging_without_a_minimum_is_refused():

@@ -19,7 +19,7 @@ from neurohw.engines.equilibrium import Source, joined_ideally
 from neurohw.engines.spice import deck
 from neurohw.engines.spice.deck import Drive
 from neurohw.engines.spice.session import session
-from neurohw.errors import InvalidValueError
+from neurohw.errors import InvalidValueError, UnsupportedError
 from neurohw.networks.resistive import ResistiveNetwork
 
 Array = NDArray[np.floating]
@@ -74,8 +74,10 @@ def cosimulate(
     InvalidValueError
         No phase, a length that is not above 0, or fewer phases than `count`.
     ConvergenceError, UnsupportedError
-        See `neurohw.engines.spice.session.Session`.
+        See `neurohw.engines.spice.session.Session`; or the network's cells are not resistors.
     """
+    if network.synapse is not None:
+        raise UnsupportedError("synapse: co-simulation in time has resistors for cells")
     if count < 1 or not 0 < duration < np.inf:
         raise InvalidValueError(f"{count} phases of {duration:g} s: both must be above 0")
     first = next(phases)
