@@ -9,11 +9,13 @@ from scipy.integrate import solve_ivp
 
 from neurohw.circuits.curves import Curve
 from neurohw.circuits.neuron import Neuron, fabricate
+from neurohw.circuits.synapse import Synapse
 from neurohw.engines.equilibrium import Nudging
 from neurohw.engines.transient.circuit import circuit
 from neurohw.engines.transient.engine import integrate
 
 NEURONS = {
+    "without": Neuron(kind="linear"),
     "linear": Neuron(kind="linear", gain=2.0),
     "diode": Neuron(kind="diode", low_voltage=0.25, high_voltage=-0.25),
     "sharp": Neuron(kind="diode", ideality=0.01),
@@ -69,7 +71,7 @@ def oracle(equation, start, times):
             start[b],
             method="Radau",
             t_eval=times,
-            jac=lambda t, v, b=b: jacobian(b, v),
+            jac=None if equation.among else lambda t, v, b=b: jacobian(b, v),
             first_step=1e-6 * times[-1],
             rtol=1e-7,
             atol=1e-10,
@@ -79,8 +81,20 @@ def oracle(equation, start, times):
     return np.array(found)
 
 
-@pytest.mark.parametrize("neuron", NEURONS)
-def test_same_waveforms(make_problem, neuron):
+CELLS = {
+    "polynomial": Curve(voltage=(-1.0, 1.0), coefficients=(1.0, 0.5, 8.0, 0.0, 20.0)),
+    "lines": Curve(voltage=(-1.0, -0.1, 0.0, 0.02, 1.0), current=(-2.0, -0.1, 0.0, 0.02, 3.0)),
+}
+
+
+@pytest.mark.parametrize(
+    ("neuron", "cells"),
+    [
+        *((name, None) for name in NEURONS),
+        *(("without", "polynomial"), ("diode", "lines"), ("lines", "polynomial")),
+    ],
+)
+def test_same_waveforms(make_problem, neuron, cells):
     problem = make_problem((5, 4), batch=2, seed=2)
     layers = problem.network.layers
     neurons = tuple(
@@ -90,15 +104,16 @@ def test_same_waveforms(make_problem, neuron):
         for k, n in enumerate(layers)
     )
     low, high = zip(*(n.clamps(np.dtype(np.float64)) for n in neurons), strict=True)
-    network = replace(problem.network, low=low, high=high, neurons=neurons)
+    synapse = None if cells is None else Synapse(CELLS[cells])
+    network = replace(problem.network, low=low, high=high, neurons=neurons, synapse=synapse)
     words = network, problem.arrays, problem.sources, problem.input_current
     times = np.geomspace(1e-9, 1e-6, 25)
-    free = circuit(*words, None)
+    free = circuit(*words, None, problem.inputs)
     start = np.zeros(free.injected.shape)
     nudging = Nudging(
         strength=np.array([5e-6, -1e-6]), target=problem.target, current=1e-7 * problem.target
     )
-    for equation in (free, circuit(*words, nudging)):
+    for equation in (free, circuit(*words, nudging, problem.inputs)):
         found = integrate(equation, start, times, 1e-6).voltages
         largest = np.abs(found).max()
         # Errors of steps add up, to at most 20 of them in these circuits.

@@ -10,6 +10,7 @@ from neurohw import engines
 from neurohw.circuits.curves import Curve
 from neurohw.circuits.interconnect import Wires
 from neurohw.circuits.neuron import Neuron, fabricate
+from neurohw.circuits.synapse import Synapse
 from neurohw.engines.equilibrium import Nudging
 from neurohw.engines.spice import deck
 from neurohw.engines.spice.session import session
@@ -79,6 +80,14 @@ def test_same_waveforms_of_measured_elements(make_problem, hidden, neuron):
     assert across.min() < 3 * neuron.curve.voltage[0]
 
 
+@pytest.mark.parametrize("neuron", [DIODE, LINES], ids=["diode", "lines"])
+def test_same_waveforms_among_nonlinear_cells(make_problem, neuron):
+    problem = with_neurons(make_problem((4, 2), batch=1, seed=2), neuron)
+    cells = Curve(voltage=(-8.0, 8.0), coefficients=(1.0, 0.05, 0.02))
+    network = replace(problem.network, synapse=Synapse(cells))
+    compare(replace(problem, network=network))
+
+
 def compare(problem):
     """Follow both phases with both engines."""
     words = problem.network, problem.arrays, problem.sources
@@ -87,7 +96,7 @@ def compare(problem):
     conducted = False
     for phase in (None, nudging):
         (drive,) = deck.drives(problem.network, problem.inputs, 1, phase)
-        equation = circuit(*words, problem.input_current, phase)
+        equation = circuit(*words, problem.input_current, phase, problem.inputs)
         duration = 6 * equation.slowest
         times, theirs = waveform(
             *words, drive, start=start, duration=duration, step=duration / 1000

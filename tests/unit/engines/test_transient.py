@@ -205,11 +205,38 @@ def test_settling_refuses(make_problem, options, named):
         settling(problem.network, problem.arrays, problem.sources, inputs, duration=1e-6, **options)
 
 
-def test_nonlinear_cells_are_refused(make_problem):
+def among_cells(problem, volts=0.6):
+    cells = Curve(voltage=(-volts, volts), coefficients=(1.0, 0.0, 4.0))
+    return replace(problem, network=replace(problem.network, synapse=Synapse(cells)))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_nonlinear_cells_settle_too(make_problem, dtype):
+    problem = among_cells(make_problem((5, 4), seed=1, dtype=dtype))
+    nudging = Nudging(strength=np.array([2e-6, -1e-6, np.inf, 0.0], dtype), target=problem.target)
+    options = {"sweeps": 20_000, "tolerance": 1e-6 if dtype == "float32" else 1e-12}
+    for phase in (None, nudging):
+        found = problem.relax(
+            "transient", duration=LONG, nudging=phase, sweeps=0, inputs=problem.inputs
+        )
+        expected = problem.relax("numba", nudging=phase, inputs=problem.inputs, **options)
+        assert found.residual < 1e-6
+        for v, w in zip(found.state, expected.state, strict=True):
+            assert v.dtype == dtype
+            assert_allclose(v, w, rtol=0, atol=(1e-5 if dtype == "float32" else 1e-7))
+
+
+def test_what_nonlinear_cells_lack_is_named(make_problem):
     problem = make_problem((5,))
-    network = replace(problem.network, synapse=Synapse(CURVE))
-    with pytest.raises(UnsupportedError, match="engine = transient and synapse"):
-        replace(problem, network=network).relax("transient", duration=1e-6, sweeps=0)
+    with pytest.raises(UnsupportedError, match="synapse: nonlinear cells need the inputs'"):
+        among_cells(problem).relax("transient", duration=1e-6, sweeps=0)
+    amplified = with_neurons(problem, Neuron(gain=2.0))
+    options = {"duration": LONG, "sweeps": 0, "inputs": problem.inputs}
+    with pytest.raises(UnsupportedError, match=r"synapse and neuron\.gain"):
+        among_cells(amplified).relax("transient", **options)
+    narrow = among_cells(problem, 0.2)
+    with pytest.raises(InvalidValueError, match=r"synapse\.voltage = -0\.2 to 0\.2 V: drops at"):
+        narrow.relax("transient", **options)
 
 
 @pytest.mark.parametrize("engine", ["transient", "spice"])
