@@ -22,8 +22,14 @@ from neurohw.update import pairs
 LONG, SHORT = 10e-6, 0.5e-6
 
 
-MEASURED = (
-    'chip.neuron={kind="measured",low_voltage=0.1,curve={voltage=[0,0.1],current=[0,1e-4]}}',
+NODES = 'chip.neuron={kind="measured",low_voltage=0.1,curve={voltage=[0,0.1],current=[0,1e-4]}}'
+CELLS = (
+    "chip.synapse={voltage=[-10,10],coefficients=[1,0,0.01]}",
+    *("relaxation.accelerator=none", "relaxation.free_sweeps=20000"),
+    "relaxation.nudged_sweeps=20000",
+)
+CHIPS = pytest.mark.parametrize(
+    "settings", [(), (NODES,), (NODES, *CELLS)], ids=["diodes", "measured nodes", "and cells"]
 )
 
 
@@ -55,7 +61,7 @@ def run(machine, phases, duration):
     return states
 
 
-@pytest.mark.parametrize("settings", [(), MEASURED], ids=["diodes", "measured"])
+@CHIPS
 def test_phases_that_do_not_settle_are_the_transient_engines(settings):
     """The integrator, without the short ramps at the beginning of each phase."""
     machine, dataset = made(*settings)
@@ -72,6 +78,7 @@ def test_phases_that_do_not_settle_are_the_transient_engines(settings):
             Nudging(
                 strength=np.array([strength]), target=machine.targets(dataset.train_labels)[one]
             ),
+            machine.encode(dataset.train_images[one]),
         )
         ended = integrate(equation, begun, np.array([SHORT]), 1e-6).voltages[:, -1]
         largest = np.abs(ended).max()
@@ -81,7 +88,7 @@ def test_phases_that_do_not_settle_are_the_transient_engines(settings):
         begun = ended
 
 
-@pytest.mark.parametrize("settings", [(), MEASURED], ids=["diodes", "measured"])
+@CHIPS
 def test_learns_as_the_trainer_does(settings):
     machine, dataset = made(*settings)
     before = [array.values() for array in machine.chip.arrays]
@@ -133,7 +140,6 @@ def test_phases_have_number_and_length(count, duration):
         ("chip.nudging.kind=current", r"chip\.nudging"),
         ("chip.nudging.offset=1 mV", r"chip\.nudging"),
         ("chip.hold.droop=1 %", r"chip\.hold"),
-        ("chip.synapse={voltage=[-10,10],coefficients=[1,0,0.01]}", r"chip\.synapse"),
         ("chip.neuron.current_limit=1 uA", r"chip\.neuron\.current_limit"),
     ],
 )
@@ -143,13 +149,17 @@ def test_what_it_lacks_is_refused(setting, fault):
         cosimulation.train(machine, dataset, epochs=1, duration=LONG)
 
 
-def test_a_transient_has_resistors_for_cells():
+def test_cells_out_of_their_range_are_an_error():
     machine, dataset = made()
-    cells = Synapse(Curve(voltage=(-10.0, 10.0), coefficients=(1.0, 0.0, 0.01)))
+    given = phase(machine, dataset, 1, 0.0)
+    reach = 0.9 * np.abs(given.inputs).max()
+    cells = Synapse(Curve(voltage=(-reach, reach), coefficients=(1.0,)))
     network = replace(machine.network, synapse=cells)
-    given = (each for each in [phase(machine, dataset, 1, 0.0)])
-    with pytest.raises(UnsupportedError, match="synapse: co-simulation in time has resistors"):
-        cosimulate(network, [], given, count=1, duration=SHORT)
+    leaks = [source.conductance for source in machine.chip.sources(0)]
+    with pytest.raises(
+        InvalidValueError, match=r"synapse\.voltage = .*drops at the cells of array"
+    ):
+        cosimulate(network, leaks, (each for each in [given]), count=1, duration=SHORT)
 
 
 def test_nudging_without_a_minimum_is_refused():
