@@ -91,7 +91,7 @@ CELLS = {
     ("neuron", "cells"),
     [
         *((name, None) for name in NEURONS),
-        *(("without", "polynomial"), ("diode", "lines"), ("lines", "polynomial")),
+        *(("without", "polynomial"), ("without", "lines"), ("lines", "polynomial")),
     ],
 )
 def test_same_waveforms(make_problem, neuron, cells):

@@ -33,6 +33,11 @@ def with_neurons(problem, neuron):
     return replace(problem, network=replace(problem.network, low=low, high=high, neurons=neurons))
 
 
+def among_cells(problem, volts=0.6):
+    cells = Curve(voltage=(-volts, volts), coefficients=(1.0, 0.0, 4.0))
+    return replace(problem, network=replace(problem.network, synapse=Synapse(cells)))
+
+
 def equation_of(problem, nudging=None):
     return circuit(problem.network, problem.arrays, problem.sources, problem.input_current, nudging)
 
@@ -62,11 +67,15 @@ def test_a_long_phase_ends_in_the_steady_state(make_problem, neuron, dtype):
 
 
 @pytest.mark.kernels
-def test_a_phase_in_two_parts_is_the_phase(make_problem):
+@pytest.mark.parametrize("curves", [False, True])
+def test_a_phase_in_two_parts_is_the_phase(make_problem, curves):
     problem = make_problem((3,), batch=2, outputs=2, pixels=2, seed=1)
-    whole = problem.relax("transient", duration=40e-9, sweeps=0)
-    half = problem.relax("transient", duration=20e-9, sweeps=0)
-    other = problem.relax("transient", duration=20e-9, start=half, sweeps=0)
+    if curves:
+        problem = among_cells(with_neurons(problem, MEASURED))
+    options = {"sweeps": 0, "inputs": problem.inputs}
+    whole = problem.relax("transient", duration=40e-9, **options)
+    half = problem.relax("transient", duration=20e-9, **options)
+    other = problem.relax("transient", duration=20e-9, start=half, **options)
     for early, v, w in zip(half.state, whole.state, other.state, strict=True):
         largest = np.abs(v).max()
         assert np.abs(v - early).max() > 0.01 * largest
@@ -203,11 +212,6 @@ def test_settling_refuses(make_problem, options, named):
     inputs = problem.inputs[:, : options.pop("inputs", None)]
     with pytest.raises(InvalidValueError, match=named):
         settling(problem.network, problem.arrays, problem.sources, inputs, duration=1e-6, **options)
-
-
-def among_cells(problem, volts=0.6):
-    cells = Curve(voltage=(-volts, volts), coefficients=(1.0, 0.0, 4.0))
-    return replace(problem, network=replace(problem.network, synapse=Synapse(cells)))
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
