@@ -37,11 +37,11 @@ def train(machine: ResistiveMachine, dataset: Dataset, *, epochs: int, duration:
     ------
     UnsupportedError
         What the circuit of external sources lacks: wires, cells on bias rails, nudging other than
-        by an exact conductor, errors of the sample-and-hold, the variant random_sign, cells that
-        are not ohmic, a limit to the neurons' current.
+        by an exact conductor, errors of the sample-and-hold, the variant random_sign, a limit to
+        the neurons' current.
     InvalidValueError
-        No epoch, a length that is not above 0, or negative nudging without a minimum; see
-        `EquilibriumPropagation.check_stability`.
+        No epoch, a length that is not above 0, a nonlinear cell out of its range, or negative
+        nudging without a minimum; see `EquilibriumPropagation.check_stability`.
     ConvergenceError
         ngspice does not follow the circuit.
     """
@@ -142,7 +142,6 @@ def _require_supported(machine: ResistiveMachine) -> None:
         "training.precision = float32": machine.experiment.training.precision != "float64",
         "chip.bias.kind = rails": any(isinstance(b, BiasRails) for b in machine.chip.biases),
         "chip.wires": any(array.wires is not None for array in machine.chip.seen(0)),
-        "chip.synapse": machine.network.synapse is not None,
         "chip.neuron.current_limit": np.isfinite(chip.neuron.current_limit),
     }
     for what, wrong in reasons.items():

@@ -54,14 +54,6 @@ CURVATURE = (
 )
 
 
-def chip_of(recipe: str, device: str) -> list[str]:
-    """Return the settings of the chip of a device: on pairs where one of them is one-sided."""
-    options = [f"chip.device={device}"]
-    if recipe == "ep-1h" and memory.load(device).law == "one-sided":
-        options += ["chip.mapping.sides=one", "chip.mapping.refresh=50"]
-    return options
-
-
 def possible(recipe: str) -> list[str]:
     """Return the devices that a recipe's network can have, the ideal one first."""
     rows = memory.available()
@@ -69,10 +61,12 @@ def possible(recipe: str) -> list[str]:
     return ["ideal", *(name for name in names if name != "ideal")]
 
 
-def error(recipe: str, settings: list[str], *, seed: int, epochs: int, name: str = "") -> float:
+def error(
+    recipe: str, device: str, settings: list[str], *, seed: int, epochs: int, name: str = ""
+) -> float:
     """Return the test error of a training, read from its run file if it is there."""
     experiment = configuration.load(
-        recipe, chip="ideal", settings=settings, seed=seed, epochs=epochs
+        recipe, chip=device, settings=settings, seed=seed, epochs=epochs
     )
     out = FOLDER / f"{name}.h5" if name else None
     run = trainer.train(experiment, out=out, resume=True)
@@ -94,13 +88,13 @@ def search(recipe: str, device: str) -> list[str]:
 
     def options(size: float, factor: float) -> list[str]:
         rate = f"learning.learning_rate={[float(f'{rate * factor:.4g}') for rate in rates]}"
-        return [*chip_of(recipe, device), rate, *([f"{window}={size:g}"] if bounded else [])]
+        return [rate, *([f"{window}={size:g}"] if bounded else [])]
 
     def attempt(size: float, factor: float) -> float:
         point = (size, float(f"{factor:.4g}"))
         if point not in tried:
             settings = [*options(*point), *SEARCH]
-            tried[point] = error(recipe, settings, seed=SEARCH_SEED, epochs=1)
+            tried[point] = error(recipe, device, settings, seed=SEARCH_SEED, epochs=1)
         return tried[point]
 
     for size, factor in product(windows if bounded else windows[-1:], FACTORS):
@@ -125,7 +119,7 @@ def presets(recipe: str, devices: list[str]) -> None:
         chosen = search(recipe, device)
         for seed in SEEDS:
             name = f"{recipe}-{device}-seed{seed}"
-            error(recipe, chosen, seed=seed, epochs=EPOCHS, name=name)
+            error(recipe, device, chosen, seed=seed, epochs=EPOCHS, name=name)
 
 
 def ablation_settings(device: str) -> dict[str, list[str]]:
@@ -162,7 +156,7 @@ def ablations(recipe: str, count: int = 3) -> None:
         chosen = search(recipe, device)
         for label, settings in ablation_settings(device).items():
             name = f"ablation-{recipe}-{device}-{label.replace(' ', '-')}"
-            error(recipe, [*chosen, *settings], seed=0, epochs=3, name=name)
+            error(recipe, device, [*chosen, *settings], seed=0, epochs=3, name=name)
 
 
 def tables() -> None:
