@@ -28,13 +28,12 @@ _NAMED = ("chip", "device", "dataset", "recipe")
 )
 @click.option(
     "--recipe",
-    default="drn-xs",
-    show_default=True,
     metavar="NAME|FILE",
-    help="Network for which the physical scale of a chip is shown.",
+    help="Network for which the physical scale of a chip is shown.  [default: drn-xs, or mlp-1h"
+    " for a chip that holds signed weights]",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object, in SI units.")
-def info(target: str, kind: str | None, recipe: str, as_json: bool) -> None:
+def info(target: str, kind: str | None, recipe: str | None, as_json: bool) -> None:
     """Show a run file, a chip with its device, a device, a data set or a recipe."""
     facts = describe(target, recipe, kind)
     if as_json:
@@ -43,14 +42,14 @@ def info(target: str, kind: str | None, recipe: str, as_json: bool) -> None:
         _print_facts(facts)
 
 
-def describe(target: str, recipe: str, kind: str | None = None) -> Facts:
+def describe(target: str, recipe: str | None = None, kind: str | None = None) -> Facts:
     """Return what is known of `target`, SI units; the key `kind` says what it is.
 
     Parameters
     ----------
     target : str
         A name or a path.
-    recipe : str
+    recipe : str, optional
         Network for which the physical scale of a chip is returned.
     kind : str, optional
         What to take `target` for, where a chip and a device share its name.
@@ -130,10 +129,14 @@ def _run(path: Path) -> Facts:
     }
 
 
-def _chip(target: str, recipe: str) -> Facts:
+def _chip(target: str, recipe: str | None) -> Facts:
     from neurohw.experiments import configuration
     from neurohw.experiments.machine import dataset_of
+    from neurohw.mappings import chip_specification
 
+    if recipe is None:
+        scheme = chip_specification.load(target).mapping.scheme
+        recipe = "drn-xs" if scheme in (None, "single-ended") else "mlp-1h"
     experiment = configuration.load(recipe, chip=target)
     inputs = dataset_of(experiment).train_images.shape[1]
     scale = _scale(experiment, [experiment.lines_per_pixel * inputs, *experiment.network.hidden])
@@ -141,19 +144,20 @@ def _chip(target: str, recipe: str) -> Facts:
     curves = {"neuron_curve": chip.neuron.curve, "synapse": chip.synapse}
     # How far a fitted polynomial is from the measured points, of the largest current.
     residuals = {f"{name}_residual": c.residual for name, c in curves.items() if c is not None}
-    return {"kind": "chip", **_builtins(chip), **residuals, **_wires(experiment), **scale}
+    return {"kind": "chip", **_builtins(chip), **residuals, **_arrays(experiment), **scale}
 
 
-def _wires(experiment: "Experiment") -> Facts:
-    """Return how much the wires lose of what the untrained network carries, where there are any."""
-    if experiment.chip.wires is None:
+def _arrays(experiment: "Experiment") -> Facts:
+    """Return what the wires lose of what the untrained network carries, and broken cells."""
+    if experiment.chip.wires is None and not experiment.chip.device.spreads:
         return {}
-    from neurohw.experiments import wiring
+    from neurohw.experiments import cells, wiring
     from neurohw.experiments.machine import build, computing, dataset_of
 
     with computing():
-        measured = wiring.measure(build(experiment, dataset_of(experiment)).chip.crossbars)
-    return {**measured, "warnings": wiring.warnings(measured)}
+        crossbars = build(experiment, dataset_of(experiment)).chip.crossbars
+    measured = wiring.measure(crossbars)
+    return {**measured, "warnings": [*wiring.warnings(measured), *cells.warnings(crossbars)]}
 
 
 def _device(target: str) -> Facts:

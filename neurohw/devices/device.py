@@ -156,6 +156,12 @@ class MemoryDevice(
         """``g_max - g_min`` [S]."""
         return self.g_max - self.g_min
 
+    @property
+    def spreads(self) -> bool:
+        """Whether limits differ from cell to cell, or cells are stuck."""
+        keys = ("range_spread", "low_spread", "high_spread", "gradient")
+        return self.stuck.any or any(getattr(self, key, 0.0) != 0 for key in keys)
+
     def fabricated(self, fabrication: "Fabrication") -> "Law":
         """Return the law of each cell of an array."""
         raise NotImplementedError

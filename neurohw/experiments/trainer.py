@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from neurohw import randomness
 from neurohw.datasets import Dataset
 from neurohw.errors import ConvergenceError, InvalidValueError, NumericalError, RunFileError
-from neurohw.experiments import configuration, physics, run_file, wiring
+from neurohw.experiments import cells, configuration, physics, run_file, wiring
 from neurohw.experiments.configuration import Experiment
 from neurohw.experiments.machine import build, computing, dataset_of, require_same_data
 from neurohw.experiments.run_file import Run
@@ -71,7 +71,8 @@ def train(
     progress : callable, optional
         Called a few times a second with a `Progress`.
     warn : callable, optional
-        Called before training with a line for each array that is too large for its wires.
+        Called before training with a line for each array that is too large for its wires, or has
+        cells that are stuck or whose limits crossed.
 
     Raises
     ------
@@ -96,7 +97,9 @@ def train(
         if checkpoint is not None:
             training.restore(checkpoint)
         if warn is not None:
-            for line in wiring.warnings(wiring.measure(training.machine.chip.crossbars)):
+            crossbars = training.machine.chip.crossbars
+            lines = wiring.warnings(wiring.measure(crossbars))
+            for line in (*lines, *cells.warnings(crossbars)):
                 warn(line)
         while training.epoch < experiment.training.epochs:
             training.run_epoch(interrupted)

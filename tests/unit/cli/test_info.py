@@ -43,7 +43,14 @@ def test_chip_wins_over_the_device_of_the_same_name(invoke):
     assert facts["device"]["name"] == "epiram"
 
 
-@pytest.mark.parametrize("chip", CHIPS)
+def test_a_chip_for_signed_weights_is_shown_with_such_a_network(invoke):
+    facts = facts_of(invoke, "pcm")
+    assert facts["scale_recipe"] == "mlp-1h"
+    assert facts["device"]["law"] == "one-sided"
+    assert any(row["quantity"] == "largest weight of layer 1" for row in facts["scale"])
+
+
+@pytest.mark.parametrize("chip", [chip for chip in CHIPS if chip != "pcm"])
 def test_physical_scale_of_every_chip(invoke, chip):
     facts = facts_of(invoke, chip, "--recipe", "drn-digits")
     scale = {row["quantity"]: (row["value"], row["unit"]) for row in facts["scale"]}
@@ -108,6 +115,18 @@ def test_chip_file(invoke):
     invoke("new", "chip", "--from", "epiram", "-o", "mine.toml")
     facts = facts_of(invoke, "mine.toml", "--recipe", "drn-digits")
     assert (facts["kind"], facts["name"]) == ("chip", "mine")
+
+
+def test_cells_that_do_not_work_are_counted(invoke):
+    Path("mine.toml").write_text(
+        'preset = "epiram"\n[device]\nrange_spread = "60 %"\nstuck = { yield = "98 %" }\n'
+    )
+    stuck, crossed, *_ = facts_of(invoke, "mine.toml", "--recipe", "drn-digits")["warnings"]
+    assert stuck.startswith("crossbar 1: ")
+    assert stuck.endswith(" of 8,192 cells are stuck")
+    assert "spread makes the limits of " in crossed
+    shown = invoke("info", "mine.toml", "--recipe", "drn-digits")
+    assert f"warning: {stuck}" in shown.stderr
 
 
 def test_wires_of_a_chip_are_measured_on_the_recipe(invoke):
