@@ -37,6 +37,13 @@ PURPOSES = {
     "high_voltage": 14,
     "nudging_offset": 15,
     "hold": 16,
+    "converter_gain": 40,
+    "converter_offset": 41,
+    "converter_step": 42,
+    "converter_noise": 43,
+    "sampling_offset": 44,
+    "transposed_gain": 45,
+    "capacitance": 46,
 }
 
 

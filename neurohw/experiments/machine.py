@@ -42,9 +42,17 @@ class Machine:
         """Word-line voltage of a pixel of 1 [V]."""
         return self.chip.specification.input.full_scale
 
-    def encode(self, images: Array) -> Array:
-        """Return the voltages of the first word line of each pair, (n, pixels) [V]."""
-        return encode(images, self.full_scale, self.experiment.training.precision)
+    def encode(self, images: Array, event: int = 0) -> Array:
+        """Return the voltages of the first word line of each pair, (n, pixels) [V].
+
+        event numbers the mini-batch for the noise of the chip's DACs.
+        """
+        voltages = encode(images, self.full_scale, self.experiment.training.precision)
+        dac = self.chip.input_dac
+        if dac is None:
+            return voltages
+        given = dac.converter.full_scale
+        return dac.convert(voltages, given if isinstance(given, float) else self.full_scale, event)
 
     def targets(self, labels: NDArray[np.integer]) -> Array:
         """Return the outputs' target voltages, (n, outputs): one-hot [V]."""
@@ -56,7 +64,7 @@ class Machine:
         settings = self.experiment.relaxation
         parts = []
         for first in range(0, len(images), _EVALUATED_AT_ONCE):
-            voltages = self.encode(images[first : first + _EVALUATED_AT_ONCE])
+            voltages = self.encode(images[first : first + _EVALUATED_AT_ONCE], first)
             equilibrium = self.engine.relax(
                 self.network,
                 self.chip.seen(0),
@@ -88,8 +96,20 @@ class Machine:
             ],
         )
 
+    def calibrate(self, dataset: Dataset) -> None:
+        """Set the ranges of the converters that the chip calibrates, with the first images."""
+        samples = slice(0, self.chip.specification.converters.calibration_samples)
+        inputs = self.encode(dataset.train_images[samples])
+        targets = self.targets(dataset.train_labels[samples])
+        self.rule.calibrate(self.chip.arrays[0].read(inputs), targets, inputs)
+
     def restore(self, run: Run) -> None:
-        """Take over the arrays and biases of a run."""
+        """Take over the arrays, biases and ranges of converters of a run."""
+        self.chip.readout.ranges = {
+            key.removesuffix("_range"): value
+            for key, value in run.state.items()
+            if key.endswith("_range")
+        }
         for array, record in zip(self.chip.arrays, run.arrays, strict=True):
             array.restore(record)
         for bias, record in zip(self.chip.biases, run.biases, strict=True):

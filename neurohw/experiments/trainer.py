@@ -193,6 +193,7 @@ class _Training:
         """Return the run as it stands."""
         chip = self.machine.chip
         state: dict[str, Array] = {"pending": self.pending, "cost": np.array(self.cost)}
+        state |= {f"{name}_range": values for name, values in chip.readout.ranges.items()}
         if self.state is not None:
             state |= {f"voltage_{k}": v for k, v in enumerate(self.state.state)}
         return Run(
@@ -220,7 +221,7 @@ class _Training:
         self.seconds = [float(v) for v in np.atleast_1d(run.times["seconds_per_epoch"])]
         self.seconds_before = float(run.times["seconds_in_epoch"])
         self.order, self.following = self._order(self.epoch), self._order(self.epoch + 1)
-        self.inputs = self.machine.encode(self.dataset.train_images[self._batch(self.step)])
+        self.inputs = self._encoded()
         self.pending = run.state["pending"]
         layers = range(len(self.machine.network.layers))
         if "voltage_0" in run.state:
@@ -236,12 +237,15 @@ class _Training:
 
     def _train_batch(self, rates: Sequence[float], bias_rates: Sequence[float]) -> None:
         machine, chip, event = self.machine, self.machine.chip, self._event
+        interval = chip.specification.converters.calibration_interval
+        if chip.calibrated and (event % interval == 0 if interval else event == 0):
+            machine.calibrate(self.dataset)
         batch = self._batch(self.step)
         targets = self.targets[batch]
         contrast = machine.rule.contrast(self.pending, targets, self.state, event, self.inputs)
         updates, bias_updates = machine.rule.updates(contrast, self.inputs, rates, bias_rates)
         self.step += 1
-        self.inputs = machine.encode(self.dataset.train_images[self._batch(self.step)])
+        self.inputs = self._encoded()
         pending = chip.arrays[0].program(updates[0], event, self.inputs)
         assert pending is not None
         self.pending = pending
@@ -255,6 +259,11 @@ class _Training:
         labels = self.dataset.train_labels[batch]
         self.errors += int(np.count_nonzero(outputs.argmax(axis=1) != labels))
         self.state = _start_from(contrast.free.state)
+
+    def _encoded(self) -> Array:
+        """Return the inputs of the mini-batch that comes next."""
+        images = self.dataset.train_images[self._batch(self.step)]
+        return self.machine.encode(images, self._event)
 
     @property
     def _event(self) -> int:
