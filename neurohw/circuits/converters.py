@@ -121,6 +121,12 @@ class Converter(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
         """Return the full scale that these voltages ask for [V]."""
         return self.headroom * float(np.quantile(np.abs(values), self.percentile))
 
+    def step(self, full_scale: float, *, signed: bool) -> float:
+        """Return the LSB [V] over one sign or both; 0 of infinite resolution."""
+        if self.bits == 0:
+            return 0.0
+        return full_scale / (2.0 ** (self.bits - 1) if signed else 2.0**self.bits - 1)
+
     def _curve(self) -> Array:
         """Return the INL of `inl` at every code, (codes,) [LSB]."""
         codes = np.linspace(0.0, len(self.inl) - 1.0, 2**self.bits)
@@ -157,14 +163,6 @@ class Channels:
     seed: int
     number: int
 
-    def step(self, full_scale: float) -> float:
-        """Return the LSB [V]; 0 of infinite resolution."""
-        bits = self.converter.bits
-        if bits == 0:
-            return 0.0
-        steps = 2.0 ** (bits - 1) if self.signed else 2.0**bits - 1
-        return float(full_scale / steps)
-
     def convert(self, values: Array, full_scale: float, event: int) -> Array:
         """Return (…, channels) voltages as they are after conversion [V].
 
@@ -179,7 +177,10 @@ class Channels:
     def _disturbed(self, values: Array, full_scale: float, event: int, dtype: np.dtype) -> Array:
         """Return values with the errors of the analog side."""
         found = values * self.gain + self.offset
-        noise = np.hypot(self.converter.noise, self.converter.noise_lsb * self.step(full_scale))
+        noise = np.hypot(
+            self.converter.noise,
+            self.converter.noise_lsb * self.converter.step(full_scale, signed=self.signed),
+        )
         if noise > 0:
             key = randomness.key(
                 randomness.stream(self.seed, "converter_noise", self.number), event
@@ -190,7 +191,7 @@ class Channels:
 
     def _level(self, values: Array, full_scale: float) -> Array:
         """Return what a DAC drives for given numbers [V]."""
-        step = self.step(full_scale)
+        step = self.converter.step(full_scale, signed=self.signed)
         if step == 0:
             return self._within(values, full_scale)
         code = self._nearest(values / step)
@@ -200,7 +201,7 @@ class Channels:
 
     def _code(self, values: Array, full_scale: float) -> Array:
         """Return what an ADC says of given voltages [V]."""
-        step = self.step(full_scale)
+        step = self.converter.step(full_scale, signed=self.signed)
         if step == 0:
             return self._within(values, full_scale)
         if self.inl is None:

@@ -190,24 +190,12 @@ class Readout:
         pairs = list(zip(means, moved, strict=True))
         return [m + half * d for m, d in pairs], [m - half * d for m, d in pairs]
 
-    def full_scale(self, name: str, layer: int) -> float:
-        """Return the full scale of the ADC ``state`` or ``difference`` of a layer [V].
-
-        Infinite where it is neither given nor needed nor, so far, calibrated.
-        """
+    def _full_scale(self, name: str, layer: int) -> float:
+        """Return the full scale of an ADC of a layer [V]; infinite where it has none."""
         converter = self._adcs[name][layer].converter
         if converter.full_scale is not None:
             return float(np.broadcast_to(converter.full_scale, len(self._adcs[name]))[layer])
         return float(self.ranges[name][layer]) if name in self.ranges else float("inf")
-
-    def step(self, name: str, layer: int) -> float:
-        """Return the LSB of an ADC [V]; 0 of infinite resolution."""
-        return self._adcs[name][layer].step(self.full_scale(name, layer))
-
-    @property
-    def names(self) -> list[str]:
-        """Which of ``state`` and ``difference`` have an ADC."""
-        return list(self._adcs)
 
     def _sampled(self, layer: int, upper: Array, lower: Array) -> tuple[Array, Array]:
         """Return a layer's voltages as the sampling circuits have them."""
@@ -224,7 +212,7 @@ class Readout:
         if adcs[0].converter.calibrated and name not in self.ranges:
             self.ranges[name] = np.array([adcs[0].converter.calibrate(v) for v in values])
         return [
-            adc.convert(v, self.full_scale(name, k), event)
+            adc.convert(v, self._full_scale(name, k), event)
             for k, (adc, v) in enumerate(zip(adcs, values, strict=True))
         ]
 

@@ -169,7 +169,10 @@ class EquilibriumPropagation:
         inputs: Array | None = None,
     ) -> Contrast:
         """Return `phases` as the chip's readout has them."""
-        phases = self.phases(input_current, target, start, event, inputs)
+        return self.read(self.phases(input_current, target, start, event, inputs), event)
+
+    def read(self, phases: Contrast, event: int) -> Contrast:
+        """Return phases as the chip's readout has them; themselves if it is ideal."""
         if self.chip.readout.ideal:
             return phases
         upper, lower = self.chip.readout.read(phases.upper, phases.lower, event)
