@@ -11,6 +11,7 @@ References
 IEEE Std 1241-2010 for ADCs and IEEE Std 1658-2011 for DACs: codes, INL, DNL, offset and gain.
 """
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
@@ -150,15 +151,16 @@ class Converter(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
 class Channels:
     """The converters of the lines or nodes of one layer, as fabricated.
 
-    to, what they convert to; signed, whether both signs; gain and offset (channels,) [V]; inl
-    (codes,) [LSB] of the levels that all channels share; seed and number, of what they draw.
+    to, what they convert to; signed, whether both signs; gain and offset (channels,) [V], None
+    where they are 1 and 0; inl (codes,) [LSB] of the levels that all channels share; seed and
+    number, of what they draw.
     """
 
     converter: Converter
     to: Literal["analog", "digital"]
     signed: bool
-    gain: Array
-    offset: Array
+    gain: Array | None
+    offset: Array | None
     inl: Array | None
     seed: int
     number: int
@@ -176,11 +178,11 @@ class Channels:
 
     def _disturbed(self, values: Array, full_scale: float, event: int, dtype: np.dtype) -> Array:
         """Return values with the errors of the analog side."""
-        found = values * self.gain + self.offset
-        noise = np.hypot(
-            self.converter.noise,
-            self.converter.noise_lsb * self.converter.step(full_scale, signed=self.signed),
-        )
+        found = values if self.gain is None else values * self.gain
+        found = found if self.offset is None else found + self.offset
+        converter = self.converter
+        step = converter.step(full_scale, signed=self.signed)
+        noise = math.hypot(converter.noise, converter.noise_lsb * step)
         if noise > 0:
             key = randomness.key(
                 randomness.stream(self.seed, "converter_noise", self.number), event
@@ -214,7 +216,7 @@ class Channels:
     def _nearest(self, steps: Array) -> Array:
         """Return the nearest codes."""
         last = self._first + 2**self.converter.bits - 1
-        return np.clip(np.rint(steps), self._first, last)
+        return np.asarray(np.minimum(np.maximum(np.rint(steps), self._first), last))
 
     def _within(self, values: Array, full_scale: float) -> Array:
         return np.clip(values, -full_scale if self.signed else 0.0, full_scale)
@@ -236,16 +238,19 @@ def fabricate(
     """Make the converters of a layer; number tells it from the others of a chip."""
     channel = np.arange(channels)
 
-    def spread(purpose: str) -> Array:
+    def draws(purpose: str) -> Array:
         key = randomness.key(randomness.stream(seed, purpose, number))
         return np.asarray(randomness.normals(key, channel), np.float64)
+
+    gain = (1 + converter.gain_error) * (1 + converter.gain_spread * draws("converter_gain"))
+    offset = converter.offset + converter.offset_spread * draws("converter_offset")
 
     return Channels(
         converter=converter,
         to=to,
         signed=signed,
-        gain=(1 + converter.gain_error) * (1 + converter.gain_spread * spread("converter_gain")),
-        offset=converter.offset + converter.offset_spread * spread("converter_offset"),
+        gain=gain if np.any(gain != 1) else None,
+        offset=offset if offset.any() else None,
         inl=converter.table(seed, number),
         seed=seed,
         number=number,
