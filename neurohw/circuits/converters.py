@@ -122,6 +122,13 @@ class Converter(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
         """Return the full scale that these voltages ask for [V]."""
         return self.headroom * float(np.quantile(np.abs(values), self.percentile))
 
+    def range_or(self, known: float, layer: int = 0) -> float:
+        """Return the full scale that is given, of a layer, or `known` where none is [V]."""
+        given = self.full_scale
+        if given is None:
+            return known
+        return float(given[layer] if isinstance(given, tuple) else given)
+
     def step(self, full_scale: float, *, signed: bool) -> float:
         """Return the LSB [V] over one sign or both; 0 of infinite resolution."""
         if self.bits == 0:

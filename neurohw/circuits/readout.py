@@ -193,9 +193,8 @@ class Readout:
     def _full_scale(self, name: str, layer: int) -> float:
         """Return the full scale of an ADC of a layer [V]; infinite where it has none."""
         converter = self._adcs[name][layer].converter
-        if converter.full_scale is not None:
-            return float(np.broadcast_to(converter.full_scale, len(self._adcs[name]))[layer])
-        return float(self.ranges[name][layer]) if name in self.ranges else float("inf")
+        known = self.ranges[name][layer] if name in self.ranges else np.inf
+        return converter.range_or(float(known), layer)
 
     def _sampled(self, layer: int, upper: Array, lower: Array) -> tuple[Array, Array]:
         """Return a layer's voltages as the sampling circuits have them."""

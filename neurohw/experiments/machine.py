@@ -51,8 +51,7 @@ class Machine:
         dac = self.chip.input_dac
         if dac is None:
             return voltages
-        given = dac.converter.full_scale
-        return dac.convert(voltages, given if isinstance(given, float) else self.full_scale, event)
+        return dac.convert(voltages, dac.converter.range_or(self.full_scale), event)
 
     def targets(self, labels: NDArray[np.integer]) -> Array:
         """Return the outputs' target voltages, (n, outputs): one-hot [V]."""

@@ -106,8 +106,7 @@ def _resolution(
     difference: float | None = None,
 ) -> Resolution:
     """Return the resolution of a converter; known, its full scale where it is not given [V]."""
-    given = converter.full_scale
-    full_scale = known if given is None else given[layer] if isinstance(given, tuple) else given
+    full_scale = converter.range_or(known, layer)
     asked = voltage if difference is None else difference
     needed = None
     if asked and math.isfinite(full_scale):

@@ -351,13 +351,12 @@ class EquilibriumPropagation:
     def _driven(self, dac: Channels, values: Array, event: int) -> Array:
         """Return what the nudging DAC makes of (samples, outputs) voltages [V]."""
         ranges, converter = self.chip.readout.ranges, dac.converter
-        if not isinstance(converter.full_scale, tuple | None):
-            return dac.convert(values, converter.full_scale, event)
-        if not dac.signed:
-            return dac.convert(values, self.chip.scale.unit_voltage, event)
-        if converter.calibrated and "nudge" not in ranges:
-            ranges["nudge"] = np.array([converter.calibrate(values)])
-        return dac.convert(values, float(ranges["nudge"][0]) if converter.bits else np.inf, event)
+        known = np.inf if dac.signed else self.chip.scale.unit_voltage
+        if dac.signed and converter.calibrated:
+            if "nudge" not in ranges:
+                ranges["nudge"] = np.array([converter.calibrate(values)])
+            known = float(ranges["nudge"][0])
+        return dac.convert(values, converter.range_or(known), event)
 
     def _held(self, state: Sequence[Array], event: int, first: int = 0) -> Sequence[Array]:
         """Return what the sample-and-hold circuits, numbered from `first`, keep of a phase."""
