@@ -95,6 +95,12 @@ class Converters(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
             if isinstance(getattr(getattr(self, key), "full_scale", None), tuple):
                 raise InvalidValueError(f"{key}.full_scale: must be one voltage")
 
+    @property
+    def present(self) -> bool:
+        """Whether there is a converter that is not left out."""
+        converters = self.input_dac, self.nudge_dac, self.state_adc, self.difference_adc
+        return any(converter is not None for converter in converters)
+
     def transposed_gains(self, lines: int, seed: int, array: int) -> Array | None:
         """Return the gain of a transposed read of each word line, (lines,); None where all 1."""
         if self.transposed_gain_error == self.transposed_gain_spread == 0:

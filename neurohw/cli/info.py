@@ -150,9 +150,7 @@ def _chip(target: str, recipe: str) -> Facts:
 
 def _resolution(experiment: "Experiment") -> Facts:
     """Return what the converters resolve of the untrained network's voltages, if there are any."""
-    from neurohw.circuits.readout import Converters
-
-    if experiment.chip.converters == Converters():
+    if not experiment.chip.converters.present:
         return {}
     from neurohw.experiments import physics
     from neurohw.experiments.machine import build, computing, dataset_of
