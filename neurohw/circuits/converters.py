@@ -49,8 +49,9 @@ class Converter(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
         Integral nonlinearity at evenly spaced codes from the first to the last, interpolated in
         between: a table of every code, or a few points of a bow.
     dnl_spread : float [LSB]
-        Standard deviation of the steps between neighbouring codes, drawn once; offset and gain
-        that this makes are taken out. No step falls below 0.
+        Standard deviation of the steps between neighbouring codes, drawn once for a layer. The
+        end codes stay, so in mid-range, where 0 V is of a converter of both signs, the INL has a
+        deviation of dnl_spread·√codes/2. No step falls below 0.
     noise : float [V]
         Standard deviation, drawn for each conversion, at the analog side.
     noise_lsb : float [LSB]

@@ -2,7 +2,7 @@
 
 MNIST, drn-xs on the ideal memory, errors on the last 10,000 training images, held out. Run files
 lie in runs/results; finished runs are not repeated. `ablation` switches the effects of one chip
-off, one at a time.
+off and on, one at a time.
 """
 
 import sys
@@ -82,18 +82,25 @@ def ablation() -> None:
     """Train the chip with every effect, with all but one, and with one alone."""
     chosen = {"all": list(EFFECTS)}
     for off in EFFECTS:
-        chosen[f"all but: {off}"] = [name for name in EFFECTS if name != off]
+        chosen[f"all but {off}"] = [name for name in EFFECTS if name != off]
+    for on in EFFECTS:
+        chosen[f"only {on}"] = [on]
     for number, (name, effects) in enumerate(chosen.items()):
-        keys = [key for effect in effects for key in EFFECTS[effect] if _meant(key, effects)]
+        alone = name.startswith("only")
+        keys = [key for effect in effects for key in EFFECTS[effect]]
+        if any(map(counted_in_steps, keys)) and "difference_adc.bits=8" not in keys:
+            # What is counted in steps needs them, or goes with them.
+            keys = [k for k in keys if alone or not counted_in_steps(k)]
+            keys += EFFECTS["8 bits of the difference"] if alone else []
         settings = [f"chip.converters.{key}" for key in ("read=difference", *keys)]
         print(name, end=": ")
         options = [*HELD_OUT, *settings]
         train(f"converters-ablation-{number}", "drn-xs", settings=options, epochs=EPOCHS)
 
 
-def _meant(key: str, effects: list[str]) -> bool:
-    """Tell whether an effect counted in LSB has the bits that it needs."""
-    return not key.endswith(("lsb=0.5", "spread=0.5")) or "8 bits of the difference" in effects
+def counted_in_steps(key: str) -> bool:
+    """Tell whether a setting counts in LSB."""
+    return key.partition("=")[0].endswith(("noise_lsb", "dnl_spread"))
 
 
 def cosines() -> dict[tuple[str, int], NDArray[np.float64]]:

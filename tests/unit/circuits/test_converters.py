@@ -83,6 +83,13 @@ def test_drawn_steps_have_their_spread_and_no_gain():
         assert not np.array_equal(table, Converter(bits=12, dnl_spread=0.2).table(**other))
 
 
+def test_drawn_steps_add_up_to_a_bridge():
+    """In mid-range the deviation is that of a Brownian bridge, spread·√codes/2."""
+    converter = Converter(bits=8, dnl_spread=0.2)
+    middle = np.array([converter.table(seed=seed, number=0)[128] for seed in range(400)])
+    assert abs(middle.std() / (0.2 * np.sqrt(256) / 2) - 1) < 4 / np.sqrt(800)
+
+
 def test_wild_tables_keep_the_order_of_codes():
     adc = made(bits=8, dnl_spread=2.0)
     ramp = np.linspace(-RANGE, RANGE, 5000)[:, None]
