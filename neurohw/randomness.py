@@ -47,7 +47,14 @@ PURPOSES = {
     "stuck_at": 24,
     "write": 25,
     "sample": 26,
-    "levels": 40,
+    "levels": 27,
+    "converter_gain": 40,
+    "converter_offset": 41,
+    "converter_step": 42,
+    "converter_noise": 43,
+    "sampling_offset": 44,
+    "transposed_gain": 45,
+    "capacitance": 46,
 }
 
 

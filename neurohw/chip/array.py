@@ -35,6 +35,8 @@ class CrossbarArray:
     wires : Wires, optional
         Wires with resistance: reads, and what the physics sees, are then those of the terminals,
         as of the last refresh (see `neurohw.circuits.terminal_model`).
+    transposed_gain : (inputs,) array, optional
+        Gain of a transposed read over that of a forward read, of each input line.
     """
 
     def __init__(
@@ -45,6 +47,7 @@ class CrossbarArray:
         driven: bool,
         paired: bool = False,
         wires: Wires | None = None,
+        transposed_gain: Array | None = None,
     ) -> None:
         if paired and conductance.shape[1] % 2:
             raise InvalidValueError(
@@ -53,6 +56,7 @@ class CrossbarArray:
         self.cells = cells
         self.driven = driven
         self.paired = paired
+        self._transposed_gain = transposed_gain
         self._lines_given = conductance.shape[1] // (1 + paired)
         self._conductance = conductance
         # What pulses move, where writing leaves something else to read.
@@ -80,7 +84,10 @@ class CrossbarArray:
 
         Of all of them, (batch, inputs), also where inputs are paired.
         """
-        return np.asarray(voltages @ self._seen.conductance)
+        currents = voltages @ self._seen.conductance
+        if self._transposed_gain is not None:
+            currents = currents * self._transposed_gain.astype(currents.dtype)
+        return np.asarray(currents)
 
     def values(self) -> Array:
         """Return a copy of all conductances (units, inputs) [S]: a digital read-out."""

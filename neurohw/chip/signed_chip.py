@@ -11,6 +11,7 @@ from neurohw.chip.array import CrossbarArray
 from neurohw.chip.biases import BiasCurrents, BiasLine
 from neurohw.chip.signed import Programming, SignedArray
 from neurohw.circuits.neuron import Neuron
+from neurohw.circuits.readout import Converters
 from neurohw.devices.fabrication import fabricate
 from neurohw.devices.programming import first_write
 from neurohw.engines.equilibrium import SeenArray, Source
@@ -113,7 +114,13 @@ class SignedChip:
                 cells = replace(cells, low=np.full((1, 1), -np.inf))
             written = first_write(cells, np.full(shape, conductance)).astype(dtype)
             # Without wires no one asks for the sums of lines at virtual ground.
-            return CrossbarArray(written, cells, driven=wires is None, wires=wires)
+            return CrossbarArray(
+                written,
+                cells,
+                driven=wires is None,
+                wires=wires,
+                transposed_gain=chip.converters.transposed_gains(shape[1], seed, number),
+            )
 
         count = len(scheme.coefficients)
         indices = [number + k * _NEXT_CROSSBAR for k in range(count)]
@@ -140,6 +147,14 @@ def _require_virtual_ground(chip: ChipSpecification) -> None:
     """Raise `UnsupportedError` where a chip has what signed weights are not modelled with."""
     if chip.synapse is not None:
         raise UnsupportedError("synapse: cells of signed weights are resistors")
+    gains = {
+        key: getattr(chip.converters, key)
+        for key in ("transposed_gain_error", "transposed_gain_spread")
+    }
+    if chip.converters != Converters(**gains):
+        raise UnsupportedError(
+            "converters: of networks of signed weights only the gain of transposed reads is known"
+        )
     if chip.neuron != Neuron():
         raise UnsupportedError(
             "neuron: the circuits at the nodes are those of resistive networks; signed weights are"

@@ -78,6 +78,9 @@ class Neuron(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     saturation_current_spread : float
         Device-to-device standard deviation of the logarithm of the saturation current, of a
         measured element of the logarithm of its current.
+    capacitance_spread : float
+        Device-to-device standard deviation of the logarithm of the capacitance, outputs included;
+        it makes time constants differ.
     """
 
     kind: Literal["ideal", "diode", "measured", "linear"] = "ideal"
@@ -99,6 +102,7 @@ class Neuron(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     offset_spread: Volts = 0.0
     voltage_spread: Volts = 0.0
     saturation_current_spread: Number = 0.0
+    capacitance_spread: Number = 0.0
 
     def __post_init__(self) -> None:
         positive = ("saturation_current", "ideality", "gain", "capacitance")
@@ -109,8 +113,9 @@ class Neuron(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
         for key in ("saturation", "current_limit"):
             if not getattr(self, key) > 0:
                 raise InvalidValueError(f"{key} = {getattr(self, key)}: must be above 0")
-        spreads = ("gain_spread", "offset_spread", "voltage_spread", "saturation_current_spread")
-        for key in ("series_resistance", "leak", *spreads):
+        spreads = ("gain_spread", "offset_spread", "voltage_spread")
+        logarithms = ("saturation_current_spread", "capacitance_spread")
+        for key in ("series_resistance", "leak", *spreads, *logarithms):
             if not 0 <= getattr(self, key) < float("inf"):
                 raise InvalidValueError(f"{key} = {getattr(self, key)}: must be finite, 0 or more")
         for key in ("low_voltage", "high_voltage", "offset"):
@@ -287,7 +292,7 @@ def fabricate(
         gain=gain,
         backward_gain=backward,
         shift=shift,
-        capacitance=each(neuron.capacitance),
+        capacitance=neuron.capacitance * np.exp(neuron.capacitance_spread * normals("capacitance")),
         current_limit=each(neuron.current_limit),
         curve=curve,
         curve_scale=scale,

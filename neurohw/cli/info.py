@@ -123,6 +123,9 @@ def _run(path: Path) -> Facts:
         "counters": run.counters,
         "history": run.history,
         "physical": run.physical,
+        **_converters(
+            run.experiment, run.arrays[0]["conductance"].shape[1], run.state, run.physical
+        ),
         "experiment": _builtins(run.experiment),
         "versions": run.versions,
         **_scale(run.experiment, [array["conductance"].shape[1] for array in run.arrays]),
@@ -144,7 +147,38 @@ def _chip(target: str, recipe: str | None) -> Facts:
     curves = {"neuron_curve": chip.neuron.curve, "synapse": chip.synapse}
     # How far a fitted polynomial is from the measured points, of the largest current.
     residuals = {f"{name}_residual": c.residual for name, c in curves.items() if c is not None}
-    return {"kind": "chip", **_builtins(chip), **residuals, **_arrays(experiment), **scale}
+    measured = {**_arrays(experiment), **_resolution(experiment)}
+    return {"kind": "chip", **_builtins(chip), **residuals, **measured, **scale}
+
+
+def _resolution(experiment: "Experiment") -> Facts:
+    """Return what the converters resolve of the untrained network's voltages, if there are any."""
+    if not experiment.chip.converters.present:
+        return {}
+    from neurohw.experiments import physics
+    from neurohw.experiments.machine import build, computing, dataset_of
+
+    dataset = dataset_of(experiment)
+    with computing():
+        machine = build(experiment, dataset)
+        machine.calibrate(dataset)
+        physical = physics.measure(machine, dataset)
+    ranges = {f"{name}_range": v for name, v in machine.chip.readout.ranges.items()}
+    return _converters(experiment, machine.network.inputs, ranges, physical)
+
+
+def _converters(experiment: "Experiment", inputs: int, state: Facts, physical: Facts) -> Facts:
+    """Return what the converters resolve; inputs, word lines; state, a run's, for its ranges."""
+    from neurohw.experiments.resolution import resolutions
+    from neurohw.mappings.scale import physical_scale
+
+    if not physical:
+        return {}
+    fan_in = [inputs, *experiment.network.hidden]
+    scale = physical_scale(experiment.chip, fan_in, experiment.network.input_gain)
+    ranges = {key.removesuffix("_range"): v for key, v in state.items() if key.endswith("_range")}
+    found = resolutions(experiment, scale.unit_voltage, ranges, physical)
+    return {"resolution": [_builtins(each) for each in found]} if found else {}
 
 
 def _arrays(experiment: "Experiment") -> Facts:
@@ -208,11 +242,13 @@ def _scale(experiment: "Experiment", fan_in: Sequence[int]) -> Facts:
 
 def _print_facts(facts: Facts) -> None:
     from neurohw.experiments.configuration import Experiment
+    from neurohw.experiments.resolution import Resolution
     from neurohw.experiments.run_file import UNITS
     from neurohw.units import show
 
     warnings = facts.pop("warnings", [])
     scale = facts.pop("scale", [])
+    resolution = facts.pop("resolution", [])
     recipe = facts.pop("scale_recipe", "")
     experiment = facts.pop("experiment", None)
     _print_nested(facts, UNITS if facts["kind"] == "run" else units_of(Experiment))
@@ -221,6 +257,10 @@ def _print_facts(facts: Facts) -> None:
     if scale:
         click.echo(f"scale of the network {recipe} on this chip")
         print_table(((row["quantity"], show(row["value"], row["unit"])) for row in scale), "  ")
+    if resolution:
+        click.echo("converters")
+        for each in resolution:
+            click.echo(f"  {Resolution(**each).line}")
     for line in warnings:
         print_warning(line)
 

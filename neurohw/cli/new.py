@@ -114,6 +114,7 @@ MEANINGS = {
     "neuron.offset_spread": "from device to device",
     "neuron.voltage_spread": "of the sources behind the diodes",
     "neuron.saturation_current_spread": "of its logarithm",
+    "neuron.capacitance_spread": "likewise; makes time constants differ",
     "wires.node": "technology node in nm, in place of the segments' resistances",
     "wires.half_pitches": "side of a cell of that node, 4 with a transistor, 2 without",
     "wires.word_line": "resistance of a segment between two cells",
@@ -135,6 +136,17 @@ MEANINGS = {
     "hold.noise": "of a sampled voltage",
     "hold.capacitance": "of the holding capacitor, for its thermal noise",
     "hold.droop": "share of a held voltage that is lost",
+    "converters.input_dac": "of word lines: bits, full_scale, inl, dnl_spread, noise, offset ...",
+    "converters.nudge_dac": "of what nudges the outputs; keys as above",
+    "converters.state_adc": "of node voltages; without full_scale its range is calibrated",
+    "converters.difference_adc": "of the difference of the phases",
+    "converters.read": '"states" (each phase) or "difference" (and the mean)',
+    "converters.sampling": '"shared" (one circuit takes both phases of a node) or "separate"',
+    "converters.sampling_offset_spread": "of these circuits",
+    "converters.calibration_samples": "training images that set calibrated ranges",
+    "converters.calibration_interval": "mini-batches between calibrations; 0: only one",
+    "converters.transposed_gain_error": "gain of transposed reads over that of forward reads, - 1",
+    "converters.transposed_gain_spread": "from line to line",
 }
 _ABSENT = {
     "mapping.unit_conductance": '"10 uS"',
@@ -156,6 +168,10 @@ _ABSENT = {
     "synapse.current": "[-1e-5, 0.0, 1e-5]",
     "synapse.degree": "1",
     "synapse.coefficients": "[]",
+    "converters.input_dac": "{ bits = 8 }",
+    "converters.nudge_dac": '{ bits = 8, full_scale = "1 V" }',
+    "converters.state_adc": "{ bits = 10 }",
+    "converters.difference_adc": "{ bits = 8 }",
 }
 
 

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from neurohw import randomness
 from neurohw.chip import BiasRails
 from neurohw.circuits.periphery import NudgingCircuit, SampleAndHold
+from neurohw.circuits.readout import Converters
 from neurohw.datasets import Dataset
 from neurohw.engines.equilibrium import Equilibrium
 from neurohw.engines.spice.cosimulation import Phase, Phases, cosimulate
@@ -37,8 +38,8 @@ def train(machine: ResistiveMachine, dataset: Dataset, *, epochs: int, duration:
     ------
     UnsupportedError
         What the circuit of external sources lacks: wires, cells on bias rails, nudging other than
-        by an exact conductor, errors of the sample-and-hold, the variant random_sign, a limit to
-        the neurons' current.
+        by an exact conductor, errors of the sample-and-hold, converters, the variant random_sign,
+        a limit to the neurons' current.
     InvalidValueError
         No epoch, a length that is not above 0, a nonlinear cell out of its range, or negative
         nudging without a minimum; see `EquilibriumPropagation.check_stability`.
@@ -138,6 +139,7 @@ def _require_supported(machine: ResistiveMachine) -> None:
     reasons = {
         "chip.nudging": chip.nudging != NudgingCircuit(),
         "chip.hold": chip.hold != SampleAndHold(),
+        "chip.converters": chip.converters != Converters(),
         "learning.variant = random_sign": machine.rule.variant == "random_sign",
         "training.precision = float32": machine.experiment.training.precision != "float64",
         "chip.bias.kind = rails": any(isinstance(b, BiasRails) for b in machine.chip.biases),

@@ -33,6 +33,9 @@ class FeedforwardMachine:
     def check(self) -> None:
         """Do nothing: any weights will do."""
 
+    def prepare(self, event: int, dataset: Dataset) -> None:
+        """Do nothing: there is nothing to calibrate."""
+
     def encode(self, images: Array, event: int = 0) -> Array:
         """Return the voltages of the word lines, (n, pixels) [V]."""
         precision = self.experiment.training.precision

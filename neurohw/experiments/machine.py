@@ -52,9 +52,22 @@ class ResistiveMachine:
         """Raise `InvalidValueError` if negative nudging leaves no minimum."""
         self.rule.check_stability()
 
+    def prepare(self, event: int, dataset: Dataset) -> None:
+        """Calibrate the converters where that is due before a mini-batch."""
+        interval = self.chip.specification.converters.calibration_interval
+        if self.chip.calibrated and (event % interval == 0 if interval else event == 0):
+            self.calibrate(dataset)
+
     def encode(self, images: Array, event: int = 0) -> Array:
-        """Return the voltages of the first word line of each pair, (n, pixels) [V]."""
-        return encode(images, self.full_scale, self.experiment.training.precision)
+        """Return the voltages of the first word line of each pair, (n, pixels) [V].
+
+        event numbers the mini-batch for the noise of the chip's DACs.
+        """
+        voltages = encode(images, self.full_scale, self.experiment.training.precision)
+        dac = self.chip.input_dac
+        if dac is None:
+            return voltages
+        return dac.convert(voltages, dac.converter.range_or(self.full_scale), event)
 
     def targets(self, labels: NDArray[np.integer]) -> Array:
         """Return the outputs' target voltages, (n, outputs): one-hot [V]."""
@@ -66,7 +79,7 @@ class ResistiveMachine:
         settings = self.experiment.phases
         parts = []
         for first in range(0, len(images), _EVALUATED_AT_ONCE):
-            voltages = self.encode(images[first : first + _EVALUATED_AT_ONCE])
+            voltages = self.encode(images[first : first + _EVALUATED_AT_ONCE], first)
             equilibrium = self.engine.relax(
                 self.network,
                 self.chip.seen(0),
@@ -98,6 +111,13 @@ class ResistiveMachine:
             ],
         )
 
+    def calibrate(self, dataset: Dataset) -> None:
+        """Set the ranges of the converters that the chip calibrates, with the first images."""
+        samples = slice(0, self.chip.specification.converters.calibration_samples)
+        inputs = self.encode(dataset.train_images[samples])
+        targets = self.targets(dataset.train_labels[samples])
+        self.rule.calibrate(self.chip.arrays[0].read(inputs), targets, inputs)
+
     def step(
         self, batch: Batch, event: int, rates: Sequence[float], bias_rates: Sequence[float]
     ) -> Step:
@@ -112,13 +132,19 @@ class ResistiveMachine:
         return Step(updates=updates, bias_updates=bias_updates, outputs=outputs, cost=cost)
 
     def carried(self) -> dict[str, Array]:
-        """Return the voltages of the last free phase, one array a layer [V]."""
+        """Return the voltages of the last free phase, one array a layer, and ranges [V]."""
         state = () if self.start is None else self.start.state
-        return {f"voltage_{k}": v for k, v in enumerate(state)}
+        ranges = {f"{name}_range": v for name, v in self.chip.readout.ranges.items()}
+        return ranges | {f"voltage_{k}": v for k, v in enumerate(state)}
 
     def restore(self, run: Run) -> None:
-        """Take over the arrays, the biases and the last free phase of a run."""
+        """Take over the arrays, biases, ranges of converters and last free phase of a run."""
         restore_chip(self.chip, run)
+        self.chip.readout.ranges = {
+            key.removesuffix("_range"): value
+            for key, value in run.state.items()
+            if key.endswith("_range")
+        }
         if "voltage_0" in run.state:
             layers = range(len(self.network.layers))
             self.start = _start_from([run.state[f"voltage_{k}"] for k in layers])

@@ -44,7 +44,7 @@ def measure(machine: Machine, dataset: Dataset) -> dict[str, Array]:
     images = dataset.train_images[:_SAMPLES]
     inputs = machine.encode(images)
     arrays = machine.chip.arrays
-    contrast = machine.rule.contrast(
+    contrast = machine.rule.phases(
         arrays[0].read(inputs), machine.targets(dataset.train_labels[:_SAMPLES]), None, 0, inputs
     )
     threshold = machine.chip.specification.device.write_threshold

@@ -40,6 +40,9 @@ UNITS = {
     "bias_power": "W",
     "learning_rate": "S/V²",
     "seconds_per_epoch": "s",
+    "state_range": "V",
+    "difference_range": "V",
+    "nudge_range": "V",
 }
 PER_CELL = "unit, input"
 

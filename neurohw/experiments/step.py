@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neurohw.chip import Chip, SignedChip
+from neurohw.datasets import Dataset
 from neurohw.experiments.configuration import Experiment
 from neurohw.experiments.run_file import Run
 from neurohw.update import Update
@@ -65,6 +66,10 @@ class Machine(Protocol):
 
     def check(self) -> None:
         """Raise `InvalidValueError` if the next epoch cannot work with the weights as they are."""
+        ...
+
+    def prepare(self, event: int, dataset: Dataset) -> None:
+        """Do what is due before a mini-batch, such as calibrating converters."""
         ...
 
     def encode(self, images: Array, event: int = 0) -> Array:

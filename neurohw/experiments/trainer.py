@@ -235,6 +235,7 @@ class _Training:
 
     def _train_batch(self, rates: Sequence[float], bias_rates: Sequence[float]) -> None:
         machine, chip, event = self.machine, self.machine.chip, self._event
+        machine.prepare(event, self.dataset)
         samples = self._batch(self.step)
         step = machine.step(
             Batch(

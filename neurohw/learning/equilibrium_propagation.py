@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 
 from neurohw import randomness
 from neurohw.chip import BiasRails, Chip
+from neurohw.circuits.converters import Channels
 from neurohw.circuits.periphery import SampleAndHold
 from neurohw.circuits.synapse import Synapse
 from neurohw.engines.equilibrium import (
@@ -167,6 +168,33 @@ class EquilibriumPropagation:
         event: int,
         inputs: Array | None = None,
     ) -> Contrast:
+        """Return `phases` as the chip's readout has them."""
+        return self.read(self.phases(input_current, target, start, event, inputs), event)
+
+    def read(self, phases: Contrast, event: int) -> Contrast:
+        """Return phases as the chip's readout has them; themselves if it is ideal."""
+        if self.chip.readout.ideal:
+            return phases
+        upper, lower = self.chip.readout.read(phases.upper, phases.lower, event)
+        return msgspec.structs.replace(phases, upper=upper, lower=lower)
+
+    def calibrate(self, input_current: Array, target: Array, inputs: Array | None = None) -> None:
+        """Set the ranges of converters that have none of their own, for these samples.
+
+        Arguments as for `contrast`.
+        """
+        if self.chip.calibrated:
+            self.chip.readout.ranges.clear()
+            self.contrast(input_current, target, None, 0, inputs)
+
+    def phases(
+        self,
+        input_current: Array,
+        target: Array,
+        start: Equilibrium | None,
+        event: int,
+        inputs: Array | None = None,
+    ) -> Contrast:
         """Relax the free and the nudged phases of one mini-batch.
 
         input_current (batch, units) [A], target (batch, outputs) [V]; inputs (batch, lines) [V],
@@ -299,7 +327,9 @@ class EquilibriumPropagation:
     ) -> Nudging:
         """Return what pulls the free outputs (batch, outputs), all samples of a sign together."""
         strength = _strengths(signs, self.strength, len(target), target.dtype)
-        kind = self.chip.specification.nudging.kind
+        kind, dac = self.chip.specification.nudging.kind, self.chip.nudge_dac
+        if kind == "conductance" and dac is not None:
+            target = self._driven(dac, target, event)
         if kind != "conductance":
             # A free phase that is compared is held by the circuits that the nudging reads too.
             layers = len(self.network.layers)
@@ -310,7 +340,23 @@ class EquilibriumPropagation:
         if len(signs) == 2:
             target = np.concatenate((target, target))
             outputs = outputs if kind == "conductance" else np.concatenate((outputs, outputs))
-        return nudge(kind, strength, target, outputs)
+        if kind == "current" and dac is not None:
+            target = outputs + self._driven(dac, target - outputs, event)
+        nudging = nudge(kind, strength, target, outputs)
+        if kind == "clamp" and dac is not None:
+            driven = self._driven(dac, nudging.target, event)
+            nudging = msgspec.structs.replace(nudging, target=driven)
+        return nudging
+
+    def _driven(self, dac: Channels, values: Array, event: int) -> Array:
+        """Return what the nudging DAC makes of (samples, outputs) voltages [V]."""
+        ranges, converter = self.chip.readout.ranges, dac.converter
+        known = np.inf if dac.signed else self.chip.scale.unit_voltage
+        if dac.signed and converter.calibrated:
+            if "nudge" not in ranges:
+                ranges["nudge"] = np.array([converter.calibrate(values)])
+            known = float(ranges["nudge"][0])
+        return dac.convert(values, converter.range_or(known), event)
 
     def _held(self, state: Sequence[Array], event: int, first: int = 0) -> Sequence[Array]:
         """Return what the sample-and-hold circuits, numbered from `first`, keep of a phase."""

@@ -12,6 +12,7 @@ from neurohw.circuits.curves import Curve, CurveFiles
 from neurohw.circuits.interconnect import Wires
 from neurohw.circuits.neuron import Neuron
 from neurohw.circuits.periphery import NudgingCircuit, SampleAndHold
+from neurohw.circuits.readout import Converters
 from neurohw.circuits.synapse import Synapse
 from neurohw.devices import memory
 from neurohw.devices.memory import AnyDevice
@@ -153,6 +154,7 @@ class ChipSpecification(msgspec.Struct, frozen=True, forbid_unknown_fields=True,
     synapse: Curve | None = None
     nudging: NudgingCircuit = msgspec.field(default_factory=NudgingCircuit)
     hold: SampleAndHold = msgspec.field(default_factory=SampleAndHold)
+    converters: Converters = msgspec.field(default_factory=Converters)
     temperature: Kelvins = 300.0
 
     def __post_init__(self) -> None:

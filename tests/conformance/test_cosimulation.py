@@ -140,6 +140,7 @@ def test_phases_have_number_and_length(count, duration):
         ("chip.nudging.kind=current", r"chip\.nudging"),
         ("chip.nudging.offset=1 mV", r"chip\.nudging"),
         ("chip.hold.droop=1 %", r"chip\.hold"),
+        ("chip.converters.state_adc.bits=8", r"chip\.converters"),
         ("chip.neuron.current_limit=1 uA", r"chip\.neuron\.current_limit"),
     ],
 )

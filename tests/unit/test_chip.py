@@ -279,3 +279,28 @@ def test_the_chip_is_seen_as_its_arrays_are():
         assert_array_equal(seen.conductance, array.values())
         assert (seen.input_sums is None) == array.driven
     assert len(chip.sources(3)) == len(network.layers)
+
+
+def test_transposed_reads_may_have_another_gain():
+    converters = {"transposed_gain_error": 0.1, "transposed_gain_spread": 0.02}
+    network = deep_resistive_network(200, (6,), 3)
+    made = [
+        Chip(
+            chip_specification.load({"device": "ideal", "converters": keys}),
+            network,
+            10.0,
+            seed=1,
+            dtype="float64",
+        ).arrays[0]
+        for keys in ({}, converters)
+    ]
+    voltages = np.random.default_rng(0).normal(size=(2, 6))
+    plain, other = (array.read_transposed(voltages) for array in made)
+    met = np.abs(plain) > 0
+    gains = (other / np.where(met, plain, 1.0))[:, met.all(axis=0)]
+    assert_allclose(gains[0], gains[1], rtol=1e-12)
+    count = gains.shape[1]
+    assert abs(gains[0].mean() - 1.1) < 4 * 0.022 / np.sqrt(count)
+    assert abs(gains[0].std() / 0.022 - 1) < 4 / np.sqrt(2 * count)
+    inputs = np.random.default_rng(1).normal(size=(2, 200))
+    assert_array_equal(made[0].read(inputs), made[1].read(inputs))

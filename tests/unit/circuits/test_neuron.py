@@ -135,3 +135,12 @@ def test_bad_values_of_the_periphery(table, line):
     with pytest.raises(ConfigurationError, match=r"^chip: ") as failure:
         chip_specification.load({"device": "ideal"} | table)
     assert line in str(failure.value)
+
+
+def test_time_constants_differ_from_node_to_node():
+    neurons = make(4000, capacitance=2e-12, capacitance_spread=0.1)
+    logarithm = np.log(neurons.capacitance / 2e-12)
+    assert abs(logarithm.mean()) < 4 * 0.1 / np.sqrt(4000)
+    assert abs(logarithm.std() / 0.1 - 1) < 4 / np.sqrt(8000)
+    assert make(3, output=True, capacitance_spread=0.1).capacitance.std() > 0
+    assert make(3, capacitance=2e-12).capacitance.tolist() == [2e-12] * 3

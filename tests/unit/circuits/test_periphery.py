@@ -150,3 +150,47 @@ def test_offsets_are_the_chips_own():
     assert_allclose([offsets.mean(), offsets.std()], [0.01, 2e-3], rtol=0.05)
     assert_array_equal(offsets, nudging.offsets(4000, 0))
     assert not np.any(offsets == nudging.offsets(4000, 1))
+
+
+def dac(**keys):
+    return {"converters": {"nudge_dac": keys}}
+
+
+def test_a_dac_drives_the_targets():
+    """Over 1 V, 8 bits know no target of 20 mV but by five steps."""
+    _, nudging, target, chip = contrast(table=dac(bits=8, full_scale=1.0))
+    wanted = np.where(target > 0, 5 / 255, 0.0)
+    assert_allclose(nudging.target, np.concatenate((wanted, wanted)), atol=1e-15)
+    # Without a range of its own it has the one that the targets need.
+    _, exact, *_ = contrast(table=dac(bits=3))
+    assert_allclose(exact.target, np.concatenate((target, target)))
+    assert "nudge" not in chip.readout.ranges
+
+
+def test_a_dac_drives_the_voltage_that_a_held_current_stands_for():
+    table = circuit(kind="current") | dac(bits=4)
+    found, nudging, target, chip = contrast(variant="positive", table=table)
+    way = target - found.free.state[-1]
+    (full_scale,) = chip.readout.ranges["nudge"]
+    assert_allclose(full_scale, np.abs(way).max())
+    step = full_scale / 8
+    expected = np.clip(np.rint(way / step), -8, 7) * step
+    assert_allclose(nudging.current, chip.scale.nudging(0.5) * expected)
+
+
+def test_a_dac_drives_clamps():
+    table = circuit(kind="clamp") | dac(bits=4, full_scale=0.05)
+    found, nudging, target, _ = contrast(nudging=0.25, table=table)
+    free, step = found.free.state[-1], 0.05 / 8
+    wanted = np.concatenate((free + 0.25 * (target - free), free - 0.25 * (target - free)))
+    assert_allclose(nudging.target, np.rint(wanted / step) * step, atol=1e-15)
+
+
+def test_learning_reads_through_the_adcs_and_the_circuit_stays_as_it_is():
+    table = {"converters": {"state_adc": {"bits": 4}}}
+    found, *_ = contrast(table=table)
+    clean, *_ = contrast()
+    for k, v in enumerate(clean.upper):
+        assert len(np.unique(np.concatenate((found.upper[k], found.lower[k])))) <= 16
+        assert np.any(found.upper[k] != v)
+        assert_array_equal(found.free.state[k], clean.free.state[k])

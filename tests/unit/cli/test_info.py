@@ -144,6 +144,38 @@ def test_wires_of_a_chip_are_measured_on_the_recipe(invoke):
     assert "wire_loading" not in facts_of(invoke, "epiram", "--recipe", "drn-digits")
 
 
+def test_converters_against_what_they_have_to_resolve(invoke):
+    Path("mine.toml").write_text(
+        'device = "ideal"\n[converters]\nread = "difference"\ninput_dac = { bits = 4 }\n'
+        'nudge_dac = { bits = 6, full_scale = "1 V" }\nstate_adc = { bits = 8 }\n'
+        'difference_adc = { bits = 7, full_scale = ["1 mV", "40 mV"] }\n'
+    )
+    facts = facts_of(invoke, "mine.toml", "--recipe", "drn-digits")
+    rows = {row["name"]: row for row in facts["resolution"]}
+    assert list(rows) == [
+        *("input_dac", "nudge_dac"),
+        *(f"{kind}_adc of layer {k}" for kind in ("state", "difference") for k in (1, 2)),
+    ]
+    assert_allclose(rows["input_dac"]["step"], 0.2 / 15)
+    nudge = rows["nudge_dac"]
+    # 8 mV of 1 V: a step of 1/127 V is enough, of 1/63 V is not.
+    assert (nudge["bits_needed"], nudge["voltage"]) == (7, 0.2 / 25)
+    first = rows["difference_adc of layer 1"]
+    assert_allclose(first["step"], 1e-3 / 64)
+    assert 1e-3 / 2 ** first["bits_needed"] <= first["difference"] / 2
+    assert 1e-3 / 2 ** (first["bits_needed"] - 1) > first["difference"] / 2
+    assert rows["state_adc of layer 2"]["difference"] is None
+    shown = invoke("info", "mine.toml", "--recipe", "drn-digits").stdout
+    assert "  nudge_dac: 6 bits, range 1 V, step 15.87 mV, |v| 8 mV, needs 7 bits" in shown
+    assert "resolution" not in facts_of(invoke, "epiram", "--recipe", "drn-digits")
+    few = ("--set", "data.train=40", "--epochs", 1, "--chip", "mine.toml", "--out", "a.h5")
+    invoke("train", "--recipe", "drn-digits", *few)
+    trained = {row["name"]: row for row in facts_of(invoke, "a.h5")["resolution"]}
+    assert list(trained) == list(rows)
+    ranges = run_file.load("a.h5").state["state_range"]
+    assert trained["state_adc of layer 1"]["full_scale"] == ranges[0]
+
+
 def test_recipe_and_own_configuration(invoke):
     facts = facts_of(invoke, "drn-digits")
     assert (facts["kind"], facts["name"]) == ("recipe", "drn-digits")

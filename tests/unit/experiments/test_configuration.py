@@ -154,6 +154,14 @@ def test_json_of_something_else_is_refused(text, fault):
     [
         ("training.bach=1", "training.bach = 1: unknown key; did you mean batch?"),
         ("training.batch=0", "training.batch = 0: expected whole number >= 1"),
+        (
+            "chip.converters.state_adc.bits=24",
+            "chip.converters.state_adc.bits = 24: must be 0 (infinite resolution) to 22; float32",
+        ),
+        (
+            "chip.converters.difference_adc.full_scale=[1 mV]",
+            'chip.converters.difference_adc.full_scale = "[1 mV]": not a quantity such as',
+        ),
         ("training.epochs=-1", "training.epochs = -1: expected whole number >= 0"),
         ("training.epochs=1.5", "training.epochs = 1.5: expected whole number, got number"),
         ("training.seed=-1", "training.seed = -1: expected whole number >= 0"),

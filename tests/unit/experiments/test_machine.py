@@ -117,3 +117,35 @@ def test_evaluation_that_does_not_settle_says_so(small):
     data = dataset_of(experiment)
     with pytest.raises(ConvergenceError, match=r"relaxation\.tolerance = 1e-12: the free phase"):
         build(experiment, data).outputs(data.test_images)
+
+
+def test_word_lines_are_driven_by_dacs(small):
+    experiment = small("chip.converters.input_dac.bits=2", "training.precision=float64")
+    machine = build(experiment, dataset_of(experiment))
+    images = np.linspace(0, 1, 64)[None]
+    assert_allclose(np.unique(machine.encode(images)), 0.2 / 3 * np.arange(4), atol=1e-15)
+    half = small("chip.converters.input_dac.full_scale=0.1 V", "training.precision=float64")
+    machine = build(half, dataset_of(half))
+    assert_allclose(machine.encode(images), np.minimum(0.2 * images, 0.1))
+    noisy = small("chip.converters.input_dac.noise=1 mV")
+    machine = build(noisy, dataset_of(noisy))
+    first, second = machine.encode(images, 0), machine.encode(images, 1)
+    assert not np.any(first == second)
+    assert_array_equal(first, machine.encode(images))
+
+
+def test_ranges_are_calibrated_on_the_first_images(small):
+    settings = ("chip.converters.state_adc.bits=8", "chip.converters.calibration_samples=5")
+    experiment = small(*settings, "training.precision=float64")
+    data = dataset_of(experiment)
+    machine = build(experiment, data)
+    machine.calibrate(data)
+    inputs = machine.encode(data.train_images[:5])
+    targets = machine.targets(data.train_labels[:5])
+    phases = machine.rule.phases(machine.chip.arrays[0].read(inputs), targets, None, 0)
+    for k, (upper, lower) in enumerate(zip(phases.upper, phases.lower, strict=True)):
+        largest = np.abs(np.concatenate((upper, lower))).max()
+        assert_allclose(machine.chip.readout.ranges["state"][k], largest, rtol=1e-9)
+    ideal = build(small(), data)
+    ideal.calibrate(data)
+    assert not ideal.chip.readout.ranges

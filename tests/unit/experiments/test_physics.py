@@ -246,3 +246,11 @@ def test_a_voltage_that_is_not_finite_is_an_error(small):
         NumericalError, match=r"voltage of layer [12], unit \d is nan in the free phase"
     ):
         physics.measure(machine, data)
+
+
+def test_what_is_measured_is_the_circuits_not_what_its_adcs_say(small):
+    plain, coarse = (
+        physics.measure(*machine_and_data(small(*keys)))
+        for keys in ((), ("chip.converters.state_adc.bits=4",))
+    )
+    assert {k: v.tobytes() for k, v in plain.items()} == {k: v.tobytes() for k, v in coarse.items()}

@@ -20,6 +20,13 @@ SPREAD = ("chip.device.nonlinearity_spread=0.3", "chip.device.range_spread=5 %")
 DEEP = ("network.hidden=[8, 6]", "learning.nudging=0.002", "learning.variant=random_sign")
 SETTLED = ("relaxation.tolerance=1e-3", "relaxation.free_sweeps=300")
 WIRES = ("chip.wires.word_line=40", "chip.wires.bit_line=30", "chip.wires.tile=50")
+CONVERTERS = (
+    *("chip.converters.state_adc.bits=8", "chip.converters.state_adc.noise=10 uV"),
+    *("chip.converters.difference_adc.bits=8", "chip.converters.read=difference"),
+    *("chip.converters.input_dac.bits=6", "chip.converters.input_dac.noise=1 mV"),
+    *("chip.converters.nudge_dac.bits=6", "chip.nudging.kind=current"),
+    *("chip.converters.calibration_interval=3", "chip.converters.calibration_samples=8"),
+)
 CONFIGURATIONS = {
     "ideal": ("ideal", ()),
     "noise and spread": ("epiram", SPREAD),
@@ -29,6 +36,7 @@ CONFIGURATIONS = {
     "settled": ("ideal", (*SETTLED, "relaxation.nudged_sweeps=300")),
     # Checkpoints fall between two refreshes too.
     "wires": ("epiram", (*WIRES, "chip.wires.refresh=7")),
+    "converters": ("ideal", CONVERTERS),
     "float64, numpy": ("hzo-fefet", ("training.precision=float64", "training.engine=numpy")),
 }
 

@@ -226,3 +226,16 @@ def test_evaluation_and_next_epoch_start_from_exact_wires(small, monkeypatch):
     assert max(deviations[2:]) < 1e-12
     assert len(deviations) == 4
     assert_array_equal(training.pending, chip.arrays[0].read(training.inputs))
+
+
+def test_ranges_are_calibrated_at_their_interval(small):
+    """Once before the first of ten mini-batches, or again before the last one."""
+
+    def ranges(interval):
+        keys = ("chip.converters.state_adc.bits=8", "chip.converters.calibration_samples=8")
+        interval = f"chip.converters.calibration_interval={interval}"
+        return trainer.train(small(*keys, interval, epochs=1)).state["state_range"]
+
+    once = ranges(0)
+    assert_array_equal(once, ranges(10))
+    assert np.all(once != ranges(9))
