@@ -156,11 +156,11 @@ def _resolution(experiment: "Experiment") -> Facts:
     if not experiment.chip.converters.present:
         return {}
     from neurohw.experiments import physics
-    from neurohw.experiments.machine import build, computing, dataset_of
+    from neurohw.experiments.machine import build_resistive, computing, dataset_of
 
     dataset = dataset_of(experiment)
     with computing():
-        machine = build(experiment, dataset)
+        machine = build_resistive(experiment, dataset)
         machine.calibrate(dataset)
         physical = physics.measure(machine, dataset)
     ranges = {f"{name}_range": v for name, v in machine.chip.readout.ranges.items()}
@@ -172,10 +172,10 @@ def _converters(experiment: "Experiment", inputs: int, state: Facts, physical: F
     from neurohw.experiments.resolution import resolutions
     from neurohw.mappings.scale import physical_scale
 
-    if not physical:
+    gain = experiment.network.input_gain
+    if not physical or gain is None:
         return {}
-    fan_in = [inputs, *experiment.network.hidden]
-    scale = physical_scale(experiment.chip, fan_in, experiment.network.input_gain)
+    scale = physical_scale(experiment.chip, [inputs, *experiment.network.hidden], gain)
     ranges = {key.removesuffix("_range"): v for key, v in state.items() if key.endswith("_range")}
     found = resolutions(experiment, scale.unit_voltage, ranges, physical)
     return {"resolution": [_builtins(each) for each in found]} if found else {}
