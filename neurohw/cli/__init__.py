@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 
 import click
 
+from neurohw.cli.estimate import estimate
 from neurohw.cli.evaluate import evaluate
 from neurohw.cli.info import info
 from neurohw.cli.listing import listing
@@ -61,5 +62,5 @@ def main() -> None:
     """
 
 
-for command in (train, evaluate, info, report, listing, new, spice, settle):
+for command in (train, evaluate, info, report, listing, new, spice, settle, estimate):
     main.add_command(command)

@@ -3,7 +3,8 @@
 import msgspec
 
 from neurohw.datasets import Dataset
-from neurohw.errors import DataError, UnsupportedError
+from neurohw.errors import DataError
+from neurohw.experiments import transfer
 from neurohw.experiments.machine import Machine, build, computing, dataset_of, require_same_data
 from neurohw.experiments.run_file import Run
 from neurohw.mappings.chip_specification import ChipSpecification
@@ -39,7 +40,7 @@ def evaluate(
         machine = build(experiment, dataset)
         machine.restore(run)
         if chip is not None:
-            machine = _on_chip(machine, chip, dataset)
+            machine = _on_chip(run, machine, chip, dataset)
         return {
             "train_error": machine.error(dataset.train_images, dataset.train_labels),
             "test_error": machine.error(dataset.test_images, dataset.test_labels),
@@ -56,19 +57,10 @@ def _require_fit(run: Run, dataset: Dataset) -> None:
         )
 
 
-def _on_chip(machine: Machine, chip: ChipSpecification, dataset: Dataset) -> Machine:
+def _on_chip(run: Run, machine: Machine, chip: ChipSpecification, dataset: Dataset) -> Machine:
     """Return a machine with another chip, into which this one's network is written."""
-    old = machine.chip
-    if chip == old.specification:
+    if chip == machine.chip.specification:
         return machine
-    if "rails" in (old.specification.bias.kind, chip.bias.kind):
-        raise UnsupportedError(
-            f"chip.bias.kind = {chip.bias.kind}: bias cells on rails cannot be written into"
-            f" another chip (the run has {old.specification.bias.kind})"
-        )
     other = build(msgspec.structs.replace(machine.experiment, chip=chip), dataset)
-    other.chip.write(
-        [array.values() / old.scale.unit_conductance for array in old.arrays],
-        [bias.record()["current"] / old.scale.unit_current for bias in old.biases],
-    )
+    transfer.program(run, other)
     return other

@@ -8,6 +8,7 @@ import msgspec
 import numpy as np
 
 from neurohw import library
+from neurohw.circuits.costs import Costs
 from neurohw.circuits.curves import Curve, CurveFiles
 from neurohw.circuits.interconnect import Wires
 from neurohw.circuits.neuron import Neuron
@@ -85,7 +86,7 @@ class Bias(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
 
 
 class ChipSpecification(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A chip: memory device, mapping, input lines, biases, neurons, wires, periphery.
+    """A chip: memory device, mapping, input lines, biases, neurons, wires, periphery, costs.
 
     Without `wires` they have no resistance; without `synapse`, the curve of one cell, cells are
     resistors; the curve's slope at 0 V stands for a cell's conductance. temperature [K] is that of
@@ -103,6 +104,7 @@ class ChipSpecification(msgspec.Struct, frozen=True, forbid_unknown_fields=True,
     synapse: Curve | None = None
     nudging: NudgingCircuit = msgspec.field(default_factory=NudgingCircuit)
     hold: SampleAndHold = msgspec.field(default_factory=SampleAndHold)
+    costs: Costs = msgspec.field(default_factory=Costs)
     temperature: Kelvins = 300.0
 
     def __post_init__(self) -> None:

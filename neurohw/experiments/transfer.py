@@ -1,0 +1,81 @@
+"""Transfer: the network of a trained run, written into a chip that another run goes on with."""
+
+from pathlib import Path
+
+import msgspec
+
+from neurohw.datasets import Dataset
+from neurohw.errors import RunFileError, UnsupportedError
+from neurohw.experiments import run_file
+from neurohw.experiments.machine import Machine
+from neurohw.experiments.run_file import Run
+from neurohw.mappings.scale import physical_scale
+
+
+class Start(msgspec.Struct, frozen=True, eq=False):
+    """A run to start from, and the file that it was read from; empty where it was none."""
+
+    run: Run
+    path: str = ""
+
+
+def opened(source: Run | str | Path) -> Start:
+    """Return a run, given as such or as the path of its file; `RunFileError` if it is none."""
+    return Start(source) if isinstance(source, Run) else Start(run_file.load(source), str(source))
+
+
+def program(run: Run, machine: Machine, where: str = "the run") -> None:
+    """Write the network of a run into a fresh chip, each cell as near as it can come.
+
+    Bias currents for which the chip has no sources are left out.
+
+    Raises
+    ------
+    RunFileError
+        The run's network is another one; names `where` it is from.
+    UnsupportedError
+        The run's bias cells cannot be written, or those of the chip.
+    """
+    held = [array["conductance"].shape for array in run.arrays]
+    wanted = [array.values().shape for array in machine.chip.arrays]
+    if held != wanted:
+        sizes = ["-".join(map(str, (s[0][1], *(n for n, _ in s)))) for s in (held, wanted)]
+        raise RunFileError(
+            f"{where}: network: its lines and units are {sizes[0]}, those to train {sizes[1]}"
+        )
+    old, new = run.experiment.chip, machine.chip.specification
+    if "rails" in (old.bias.kind, new.bias.kind):
+        raise UnsupportedError(
+            f"chip.bias.kind = {new.bias.kind}: bias cells on rails cannot be written into"
+            f" another chip (the run has {old.bias.kind})"
+        )
+    scale = physical_scale(old, machine.network.fan_in, run.experiment.network.input_gain)
+    machine.chip.write(
+        [array["conductance"] / scale.unit_conductance for array in run.arrays],
+        [bias["current"] / scale.unit_current for bias in run.biases],
+    )
+
+
+def start(machine: Machine, dataset: Dataset, origin: Start) -> dict[str, str]:
+    """Program a run's network into a machine, and return what a run file holds of the start.
+
+    Its file, checksum and chip, and the errors as programmed, before any training.
+    """
+    program(origin.run, machine, origin.path or "the run to start from")
+    return {
+        "run": origin.path,
+        "checksum": run_file.checksum(origin.run),
+        "chip": origin.run.experiment.chip.name,
+        "train_error": repr(machine.error(dataset.train_images, dataset.train_labels)),
+        "test_error": repr(machine.error(dataset.test_images, dataset.test_labels)),
+    }
+
+
+def require_same(run: Run, origin: Start, where: str) -> None:
+    """Raise `RunFileError`, naming `where`, unless a checkpoint was started from that run."""
+    held, given = run.start.get("checksum"), run_file.checksum(origin.run)
+    if held != given:
+        was = f"from {run.start['run']} ({held[:12]}…)" if held else "from no run"
+        raise RunFileError(
+            f"{where}: start: it began {was}, not from {origin.path} ({given[:12]}…)"
+        )
