@@ -5,7 +5,7 @@ lasts until the slowest time constant of the circuit has died down to half a ste
 dissipates what it does at its end. Pulses are those that the run counted.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 import msgspec
@@ -246,12 +246,14 @@ def estimate(
     )
 
 
-def rows(table: Mapping[str, Mapping[str, float]], unit: str) -> list[tuple[str, ...]]:
+def rows(
+    table: Mapping[str, Mapping[str, float]], unit: str, text: Callable[[float, str], str] = show
+) -> list[tuple[str, ...]]:
     """Rows of a table for people: each class or part and the total, one column a scope."""
     found = [
-        (name, *(show(table[scope][name], unit) for scope in SCOPES)) for name in table[SCOPES[0]]
+        (name, *(text(table[scope][name], unit) for scope in SCOPES)) for name in table[SCOPES[0]]
     ]
-    return [*found, ("total", *(show(sum(table[scope].values()), unit) for scope in SCOPES))]
+    return [*found, ("total", *(text(sum(table[scope].values()), unit) for scope in SCOPES))]
 
 
 def costs_of(experiment: Experiment) -> Costs:

@@ -103,7 +103,7 @@ def train(
         training = _Training(experiment, dataset, path, progress)
         if checkpoint is not None:
             training.restore(checkpoint)
-        elif origin is not None:
+        else:
             training.begin(origin)
         if warn is not None:
             for line in wiring.warnings(wiring.measure(training.machine.chip.arrays)):
@@ -128,7 +128,6 @@ class _Training:
         self.path = path
         self.report = progress
         self.machine = build(experiment, dataset)
-        self.machine.rule.check_stability()
         self.steps = len(dataset.train_images) // experiment.training.batch
         self.targets = self.machine.targets(dataset.train_labels)
         self.epoch = self.step = self.errors = 0
@@ -144,11 +143,15 @@ class _Training:
         self.pending = self.machine.chip.arrays[0].read(self.inputs)
         self.saved = time.perf_counter()
 
-    def begin(self, origin: transfer.Start) -> None:
-        """Start with the network of another run, and find out how well it does as programmed."""
-        with _located("as programmed"):
-            self.start = transfer.start(self.machine, self.dataset, origin)
-        self.pending = self.machine.chip.arrays[0].read(self.inputs)
+    def begin(self, origin: transfer.Start | None) -> None:
+        """Start afresh, or with the network of another run, and see how well that does."""
+        if origin is not None:
+            transfer.program(origin.run, self.machine, origin.path or "the run to start from")
+            self.pending = self.machine.chip.arrays[0].read(self.inputs)
+        self.machine.rule.check_stability()
+        if origin is not None:
+            with _located("as programmed"):
+                self.start = transfer.start(self.machine, self.dataset, origin)
 
     def run_epoch(self, interrupted: Callable[[], bool]) -> None:
         """Train to the end of the epoch, evaluate, and write a checkpoint."""

@@ -57,11 +57,10 @@ def program(run: Run, machine: Machine, where: str = "the run") -> None:
 
 
 def start(machine: Machine, dataset: Dataset, origin: Start) -> dict[str, str]:
-    """Program a run's network into a machine, and return what a run file holds of the start.
+    """Return what a run file holds of a start from a run whose network was just programmed.
 
     Its file, checksum and chip, and the errors as programmed, before any training.
     """
-    program(origin.run, machine, origin.path or "the run to start from")
     return {
         "run": origin.path,
         "checksum": run_file.checksum(origin.run),
