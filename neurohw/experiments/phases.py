@@ -4,22 +4,26 @@ from collections.abc import Sequence
 
 import msgspec
 import numpy as np
+import scipy.sparse
+import scipy.sparse.linalg
 from numpy.typing import NDArray
 
 from neurohw.chip import BiasRails
 from neurohw.circuits.neuron import Neuron
 from neurohw.engines.equilibrium import nudge
-from neurohw.engines.kirchhoff import system
+from neurohw.engines.kirchhoff import sparse_system
 from neurohw.engines.power import power
 from neurohw.errors import InvalidValueError
 from neurohw.experiments.machine import Machine
-from neurohw.networks.resistive import dissipation
+from neurohw.networks.resistive import ResistiveNetwork, dissipation
 from neurohw.update import pairs
 
 Array = NDArray[np.floating]
 
 # Bits to which a phase settles where the chip has no ADC.
 _BITS = 8
+# Nodes up to which all eigenvalues are found.
+_DENSE = 600
 
 
 class Phase(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,26 +45,47 @@ def slowest_time(machine: Machine) -> float:
     A node that no conductance meets stays where it is, and has none.
     """
     chip, network = machine.chip, machine.network
-    matrix = system(network, chip.seen(0), chip.sources(0))
+    matrix = sparse_system(network, chip.seen(0), chip.sources(0))
     capacitance = np.concatenate(capacitances(machine))
-    outputs = np.arange(len(matrix)) >= len(matrix) - network.layers[-1]
+    nodes = len(capacitance)
+    outputs = np.arange(nodes) >= nodes - network.layers[-1]
+    strengths = {0.0}
+    if chip.specification.nudging.kind == "conductance":
+        strengths |= {machine.rule.strength * sign for sign in _signs(machine)}
     longest = 0.0
-    strengths = {0.0, *(machine.rule.strength * sign for sign in _signs(machine))}
-    if chip.specification.nudging.kind != "conductance":
-        strengths = {0.0}
     for strength in strengths:
-        nudged = matrix + np.diag(np.where(outputs, strength, 0.0))
-        held = np.diag(nudged) != 0
-        root = np.sqrt(capacitance[held])
-        scaled = nudged[np.ix_(held, held)] / root[:, None] / root
-        if network.neurons is None or not any(n.amplified for n in network.neurons):
-            rates = np.linalg.eigvalsh(scaled)
-        else:
-            rates = np.linalg.eigvals(scaled).real
-        if rates.size and rates.min() <= 1e-12 * rates.max():
+        nudged = matrix + scipy.sparse.diags_array(np.where(outputs, strength, 0.0))
+        held = np.flatnonzero(nudged.diagonal() != 0)
+        if len(held) == 0:
+            continue
+        root = scipy.sparse.diags_array(1 / np.sqrt(capacitance[held]))
+        scaled = scipy.sparse.csc_array(root @ nudged[held][:, held] @ root)
+        rate = _slowest_rate(scaled, symmetric=_amplifiers(network) == 0)
+        if rate <= 1e-12 * scaled.diagonal().max():
             return float("inf")
-        longest = max(longest, float(1 / rates.min()) if rates.size else 0.0)
+        longest = max(longest, 1 / rate)
     return longest
+
+
+def _slowest_rate(matrix: scipy.sparse.csc_array, *, symmetric: bool) -> float:
+    """Return the smallest real part of a matrix's eigenvalues; 0 of a singular one."""
+    if matrix.shape[0] <= _DENSE:
+        dense = matrix.toarray()
+        rates = np.linalg.eigvalsh(dense) if symmetric else np.linalg.eigvals(dense).real
+        return float(rates.min())
+    find = scipy.sparse.linalg.eigsh if symmetric else scipy.sparse.linalg.eigs
+    try:
+        nearest = find(
+            matrix, k=1, sigma=0.0, v0=np.ones(matrix.shape[0]), return_eigenvectors=False
+        )
+    except RuntimeError:  # exactly singular
+        return 0.0
+    return float(nearest.real.min())
+
+
+def _amplifiers(network: ResistiveNetwork) -> int:
+    """Return how many nodes have an amplifier."""
+    return sum(len(n.gain) for n in network.neurons or () if n.amplified)
 
 
 def lengths(
@@ -115,10 +140,7 @@ def simulate(
         mean = {key: float(value.mean()) for key, value in found.dissipated.items()}
         imbalance.append(float(np.abs(found.imbalance).mean()))
         rails, at_nodes = _rails(machine, state)
-        amplifiers = (
-            sum(n.amplified * len(n.gain) for n in network.neurons or ())
-            * chip.specification.costs.amplifier_power
-        )
+        amplifiers = _amplifiers(network) * chip.specification.costs.amplifier_power
         phases[name] = Phase(
             time=times[name != "free"],
             arrays=sum(v for key, v in mean.items() if key.startswith("array")) + rails,

@@ -130,7 +130,9 @@ class Draughtsman:
                 axes.barh(list(bars), parts, left=left, color=_colour(index), label=key)
                 left += parts
             for row, total in enumerate(totals.values()):
-                axes.annotate(f" {shown(total)}", (1.0, row), va="center")
+                axes.annotate(
+                    shown(total), (1.0, row), (4, 0), textcoords="offset points", va="center"
+                )
             axes.invert_yaxis()
             axes.grid(False, axis="y")
             axes.set_xlim(0, 1)

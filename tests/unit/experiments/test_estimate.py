@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
+from neurohw.engines.kirchhoff import sparse_system, system
 from neurohw.engines.transient.circuit import circuit
 from neurohw.errors import InvalidValueError, RunFileError
-from neurohw.experiments import configuration, estimate, run_file, trainer
+from neurohw.experiments import configuration, estimate, phases, run_file, trainer
 from neurohw.experiments.machine import build, computing, dataset_of
 from neurohw.experiments.phases import slowest_time
 from neurohw.update import pairs
@@ -104,6 +105,21 @@ def test_phases_last_until_the_circuit_is_settled(trained):
     assert list(found.phases) == ["free", "nudged +", "nudged −"]
     fewer = replace_costs(run, adc_bits=4)
     assert_allclose(estimate.estimate(fewer, samples=4).phases["free"].time, 5 * np.log(2) * nudged)
+
+
+@pytest.mark.parametrize(
+    "settings", [(), ("chip.neuron.gain=3.0", "chip.neuron.backward_gain=0.5")]
+)
+def test_large_networks_have_the_same_time_constant(small, monkeypatch, settings):
+    """From the sparse matrix, by inverse iteration, which dense eigenvalues confirm."""
+    experiment = small("network.hidden=[7, 6]", *settings, chip="epiram")
+    with computing():
+        machine = build(experiment, dataset_of(experiment))
+        words = machine.network, machine.chip.seen(0), machine.chip.sources(0)
+        assert_allclose(sparse_system(*words).toarray(), system(*words), rtol=1e-15)
+        dense = slowest_time(machine)
+        monkeypatch.setattr(phases, "_DENSE", 0)
+        assert_allclose(slowest_time(machine), dense, rtol=1e-8)
 
 
 def replace_costs(run, **costs):
