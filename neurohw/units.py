@@ -2,6 +2,7 @@
 
 import math
 import re
+from decimal import Decimal
 from typing import Annotated
 
 import msgspec
@@ -27,7 +28,7 @@ Fraction = Annotated[float, msgspec.Meta(extra={"unit": "%"})]
 Number = Annotated[float, msgspec.Meta(extra={"unit": ""})]
 
 _SPELLINGS = {"Ω": "Ohm", "\u2126": "Ohm", "ohm": "Ohm", "ohms": "Ohm", "Ohms": "Ohm"}
-_LENGTHS = {"m": 1.0, "mm": 1e-3, "um": 1e-6, "µm": 1e-6, "μm": 1e-6, "nm": 1e-9}
+_LENGTHS = {"m": 0, "mm": -3, "um": -6, "µm": -6, "μm": -6, "nm": -9}
 _AREA = re.compile(rf"(?P<number>.*?)\s*(?P<length>{'|'.join(_LENGTHS)})(?:²|\^2|2)")
 # From where on an area is shown in each unit.
 _AREAS = {"mm²": (1e-6, 1e-8), "µm²": (1e-12, 1e-15), "nm²": (1e-18, 0.0)}
@@ -52,7 +53,8 @@ def quantity(value: str | float, unit: str) -> float:
     """
     if isinstance(value, str) and unit == "m²" and (area := _AREA.fullmatch(value.strip())):
         # A prefix is squared with its metre, which QuantiPhy does not know.
-        number = quantity(area["number"], "") * _LENGTHS[area["length"]] ** 2
+        squares = Decimal(repr(quantity(area["number"], "")))
+        number = float(squares.scaleb(2 * _LENGTHS[area["length"]]))
     elif isinstance(value, str):
         # QuantiPhy takes a K for kilo.
         kelvins = unit == "K" and value.strip().endswith("K")

@@ -99,7 +99,7 @@ def lengths(
         A node never settles, and one of both is not given.
     """
     if given[0] is not None and given[1] is not None:
-        return (given[0], given[1]), "as given"
+        return (given[0], given[1]), "as the run or the options give them"
     if not np.isfinite(slowest):
         raise InvalidValueError(
             "free_time, nudged_time: a node of this circuit never settles; give both"
@@ -177,6 +177,6 @@ def _rails(machine: Machine, state: Sequence[Array]) -> tuple[float, float]:
 
 
 def _signs(machine: Machine) -> tuple[float, ...]:
-    """Return the signs of the nudged phases of one sample; of a random sign, one."""
-    signs = {"centered": (1.0, -1.0), "negative": (-1.0,)}
-    return signs.get(machine.rule.variant, (1.0,))
+    """Return the signs that nudged phases have."""
+    signs = {"positive": (1.0,), "negative": (-1.0,)}
+    return signs.get(machine.rule.variant, (1.0, -1.0))

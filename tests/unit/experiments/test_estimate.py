@@ -54,7 +54,7 @@ def test_array_reads_are_the_simulated_powers(trained):
             below = units
     # Drops of float32 voltages, in float32 here.
     assert_allclose(found.energy["training sample"]["array read"], expected, rtol=1e-6)
-    assert found.settling == "as given"
+    assert found.settling == "as the run or the options give them"
 
 
 def test_classes_and_scopes_fit_together(trained):
