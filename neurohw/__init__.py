@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from neurohw.errors import NeurohwError as NeurohwError
     from neurohw.experiments.configuration import Experiment as Experiment
     from neurohw.experiments.configuration import load as load_recipe
+    from neurohw.experiments.estimate import estimate as estimate
     from neurohw.experiments.evaluation import evaluate as evaluate
     from neurohw.experiments.run_file import Run as Run
     from neurohw.experiments.run_file import load as load_run
@@ -32,6 +33,7 @@ _HOMES = {
     "NeurohwError": "neurohw.errors",
     "Progress": "neurohw.experiments.trainer",
     "Run": "neurohw.experiments.run_file",
+    "estimate": "neurohw.experiments.estimate",
     "evaluate": "neurohw.experiments.evaluation",
     "load_chip": "neurohw.mappings.chip_specification:load",
     "load_device": "neurohw.devices.memory:load",
@@ -50,6 +52,7 @@ __all__ = [
     "Progress",
     "Run",
     "datasets",
+    "estimate",
     "evaluate",
     "load_chip",
     "load_device",

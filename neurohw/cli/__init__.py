@@ -10,10 +10,12 @@ from typing import Any, NoReturn
 
 import click
 
+from neurohw.cli.estimate import estimate
 from neurohw.cli.evaluate import evaluate
 from neurohw.cli.info import info
 from neurohw.cli.listing import listing
 from neurohw.cli.new import new
+from neurohw.cli.replay import replay
 from neurohw.cli.report import report
 from neurohw.cli.settle import settle
 from neurohw.cli.spice import spice
@@ -61,5 +63,5 @@ def main() -> None:
     """
 
 
-for command in (train, evaluate, info, report, listing, new, spice, settle):
+for command in (train, evaluate, info, report, listing, new, spice, settle, estimate, replay):
     main.add_command(command)

@@ -75,7 +75,11 @@ def summary(run: "Run", path: Path) -> dict[str, Any]:
         "chip": run.experiment.chip.name,
         "seed": run.experiment.training.seed,
         "run": str(path),
-    }
+    } | (
+        {f"programmed_{key}": float(run.start[key]) for key in ("test_error", "train_error")}
+        if run.start
+        else {}
+    )
 
 
 def print_summary(result: Mapping[str, Any], as_json: bool) -> None:
@@ -89,6 +93,11 @@ def print_summary(result: Mapping[str, Any], as_json: bool) -> None:
         f"{result['run']}: {result['recipe']} on {result['chip']}, {result['epochs']} epochs:"
         f" train error {percent(result['train_error'])},"
         f" test error {percent(result['test_error'])}"
+        + (
+            f" (as programmed {percent(result['programmed_test_error'])})"
+            if "programmed_test_error" in result
+            else ""
+        )
     )
 
 

@@ -41,13 +41,13 @@ def settle(
     Phases last as long as the run's, or twelve of the circuit's slowest time constants.
     """
     from neurohw.experiments import run_file, settling
-    from neurohw.units import quantity
+    from neurohw.units import duration, quantity
 
     phases = settling.measure(
         run_file.load(path),
         samples=samples,
-        free_time=None if free_time is None else _time(free_time),
-        nudged_time=None if nudged_time is None else _time(nudged_time),
+        free_time=None if free_time is None else duration(free_time),
+        nudged_time=None if nudged_time is None else duration(nudged_time),
         within=quantity(within, "%"),
     )
     result = _summary(phases)
@@ -59,16 +59,6 @@ def settle(
         print_json(result)
     else:
         _show(result)
-
-
-def _time(text: str) -> float:
-    from neurohw.errors import InvalidValueError
-    from neurohw.units import quantity
-
-    value = quantity(text, "s")
-    if not 0 < value < float("inf"):
-        raise InvalidValueError(f"time = {text}: must be finite, above 0")
-    return value
 
 
 def _summary(phases: "Phases") -> dict[str, Any]:

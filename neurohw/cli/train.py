@@ -40,6 +40,12 @@ class Interrupted(click.ClickException):
     metavar="RUN.h5",
     help="Run file to write.  [default: runs/RECIPE-CHIP-seedS.h5]",
 )
+@click.option(
+    "--start",
+    type=click.Path(path_type=Path),
+    metavar="RUN.h5",
+    help="Begin with the network of this run, and with its settings where no others are given.",
+)
 @click.option("--resume", is_flag=True, help="Continue the run in RUN.h5, bit for bit.")
 @click.option(
     "--json",
@@ -56,26 +62,39 @@ def train(
     engine: str | None,
     settings: tuple[str, ...],
     out: Path | None,
+    start: Path | None,
     resume: bool,
     as_json: bool,
 ) -> None:
-    """Train the network of a recipe, or of CONFIG.toml, on a chip."""
-    source = config or recipe
-    if source is None or (config and recipe):
+    """Train the network of a recipe, or of CONFIG.toml, on a chip.
+
+    With --start, the trained network of a run is written into the chip, each cell as near as it
+    can come, and fine-tuned there.
+    """
+    source: Path | str | Experiment | None = config or recipe
+    if (source is None and start is None) or (config and recipe):
         raise click.UsageError(
             "give either --recipe NAME or CONFIG.toml; neurohw list recipes shows the names"
         )
     from neurohw.cli.progress import ProgressLine
-    from neurohw.experiments import configuration, trainer
+    from neurohw.experiments import configuration, run_file, trainer
 
+    if source is None and start is not None:
+        source = run_file.load(start).experiment
+    assert source is not None
     experiment = configuration.load(
         source, chip=chip, settings=settings, epochs=epochs, seed=seed, engine=engine
     )
-    path = out or default_path(experiment)
+    path = out or default_path(experiment, start)
     progress = ProgressLine(sys.stderr)
     try:
         run = trainer.train(
-            experiment, out=path, resume=resume, progress=progress, warn=print_warning
+            experiment,
+            out=path,
+            resume=resume,
+            progress=progress,
+            warn=print_warning,
+            start=start,
         )
         progress.finish(run)
     except KeyboardInterrupt:
@@ -85,9 +104,11 @@ def train(
     print_summary(summary(run, path), as_json)
 
 
-def default_path(experiment: "Experiment") -> Path:
+def default_path(experiment: "Experiment", start: Path | None = None) -> Path:
     """Return the run file that is written when none is named."""
-    names = (experiment.recipe, experiment.chip.name, f"seed{experiment.training.seed}")
+    names = [experiment.recipe, experiment.chip.name, f"seed{experiment.training.seed}"]
+    if start is not None:
+        names.append(f"from-{start.stem}")
     return Path("runs") / ("-".join(re.sub(r"[^\w.]+", "-", name) for name in names) + ".h5")
 
 
@@ -100,7 +121,7 @@ def _how_to_resume(path: Path) -> str:
     words = ["neurohw", "train"]
     if given["config"]:
         words.append(str(given["config"]))
-    for option in ("recipe", "chip", "epochs", "seed", "engine"):
+    for option in ("recipe", "chip", "epochs", "seed", "engine", "start"):
         if given[option] is not None:
             words += [f"--{option}", str(given[option])]
     for setting in given["settings"]:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
+import scipy.sparse
 from numpy.typing import NDArray
 
 from neurohw.engines.equilibrium import SeenArray, Source
@@ -106,6 +107,28 @@ def system(
             matrix[units, below] -= g * gain
             matrix[below, units] -= (g * backward).T
     return matrix
+
+
+def sparse_system(
+    network: ResistiveNetwork, arrays: Sequence[SeenArray], sources: Sequence[Source]
+) -> scipy.sparse.csc_array:
+    """Return the matrix of `system`, sparse: for networks whose dense one would be too large."""
+    totals, coupled = total_conductances(network, arrays, sources), couplings(network, arrays)
+    blocks: list[list[Array | scipy.sparse.dia_array | None]] = [
+        [None] * len(arrays) for _ in arrays
+    ]
+    for k, (array, total, coupling) in enumerate(zip(arrays, totals, coupled, strict=True)):
+        own = scipy.sparse.diags_array(total.astype(np.float64))
+        blocks[k][k] = own if coupling is None else own - coupling
+        if k > 0:
+            g = array.conductance.astype(np.float64)
+            neurons = None if network.neurons is None else network.neurons[k - 1]
+            blocks[k][k - 1] = -g if neurons is None else -g * neurons.gain
+            blocks[k - 1][k] = -(g if neurons is None else g * neurons.backward_gain).T
+    return scipy.sparse.block_array(
+        [[b if b is None else scipy.sparse.csc_array(b) for b in row] for row in blocks],
+        format="csc",
+    )
 
 
 def injected(

@@ -275,7 +275,7 @@ class Experiment(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
 
 
 def load(
-    source: str | Path,
+    source: str | Path | Experiment,
     *,
     chip: str | None = None,
     settings: Sequence[str] = (),
@@ -287,8 +287,8 @@ def load(
 
     Parameters
     ----------
-    source : str or Path
-        A recipe's name, or a TOML file.
+    source : str, Path or Experiment
+        A recipe's name, a TOML file, or an experiment to change.
     chip : str, optional
         Chip to use: a preset's name, or a TOML file.
     settings : sequence of str
@@ -301,7 +301,10 @@ def load(
     ConfigurationError
         One line with file, key and value.
     """
-    table = RECIPES.table(source)
+    if isinstance(source, Experiment):
+        table, name = json.loads(to_json(source)), source.recipe
+    else:
+        table, name = RECIPES.table(source), str(source)
     changes = list(settings)
     if epochs is not None:
         changes.append(f"training.epochs={epochs}")
@@ -313,7 +316,7 @@ def load(
         table["chip"] = chip
     for change in changes:
         specification.apply(table, change)
-    where = " ".join([str(source), *(f"--set {change}" for change in changes)])
+    where = " ".join([name, *(f"--set {change}" for change in changes)])
     table["chip"] = chip_specification.PRESETS.table(table["chip"], where=where, at="chip")
     return specification.read(table, Experiment, where=where)
 

@@ -2,9 +2,9 @@
 
 import msgspec
 
-from neurohw.chip import Chip
 from neurohw.datasets import Dataset
-from neurohw.errors import DataError, UnsupportedError
+from neurohw.errors import DataError
+from neurohw.experiments import transfer
 from neurohw.experiments.machine import build, computing, dataset_of, require_same_data
 from neurohw.experiments.run_file import Run
 from neurohw.experiments.step import Machine
@@ -61,14 +61,8 @@ def _require_fit(run: Run, dataset: Dataset) -> None:
 
 def _on_chip(machine: Machine, chip: ChipSpecification, dataset: Dataset) -> Machine:
     """Return a machine with another chip, into which this one's network is written."""
-    old = machine.chip
-    if chip == old.specification:
+    if chip == machine.chip.specification:
         return machine
-    if isinstance(old, Chip) and "rails" in (old.specification.bias.kind, chip.bias.kind):
-        raise UnsupportedError(
-            f"chip.bias.kind = {chip.bias.kind}: bias cells on rails cannot be written into"
-            f" another chip (the run has {old.specification.bias.kind})"
-        )
     other = build(msgspec.structs.replace(machine.experiment, chip=chip), dataset)
-    other.chip.write(*old.logical())
+    transfer.write(machine, other)
     return other

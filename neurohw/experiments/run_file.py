@@ -4,7 +4,7 @@ import hashlib
 import os
 import re
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +78,9 @@ class Run:
         `seconds_per_epoch` [s] and others; no part of the checksum.
     versions : dict of str
         Versions of the software; no part of the checksum.
+    start : dict of str
+        Of a run that began with another one's network: `run`, its file, `checksum`, `chip`, and
+        the errors as programmed, `train_error` and `test_error`, as text; otherwise empty.
     settings : str, optional
         The experiment as its file has it, where an earlier version, with fewer keys, wrote that.
     """
@@ -92,6 +95,7 @@ class Run:
     physical: dict[str, Array]
     times: dict[str, Array | float]
     versions: dict[str, str]
+    start: dict[str, str] = field(default_factory=dict)
     settings: str | None = None
 
 
@@ -176,6 +180,9 @@ def checksum(run: Run) -> str:
     digest = hashlib.sha256(f"{FORMAT} {SCHEMA_VERSION}\n{settings}\n".encode())
     for name, texts in sorted(run.dataset.items()):
         digest.update(f"dataset/{name}: {texts}\n".encode())
+    for name, text in sorted(run.start.items()):
+        if name != "run":
+            digest.update(f"start/{name}: {text}\n".encode())
     for name, count in sorted(run.counters.items()):
         digest.update(f"counters/{name}: {int(count)}\n".encode())
     for group, values in _groups(run):
@@ -204,7 +211,8 @@ def _write(file: h5py.File, run: Run) -> None:
     file["experiment"] = _text(run.settings or to_json(run.experiment))
     for name in ("arrays", "biases"):
         file.create_group(name)
-    for name, texts in (("dataset", run.dataset), ("versions", run.versions)):
+    start = {"start": run.start} if run.start else {}
+    for name, texts in {"dataset": run.dataset, "versions": run.versions, **start}.items():
         group = file.create_group(name)
         for key, text in texts.items():
             group.attrs[key] = _text(text)
@@ -267,6 +275,7 @@ def _read(file: h5py.File, path: Path) -> tuple[Run, str]:
             for key, array in _read_arrays(file, "times", path).items()
         },
         versions=_read_texts(file, "versions", path),
+        start=_read_texts(file, "start", path) if "start" in file else {},
         settings=None if text == to_json(experiment) else text,
     )
     required: list[tuple[str, Collection[str], str]] = [

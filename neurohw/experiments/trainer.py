@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from neurohw import randomness
 from neurohw.datasets import Dataset
 from neurohw.errors import ConvergenceError, InvalidValueError, NumericalError, RunFileError
-from neurohw.experiments import cells, configuration, physics, run_file, wiring
+from neurohw.experiments import cells, configuration, physics, run_file, transfer, wiring
 from neurohw.experiments.configuration import Experiment
 from neurohw.experiments.machine import build, computing, dataset_of, require_same_data
 from neurohw.experiments.run_file import Run
@@ -56,6 +56,7 @@ def train(
     *,
     out: str | Path | None = None,
     resume: bool = False,
+    start: Run | str | Path | None = None,
     progress: Callable[[Progress], None] | None = None,
     warn: Callable[[str], None] | None = None,
 ) -> Run:
@@ -68,6 +69,9 @@ def train(
         Run file, replaced atomically at every checkpoint; nothing is written without.
     resume : bool
         Go on from the checkpoint in `out`; the result is bitwise that of an uninterrupted run.
+    start : Run or path, optional
+        Run whose network is written into the fresh chip, each cell as near as it can come, and
+        goes on learning there; a checkpoint to resume must have begun with the same.
     progress : callable, optional
         Called a few times a second with a `Progress`.
     warn : callable, optional
@@ -77,7 +81,8 @@ def train(
     Raises
     ------
     RunFileError
-        `out` exists and is not to be resumed, cannot be written, or holds another experiment.
+        `out` exists and is not to be resumed, cannot be written, or holds another experiment;
+        or `start` has another network.
     InvalidValueError
         Negative nudging leaves the nudged network without a minimum, at the start of an epoch.
     NumericalError
@@ -87,15 +92,20 @@ def train(
     """
     path = None if out is None else Path(out)
     checkpoint = _open(path, experiment, resume)
+    origin = None if start is None else transfer.opened(start)
     dataset = dataset_of(experiment)
     if checkpoint is not None:
         require_same_data(checkpoint, dataset, str(path))
+        if origin is not None:
+            transfer.require_same(checkpoint, origin, str(path))
         if checkpoint.physical:
             return checkpoint
     with computing(), _interrupts() as interrupted:
         training = _Training(experiment, dataset, path, progress)
         if checkpoint is not None:
             training.restore(checkpoint)
+        else:
+            training.begin(origin)
         if warn is not None:
             crossbars = training.machine.chip.crossbars
             lines = wiring.warnings(wiring.measure(crossbars))
@@ -121,7 +131,6 @@ class _Training:
         self.path = path
         self.report = progress
         self.machine = build(experiment, dataset)
-        self.machine.check()
         images = experiment.training.images_per_epoch or len(dataset.train_images)
         self.steps = images // experiment.training.batch
         self.targets = self.machine.targets(dataset.train_labels)
@@ -131,10 +140,22 @@ class _Training:
         self.seconds: list[float] = []
         self.seconds_before = 0.0
         self.physical: dict[str, Array] = {}
+        self.start: dict[str, str] = {}
         self.order, self.following = self._order(0), self._order(1)
         self.inputs = self._encoded()
         self.pending = self.machine.chip.arrays[0].read(self.inputs)
         self.saved = time.perf_counter()
+
+    def begin(self, origin: transfer.Start | None) -> None:
+        """Start afresh, or with the network of another run, and see how well that does."""
+        if origin is not None:
+            where = origin.path or "the run to start from"
+            transfer.program(origin.run, self.machine, self.dataset, where)
+            self.pending = self.machine.chip.arrays[0].read(self.inputs)
+        self.machine.check()
+        if origin is not None:
+            with _located("as programmed"):
+                self.start = transfer.start(self.machine, self.dataset, origin)
 
     def run_epoch(self, interrupted: Callable[[], bool]) -> None:
         """Train to the end of the epoch, evaluate, and write a checkpoint."""
@@ -211,11 +232,13 @@ class _Training:
                 "seconds_in_epoch": self.seconds_before,
             },
             versions=_versions(),
+            start=self.start,
         )
 
     def restore(self, run: Run) -> None:
         """Take over a checkpoint."""
         self.machine.restore(run)
+        self.start = run.start
         self.epoch, self.step = run.counters["epoch"], run.counters["step"]
         self.errors, self.cost = run.counters["errors"], float(run.state["cost"])
         self.history = {key: [float(v) for v in run.history[key]] for key in _HISTORY}

@@ -8,6 +8,7 @@ import msgspec
 import numpy as np
 
 from neurohw import library
+from neurohw.circuits.costs import Costs
 from neurohw.circuits.curves import Curve, CurveFiles
 from neurohw.circuits.interconnect import Wires
 from neurohw.circuits.neuron import Neuron
@@ -136,7 +137,7 @@ class Bias(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
 
 
 class ChipSpecification(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A chip: memory device, mapping, input lines, biases, neurons, wires, periphery.
+    """A chip: memory device, mapping, input lines, biases, neurons, wires, periphery, costs.
 
     Without `wires` they have no resistance; without `synapse`, the curve of one cell, cells are
     resistors; the curve's slope at 0 V stands for a cell's conductance. temperature [K] is that of
@@ -155,6 +156,7 @@ class ChipSpecification(msgspec.Struct, frozen=True, forbid_unknown_fields=True,
     nudging: NudgingCircuit = msgspec.field(default_factory=NudgingCircuit)
     hold: SampleAndHold = msgspec.field(default_factory=SampleAndHold)
     converters: Converters = msgspec.field(default_factory=Converters)
+    costs: Costs = msgspec.field(default_factory=Costs)
     temperature: Kelvins = 300.0
 
     def __post_init__(self) -> None:

@@ -2,7 +2,7 @@
 
 import io
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -66,8 +66,11 @@ class Draughtsman:
     drawn: int = field(default=0, init=False)
 
     @contextmanager
-    def _figure(self, *, legend: int = 0) -> Iterator[tuple[Figure, Axes, list[str]]]:
-        height = HEIGHT + 0.2 * (max(legend - 1, 0) // 2)
+    def _figure(
+        self, *, legend: int = 0, rows: int = 0
+    ) -> Iterator[tuple[Figure, Axes, list[str]]]:
+        height = 0.6 + 0.4 * rows if rows else HEIGHT
+        height += 0.2 * (max(legend - 1, 0) // 2)
         with matplotlib.rc_context(STYLE):
             figure = Figure(figsize=(WIDTH, height), layout="constrained")
             svg: list[str] = []
@@ -111,6 +114,36 @@ class Draughtsman:
         words = " ".join(comparison.words for comparison in comparisons)
         caption = "Test error less that of the reference; dotted: one percentage point."
         return Drawing(svg[0], f"Gap of test errors by epoch. {words}", caption)
+
+    def shares(self, bars: Mapping[str, Mapping[str, float]], unit: str, what: str) -> Drawing:
+        """Draw for each bar the shares of its classes, in [unit], with the total beside it.
+
+        Shares and not sizes, because totals and classes differ by powers of ten.
+        """
+        classes = list(next(iter(bars.values())))
+        totals = {name: sum(values.values()) for name, values in bars.items()}
+        shown = EngFormatter(unit, places=1)
+        with self._figure(legend=len(classes), rows=len(bars)) as (figure, axes, svg):
+            left = np.zeros(len(bars))
+            for index, key in enumerate(classes):
+                parts = np.array([bars[name][key] / (totals[name] or 1.0) for name in bars])
+                axes.barh(list(bars), parts, left=left, color=_colour(index), label=key)
+                left += parts
+            for row, total in enumerate(totals.values()):
+                axes.annotate(
+                    shown(total), (1.0, row), (4, 0), textcoords="offset points", va="center"
+                )
+            axes.invert_yaxis()
+            axes.grid(False, axis="y")
+            axes.set_xlim(0, 1)
+            axes.xaxis.set_major_formatter(FuncFormatter(_percent_tick))
+            figure.legend(loc="outside upper left", ncols=4)
+        largest = "; ".join(
+            f"{name} {shown(totals[name])}, most of it {max(values, key=values.__getitem__)}"
+            for name, values in bars.items()
+        )
+        caption = f"{what}: shares by class; beside each bar the total."
+        return Drawing(svg[0], f"{what} by class. {largest}.", caption)
 
     def map(self, run: Run, index: int) -> Drawing:
         """Draw an array: receptive fields of some units where the inputs form a square, else all.

@@ -11,7 +11,7 @@ from markupsafe import Markup
 
 from neurohw.errors import RunFileError
 from neurohw.experiments.run_file import Run, check_writable, checksum, load
-from neurohw.reports import summary
+from neurohw.reports import costs, summary
 from neurohw.reports.figures import Draughtsman
 
 
@@ -55,6 +55,8 @@ def render(runs: Sequence[Run], paths: Sequence[str]) -> str:
     pen = Draughtsman()
     reference = summary.reference_of(runs)
     comparisons = summary.compare(runs)
+    estimates = [costs.of(run) for run in runs]
+    bars = costs.bars(runs, estimates)
     return environment.from_string(source).render(
         title=summary.title(runs),
         recipes=", ".join(dict.fromkeys(run.experiment.recipe for run in runs)),
@@ -71,6 +73,8 @@ def render(runs: Sequence[Run], paths: Sequence[str]) -> str:
             for index, (run, name) in enumerate(zip(runs, names, strict=True))
         ],
         scales=summary.scales(runs),
+        costs=dict(zip(names, estimates, strict=True)),
+        energy=pen.shares(bars, "J", "Energy") if bars else None,
         differences=summary.differences(runs),
         paths=paths,
     )

@@ -60,7 +60,14 @@ class FakeTrainer:
         self.writes = True
 
     def train(
-        self, experiment: Any, *, out: Path, resume: bool, progress: Any, warn: Any = None
+        self,
+        experiment: Any,
+        *,
+        out: Path,
+        resume: bool,
+        progress: Any,
+        warn: Any = None,
+        start: Any = None,
     ) -> Run:
         epochs = experiment.training.epochs
         run = make_run(experiment)

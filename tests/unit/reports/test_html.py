@@ -11,12 +11,16 @@ import numpy as np
 import pytest
 
 from neurohw.errors import RunFileError
+from neurohw.experiments.configuration import load
+from neurohw.experiments.estimate import estimate
 from neurohw.experiments.run_file import checksum, save
+from neurohw.experiments.trainer import train
 from neurohw.reports.html import write
 from neurohw.reports.summary import count, number, percent
 
 SECTIONS = [
-    *("headline", "curves", "gap", "conductances", "pulses", "scale", "physics", "configuration")
+    *("headline", "curves", "gap", "conductances", "pulses", "scale", "physics", "costs"),
+    "configuration",
 ]
 VOID = {"meta", "link", "br", "hr", "img", "input"}
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "chrome"))), None)
@@ -216,3 +220,16 @@ def test_browser_shows_the_page_without_loading_or_overflow(pair, tmp_path):
         assert overflow == 0
         assert narrowest > 0.75 * min(width, 500)
         assert loads == 0
+
+
+def test_costs_of_a_trained_run_and_why_others_have_none(make_run, tmp_path):
+    experiment = load("drn-digits", chip="epiram", settings=("data.train=40",), epochs=1)
+    run = train(experiment)
+    page = Page(write([run, make_run()], tmp_path / "report.html"))
+    found = estimate(run)
+    total = sum(found.energy["training run"].values())
+    assert number(total, "J") in page.text
+    assert "training run, 40 samples" in page.text
+    assert all(note.split(";")[0] in page.text for note in found.notes)
+    assert any("Energy by class. epiram, inference" in alt for alt in page.alts)
+    assert "No estimate: digits: dataset.checksum = 5d5d5d5d5d5d" in page.text
