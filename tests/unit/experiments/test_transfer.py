@@ -36,7 +36,7 @@ def test_the_chip_starts_from_the_nearest_values(origin, tmp_path):
     assert evaluation.evaluate(again) == expected
     with computing():
         fresh = build(experiment, dataset_of(experiment))
-        transfer.program(run, fresh)
+        transfer.program(run, fresh, dataset_of(experiment))
     for array, record in zip(fresh.chip.arrays, started.arrays, strict=True):
         assert_array_equal(array.values(), record["conductance"])
 
