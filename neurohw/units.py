@@ -15,6 +15,7 @@ Amperes = Annotated[float, msgspec.Meta(extra={"unit": "A"})]
 Farads = Annotated[float, msgspec.Meta(extra={"unit": "F"})]
 Kelvins = Annotated[float, msgspec.Meta(extra={"unit": "K"})]
 Seconds = Annotated[float, msgspec.Meta(extra={"unit": "s"})]
+Hertz = Annotated[float, msgspec.Meta(extra={"unit": "Hz"})]
 Fraction = Annotated[float, msgspec.Meta(extra={"unit": "%"})]
 Number = Annotated[float, msgspec.Meta(extra={"unit": ""})]
 

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from neurohw import library
+from neurohw.devices.reading.specification import Reading
 from neurohw.errors import InvalidValueError
 from neurohw.presets import Presets
 from neurohw.units import Fraction, Number, Seconds, Siemens, Volts, show
@@ -54,7 +55,9 @@ class MemoryDevice(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     write_threshold : float [V]
         Magnitude above which reading disturbs the cell.
     endurance : float
-        Pulses that the cell survives.
+        Pulses that the cell survives; after them it stays where it stands.
+    reading : Reading
+        Read noise, drift, disturb.
 
     References
     ----------
@@ -81,6 +84,7 @@ class MemoryDevice(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     pulse_width_down: Seconds = 0.0
     write_threshold: Volts = float("inf")
     endurance: Number = float("inf")
+    reading: Reading = Reading()
 
     def __post_init__(self) -> None:
         if not 0 <= self.g_min < float("inf"):
@@ -107,6 +111,7 @@ class MemoryDevice(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
             self._require(key, "must be finite", bool(np.isfinite(getattr(self, key))))
         for key in ("write_threshold", "endurance"):
             self._require(key, "must be above 0", getattr(self, key) > 0)
+        self.reading.require_range(self.g_max)
 
     def _require(self, key: str, message: str, holds: bool) -> None:
         if not holds:

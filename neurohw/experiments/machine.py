@@ -16,11 +16,14 @@ from neurohw.errors import DataError, RunFileError
 from neurohw.experiments.configuration import Experiment
 from neurohw.experiments.run_file import Run
 from neurohw.learning.equilibrium_propagation import EquilibriumPropagation
+from neurohw.learning.relaxation import relax
 from neurohw.networks.resistive import ResistiveNetwork, deep_resistive_network, encode
 
 Array = NDArray[np.floating]
 
 _EVALUATED_AT_ONCE = 500
+# Events of evaluation are numbered from here, apart from the mini-batches of training.
+_EVALUATION = 1 << 40
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -57,11 +60,12 @@ class Machine:
         parts = []
         for first in range(0, len(images), _EVALUATED_AT_ONCE):
             voltages = self.encode(images[first : first + _EVALUATED_AT_ONCE])
-            equilibrium = self.engine.relax(
+            equilibrium = relax(
+                self.engine,
                 self.network,
-                self.chip.seen(0),
-                self.chip.sources(0),
+                self.chip,
                 self.chip.arrays[0].read(voltages),
+                event=_EVALUATION + first,
                 sweeps=settings.free_sweeps,
                 tolerance=settings.tolerance,
                 duration=settings.free_time,

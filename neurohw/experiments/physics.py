@@ -78,7 +78,7 @@ def _measure_cells(
     synapse: Synapse | None = None,
 ) -> dict[str, float]:
     """Return power [W] and shares of the cells that join (batch, inputs) and (batch, units) [V]."""
-    g, cells, wires = array.values(), array.cells, array.seen(0).wires
+    g, cells, wires = array.values(), array.cells, array.seen().wires
     if wires is None:
         power = dissipation(g, inputs, units, synapse)
     else:

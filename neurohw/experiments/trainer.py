@@ -240,6 +240,8 @@ class _Training:
         targets = self.targets[batch]
         contrast = machine.rule.contrast(self.pending, targets, self.state, event, self.inputs)
         updates, bias_updates = machine.rule.updates(contrast, self.inputs, rates, bias_rates)
+        for nodes in (contrast.free.state, contrast.upper, contrast.lower):
+            chip.disturb(self.inputs, nodes, event)
         self.step += 1
         self.inputs = machine.encode(self.dataset.train_images[self._batch(self.step)])
         pending = chip.arrays[0].program(updates[0], event, self.inputs)
