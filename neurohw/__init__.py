@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from neurohw import datasets as datasets
-    from neurohw.devices.memory import MemoryDevice as MemoryDevice
+    from neurohw.devices.device import MemoryDevice as MemoryDevice
     from neurohw.devices.memory import load as load_device
     from neurohw.errors import NeurohwError as NeurohwError
     from neurohw.experiments.configuration import Experiment as Experiment
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "ChipSpecification": "neurohw.mappings.chip_specification",
     "Experiment": "neurohw.experiments.configuration",
-    "MemoryDevice": "neurohw.devices.memory",
+    "MemoryDevice": "neurohw.devices.device",
     "NeurohwError": "neurohw.errors",
     "Progress": "neurohw.experiments.trainer",
     "Run": "neurohw.experiments.run_file",

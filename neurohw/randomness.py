@@ -37,6 +37,16 @@ PURPOSES = {
     "high_voltage": 14,
     "nudging_offset": 15,
     "hold": 16,
+    "step": 17,
+    "asymmetry": 18,
+    "low": 19,
+    "high": 20,
+    "slope_up": 21,
+    "slope_down": 22,
+    "stuck": 23,
+    "stuck_at": 24,
+    "write": 25,
+    "sample": 26,
     "read": 40,
     "trap": 41,
     "telegraph": 42,
@@ -86,6 +96,12 @@ def derived(word: Words) -> Words:
     with np.errstate(over="ignore"):
         x = word * np.uint32(0x85EBCA6B)
     return x ^ (x >> np.uint32(16))
+
+
+def next_words(word: Words) -> Words:
+    """Return the word after each, where a cell takes several draws in one event."""
+    with np.errstate(over="ignore"):
+        return derived(word + np.uint32(0x9E3779B9))
 
 
 def fractions(word: Words) -> NDArray[np.float32]:

@@ -118,12 +118,14 @@ def _prepare(value: object, kind: inspect.Type, path: str, where: str) -> object
     if isinstance(kind, inspect.UnionType):
         wanted: type = inspect.VarTupleType if isinstance(value, list) else inspect.FloatType
         if isinstance(value, Mapping):
-            wanted = inspect.StructType
+            return _prepare(value, _member(value, kind, path, where), path, where)
         fitting = [member for member in kind.types if isinstance(_bare(member), wanted)]
         return _prepare(value, fitting[0], path, where) if fitting else value
     bare = _bare(kind)
     if isinstance(bare, inspect.StructType) and isinstance(value, Mapping):
         fields = {field.encode_name: field.type for field in bare.fields}
+        if bare.tag_field is not None:
+            fields[bare.tag_field] = inspect.StrType()
         for key in value:
             if key not in fields:
                 hint = nearest(key, fields)
@@ -150,6 +152,26 @@ def _prepare(value: object, kind: inspect.Type, path: str, where: str) -> object
             except InvalidValueError as error:
                 raise ConfigurationError(f"{where}: {path} = {error}") from None
     return value
+
+
+def _member(
+    value: Mapping[str, object], kind: inspect.UnionType, path: str, where: str
+) -> inspect.Type:
+    """Return the struct of a union that a table is for, by its tag where there are several."""
+    bare = map(_bare, kind.types)
+    structs = [member for member in bare if isinstance(member, inspect.StructType)]
+    tags = {str(struct.tag): struct for struct in structs if struct.tag_field is not None}
+    if not tags:
+        return structs[0] if structs else inspect.AnyType()
+    key = str(structs[0].tag_field)
+    at = join(path, key)
+    if key not in value:
+        raise ConfigurationError(f"{where}: {at}: is missing")
+    if value[key] not in tags:
+        hint = nearest(str(value[key]), tags)
+        line = f"{at} = {_text(value[key])}: unknown value; {hint}"
+        raise ConfigurationError(f"{where}: {line}")
+    return tags[str(value[key])]
 
 
 def _bare(kind: inspect.Type) -> inspect.Type:

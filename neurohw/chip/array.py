@@ -10,7 +10,9 @@ from neurohw.chip.reading import Moment, Readings, sum_over_units
 from neurohw.circuits.interconnect import Wires
 from neurohw.circuits.terminal_model import TerminalModel
 from neurohw.devices import kernels
-from neurohw.devices.laws import Cells, first_write
+from neurohw.devices.fabrication import Cells
+from neurohw.devices.law import FAMILIES
+from neurohw.devices.programming import first_write
 from neurohw.devices.reading.fabrication import CellReading
 from neurohw.engines.equilibrium import SeenArray
 from neurohw.errors import InvalidValueError
@@ -58,6 +60,10 @@ class CrossbarArray:
         self.paired = paired
         self._lines_given = conductance.shape[1] // (1 + paired)
         self._conductance = conductance
+        # What pulses move, where writing leaves something else to read.
+        self._state = conductance
+        if cells.law.write_sigma > 0:
+            self._state = conductance.copy()
         self.pulses = np.zeros(conductance.shape if cells.whole else (0, 0), np.uint32)
         dtype = conductance.dtype.type
         self._no_rows = np.zeros((1, 0), dtype)
@@ -137,7 +143,7 @@ class CrossbarArray:
             The update or the next input is not for input lines as this array has them.
         """
         self._require_lines(update, next_input)
-        g, cells = self._conductance, self.cells
+        g, cells = self._state, self.cells
         dtype = g.dtype.type
         x = _multiple_of_4(update.presynaptic, 1)
         y = self._no_next
@@ -156,28 +162,31 @@ class CrossbarArray:
             self._lines(update.decay, update),
         )
         coming = (y, projection, sums)
-        before = g.copy() if self._ages or self._wears else None
+        before = None
+        if self._ages or self._wears:
+            before = g.copy(), self._conductance.copy()
         if cells.ideal:
             kernels.program_ideal(g, lines, self._limits, coming)
         else:
-            kernels.program_device(g, self.pulses, lines, self._law, event, coming)
-        if before is not None and self._age(before, event):
-            sums = g.sum(axis=1)
+            read = self._conductance
+            kernels.program_device(g, read, self.pulses, lines, self._law, event, coming)
+        if before is not None and self._age(*before, event):
+            sums = self._conductance.sum(axis=1)
             if next_input is not None and self._wired is None:
-                projection = self._every_line(next_input) @ g.T
+                projection = self._every_line(next_input) @ self._conductance.T
         if self._wired is None:
             self._sum(sums)
         else:
-            self._wired.advance(g, event, event + len(update.presynaptic))
+            self._wired.advance(self._conductance, event, event + len(update.presynaptic))
             coming_lines = None if next_input is None else self._every_line(next_input)
-            projection = self._wired.follow(g, coming_lines)
+            projection = self._wired.follow(self._conductance, coming_lines)
             self._see(self._wired)
         return None if next_input is None else projection[: len(next_input)]
 
     def wait(self, seconds: float) -> None:
         """Leave the cells alone for a time after they were programmed [s]."""
         if self.reading.retention is not None:
-            self._conductance[:] = self.reading.retention.waited(self._conductance, seconds)
+            self._move(self.reading.retention.waited(self._state, seconds))
             self.refresh()
             self._sum()
 
@@ -194,8 +203,8 @@ class CrossbarArray:
             moves = law.moves(lines, units, event)
         if law is None or moves is None:
             return 0
-        g = self._conductance
-        g[:] = np.clip(g + law.step * moves, self.cells.low, self.cells.high)
+        moved = self._state + law.step * moves
+        self._move(np.clip(moved, self.cells.low, self.cells.high).astype(self._state.dtype))
         self.refresh()
         self._sum()
         return int(np.abs(moves).sum())
@@ -205,17 +214,27 @@ class CrossbarArray:
         """Share of the cells that are past their endurance, and stay where they stand."""
         return float(np.mean(self.pulses > self.reading.endurance)) if self._wears else 0.0
 
-    def _age(self, before: Array, event: int) -> bool:
-        """Hold worn cells where they were, and let a mini-batch pass; tell whether cells moved."""
-        g, moved = self._conductance, False
+    def _age(self, state: Array, read: Array, event: int) -> bool:
+        """Let a mini-batch pass, in which worn cells stay as they were; tell whether any moved.
+
+        state and read are what pulses moved, and what was read, before the mini-batch.
+        """
+        moved = False
         if self._wears:
             worn = self.pulses > self.reading.endurance
             moved = bool(worn.any())
-            g[worn] = before[worn]
+            self._state[worn] = state[worn]
+            self._conductance[worn] = read[worn]
         if self.reading.retention is not None and self._ages:
-            g[:] = self.reading.retention.step(before, g, event)
+            self._move(self.reading.retention.step(state, self._state, event))
             moved = True
         return moved
+
+    def _move(self, state: Array) -> None:
+        """Take over another state of all cells, and read as much more or less."""
+        if self._state is not self._conductance:
+            self._conductance += state - self._state
+        self._state[:] = state
 
     def _require_lines(self, update: Update, next_input: Array | None) -> None:
         if update.paired and not self.paired:
@@ -229,7 +248,8 @@ class CrossbarArray:
 
     def write(self, wanted: Array) -> None:
         """Program every cell, fresh, to the value nearest to `wanted` (units, inputs) [S]."""
-        self._conductance[:] = first_write(self.cells, wanted)
+        self._state[:] = first_write(self.cells, wanted)
+        self._conductance[:] = self._state
         self.refresh()
         self._sum()
 
@@ -243,6 +263,7 @@ class CrossbarArray:
     def restore(self, state: dict[str, Array]) -> None:
         """Take over the conductances, pulse counts and line sums of `record`."""
         self._conductance[:] = state["conductance"]
+        self._state[:] = state.get("state", state["conductance"])
         if "pulses" in state:
             self.pulses[:] = state["pulses"]
         if "age" in state and self.reading.retention is not None:
@@ -273,9 +294,11 @@ class CrossbarArray:
         if self._wired is not None:
             state |= self._wired.record()
         state["g_min"], state["g_max"] = np.array(self.cells.low), np.array(self.cells.high)
+        if self._state is not self._conductance:
+            state["state"] = self._state.copy()
         if not self.cells.ideal:
-            state["curvature_up"] = np.array(self.cells.curvature_up)
-            state["curvature_down"] = np.array(self.cells.curvature_down)
+            for key, pair in (("up", self.cells.law.up), ("down", self.cells.law.down)):
+                state[f"{key}_level"], state[f"{key}_rate"] = map(np.array, pair)
         return state
 
     def _sum(self, unit_sums: Array | None = None) -> None:
@@ -331,26 +354,29 @@ class CrossbarArray:
     @cached_property
     def _law(self) -> tuple[object, ...]:
         """The cells as `kernels.program_device` takes them."""
-        cells, dtype = self.cells, self._conductance.dtype.type
-        each = cells.low, cells.high, cells.curvature_up, cells.curvature_down
-        parameters = np.empty((max(values.size for values in each), 4), dtype)
+        cells, law, dtype = self.cells, self.cells.law, self._conductance.dtype.type
+        each = cells.low, cells.high, *law.up, *law.down
+        shape = np.broadcast_shapes(*(values.shape for values in each))
+        parameters = np.empty((shape[0] * shape[1], 6), dtype)
         for k, values in enumerate(each):
-            parameters[:, k] = values.ravel()
+            parameters[:, k] = np.broadcast_to(values, shape).ravel()
+        counting = 1 / law.step_up, 1 / law.step_down, law.limit_up, law.limit_down
+        variances = law.sigma**2, law.relative_sigma**2, law.write_sigma**2
+        streams = (
+            cells.cycle_stream,
+            cells.rounding_stream,
+            cells.write_stream,
+            cells.sample_stream,
+        )
         return (
             parameters,
-            dtype(cells.per_siemens_up),
-            dtype(cells.per_siemens_down),
-            dtype(cells.pulses_up),
-            dtype(cells.pulses_down),
-            dtype(1 / cells.per_siemens_up),
-            dtype(1 / cells.per_siemens_down),
-            dtype(1 / cells.pulses_up),
-            dtype(1 / cells.pulses_down),
-            cells.curved,
-            cells.whole,
-            dtype(cells.sigma),
-            np.uint64(cells.cycle_stream),
-            np.uint64(cells.rounding_stream),
+            law.table.astype(dtype),
+            FAMILIES.index(law.family),
+            law.whole,
+            law.noisy,
+            *map(dtype, counting),
+            *map(dtype, variances),
+            *map(np.uint64, streams),
         )
 
 

@@ -13,7 +13,8 @@ from neurohw.chip.reading import Moment
 from neurohw.circuits.neuron import Neuron
 from neurohw.circuits.neuron import fabricate as fabricate_neurons
 from neurohw.circuits.synapse import Synapse
-from neurohw.devices.laws import fabricate, first_write
+from neurohw.devices.fabrication import fabricate
+from neurohw.devices.programming import first_write
 from neurohw.devices.reading.fabrication import fabricate as fabricate_reading
 from neurohw.engines.equilibrium import SeenArray, Source
 from neurohw.mappings.chip_specification import ChipSpecification

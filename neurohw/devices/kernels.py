@@ -4,7 +4,7 @@ One pass reads and writes every cell once. It adds the update, applies the law, 
 way sums the conductances of each unit and projects the next mini-batch. Cells are stored unit by
 unit, `(units, inputs)`: along a unit's line everything streams, and the learning signals of the
 unit are scalars in registers. Two units go together so that each load of an input serves both.
-The readable equivalent is `neurohw.devices.laws.program`; the draws are those of
+The readable equivalent is `neurohw.devices.programming.program`; the draws are those of
 `neurohw.randomness`.
 
 Rank and next batch are multiples of 4 here (the caller pads with zeros). A unit's numbers do not
@@ -224,35 +224,116 @@ def _analog_pulses(w, length, per_siemens_up, per_siemens_down, up, down):
 
 
 @inner
-def _moved(g, n, low, high, curvature, share):
-    """Conductance after n signed pulses: T − (T − G)·e^(−n·c·share); see `devices.laws`."""
-    target = low - (high - low) / _expm1(-curvature)
-    return g + (g - target) * _expm1(-n * curvature * share)
+def _select_alike(parameters, n, first, rate):
+    """Write the law's parameters in the direction of each cell's pulses, all cells alike."""
+    a, b = parameters[0, 2], parameters[0, 4]
+    r, s = parameters[0, 3], parameters[0, 5]
+    for i in range(n.shape[0]):
+        up = n[i] > f32(0)
+        first[i] = a if up else b
+        rate[i] = r if up else s
 
 
 @inner
-def _unpack(cells, first, low, high, curvature_up, curvature_down):
-    """Copy the parameters of a line of cells to lines of their own."""
-    for i in range(low.shape[0]):
-        low[i], high[i] = cells[first + i, 0], cells[first + i, 1]
-        curvature_up[i], curvature_down[i] = cells[first + i, 2], cells[first + i, 3]
+def _select_each(parameters, place, n, low, high, first, rate):
+    """Copy limits, and the law's parameters in the direction of the pulses, to lines."""
+    for i in range(n.shape[0]):
+        up = n[i] > f32(0)
+        low[i], high[i] = parameters[place + i, 0], parameters[place + i, 1]
+        first[i] = parameters[place + i, 2] if up else parameters[place + i, 4]
+        rate[i] = parameters[place + i, 3] if up else parameters[place + i, 5]
 
 
 @inner
-def _move(g, n, law, step_up, step_down, share_up, share_down, curved):
-    """Move each cell by n signed pulses, without noise or limits."""
-    low, high, curvature_up, curvature_down = law
-    if curved:
+def _looked_up(table, place, column):
+    """Column of a table at a place between 0 and 1, by straight lines."""
+    at = place * f32(table.shape[0] - 1)
+    k = min(i32(at), i32(table.shape[0] - 2))
+    share = at - f32(k)
+    return table[k, column] + (table[k + 1, column] - table[k, column]) * share
+
+
+@inner
+def _place(g, low, high):
+    """Where between its limits a cell is, 0 to 1; 0 of one that is stuck."""
+    span = high - low
+    share = (g - low) / (span if span > f32(0) else f32(1))
+    return min(max(share, f32(0)), f32(1))
+
+
+@inner
+def _sampled(table, place, column, word):
+    """Step of the distribution at a place, of a uniform draw."""
+    quantiles = (table.shape[1] - 2) // 2
+    at = _fraction(word) * f32(quantiles - 1)
+    k = min(i32(at), i32(quantiles - 2))
+    share = at - f32(k)
+    at_k = 2 + column * quantiles + k
+    low, high = _looked_up(table, place, at_k), _looked_up(table, place, at_k + 1)
+    return low + (high - low) * share
+
+
+@inner
+def _stepped(g, pulses, low, high, unit, table, sampled, word):
+    """Change by signed pulses, looked up at every one of them."""
+    zero = g * f32(0)
+    column = 0 if pulses > f32(0) else 1
+    steps = i32(np.ceil(abs(pulses)))
+    size = abs(pulses) / f32(max(steps, i32(1)))
+    unit = unit if pulses > f32(0) else -unit
+    v = g + zero
+    for _ in range(steps):
+        place = _place(v, low, high)
+        step = _looked_up(table, place, column)
+        change = size * step
+        if sampled:
+            change += np.sqrt(size) * (_sampled(table, place, column, word) - step)
+            word = _derived(u32(word + u32(0x9E3779B9)))
+        v = min(max(v + unit * change, low), high)
+    return v - g
+
+
+@inner
+def _changes(g, n, low, high, first, rate, change, family, table, words):
+    """Write what n signed pulses change, and of tables the variance of a pulse for the rate."""
+    if family == 0:
         for i in range(g.shape[0]):
-            v = n[i]
-            a, b = curvature_up[i], curvature_down[i]
-            curvature = a if v > f32(0) else b
-            share = share_up if v > f32(0) else share_down
-            g[i] = _moved(g[i], v, low[i], high[i], curvature, share)
+            change[i] = n[i] * first[i]
+    elif family == 1:
+        for i in range(g.shape[0]):
+            change[i] = (g[i] - first[i]) * _expm1(-abs(n[i]) * rate[i])
     else:
         for i in range(g.shape[0]):
-            v = n[i]
-            g[i] += v * (step_up if v > f32(0) else step_down)
+            unit = first[i]
+            if family == 2:
+                column = 2 if n[i] > f32(0) else 3
+                deviation = unit * _looked_up(table, _place(g[i], low[i], high[i]), column)
+                rate[i] = deviation * deviation
+            change[i] = _stepped(g[i], n[i], low[i], high[i], unit, table, family == 3, words[i])
+
+
+@inner
+def _add_changes(g, n, change, rate, noise, family):
+    """Add the changes; replace pulse counts by the variance of their noise."""
+    variance, relative = noise
+    if family == 2:
+        for i in range(g.shape[0]):
+            rate[i] += variance
+    for i in range(g.shape[0]):
+        g[i] += change[i]
+    if family == 2:
+        for i in range(g.shape[0]):
+            size = abs(n[i])
+            part = relative * change[i] * change[i] / (size if size > f32(0) else f32(1))
+            n[i] = size * rate[i] + part
+    elif relative > f32(0):
+        for i in range(g.shape[0]):
+            size = abs(n[i])
+            part = relative * change[i] * change[i] / (size if size > f32(0) else f32(1))
+            n[i] = size * variance + part
+    else:
+        for i in range(g.shape[0]):
+            n[i] = abs(n[i]) * variance
 
 
 @inner
@@ -262,27 +343,53 @@ def _limit(g, low, high):
 
 
 @inner
-def _limit_with_noise(g, n, low, high, sigma, cell, first, second):
-    """Add the noise of n pulses to each cell: sines to the first half, cosines to the second."""
+def _limit_with_noise(g, variance, low, high, cell, first, second):
+    """Add noise to each cell: sines to the first half, cosines to the second."""
     half = g.shape[0] // 2
     odd = g.shape[0] - half
-    h, m, bottom, top = g[odd:], n[odd:], low[odd:], high[odd:]
+    h, more, bottom, top = g[odd:], variance[odd:], low[odd:], high[odd:]
     for i in range(half):
         squared, s, c = _normal_pair(u32(cell + u32(i)), first, second)
-        u = g[i] + sigma * np.sqrt(squared * abs(n[i])) * s
-        v = h[i] + sigma * np.sqrt(squared * abs(m[i])) * c
+        u = g[i] + np.sqrt(squared * variance[i]) * s
+        v = h[i] + np.sqrt(squared * more[i]) * c
         g[i] = min(max(u, low[i]), high[i])
         h[i] = min(max(v, bottom[i]), top[i])
     for i in range(half, odd):
         squared, s, c = _normal_pair(u32(cell + u32(i)), first, second)
-        u = g[i] + sigma * np.sqrt(squared * abs(n[i])) * s
+        u = g[i] + np.sqrt(squared * variance[i]) * s
         g[i] = min(max(u, low[i]), high[i])
+
+
+@inner
+def _written(g, n, low, high, write, variance):
+    """Write the variance of the write noise of each cell that is to move."""
+    for i in range(g.shape[0]):
+        moves = n[i] != f32(0) and low[i] < high[i]
+        write[i] = variance if moves else n[i] * f32(0)
+
+
+@inner
+def _noise_one(place, odd, cell, first, second):
+    """Draw the normal of one cell of a tile, as `_limit_with_noise` does."""
+    squared, s, c = _normal_pair(
+        u32(cell + u32(place if place < odd else place - odd)), first, second
+    )
+    return np.sqrt(squared) * (s if place < odd else c)
+
+
+@inner
+def _read_anew(read, g, write, odd, cell, first, second):
+    """Write what is read of cells that moved: their state and the noise of writing."""
+    for i in range(g.shape[0]):
+        if write[i] > f32(0):
+            v = g[i] + np.sqrt(write[i]) * _noise_one(i, odd, cell, first, second)
+            read[i] = max(v, v * f32(0))
 
 
 @inner
 def _gather(places, found, n, g, counts, cells, first, step, gathered):
     """Copy what the pulsed cells need, side by side; return their number, rounded up to vectors."""
-    pulses, held, low, high, curvature = gathered
+    pulses, held, low, high, level, rate = gathered
     for k in range(found):
         i = places[k]
         v = n[i]
@@ -291,31 +398,41 @@ def _gather(places, found, n, g, counts, cells, first, step, gathered):
         held[k] = g[i]
         low[k] = cells[c, 0]
         high[k] = cells[c, 1]
-        curvature[k] = cells[c, 2 if v > f32(0) else 3]
+        column = 2 if v > f32(0) else 4
+        level[k] = cells[c, column]
+        rate[k] = cells[c, column + 1]
         counts[i] += u32(i32(abs(v)))
     full = (found + VECTOR - 1) // VECTOR * VECTOR
     for k in range(found, full):
         places[k] = 0
-        pulses[k], held[k], low[k], high[k], curvature[k] = 0, 0, 0, 0, 1
+        pulses[k], held[k], low[k], high[k], level[k], rate[k] = 0, 0, 0, 0, 0, 0
     return full
 
 
 @inner
-def _add_gathered_noise(full, places, odd, gathered, sigma, cell, first, second):
-    """Add the noise of the pulses to gathered cells; the draws are those of dense ones."""
-    pulses, held, _, _, _ = gathered
+def _add_gathered_noise(full, places, odd, held, variance, cell, first, second):
+    """Add noise to gathered cells; the draws are those of dense ones."""
     for k in range(full):
         i = places[k]
         squared, s, c = _normal_pair(u32(cell + u32(i if i < odd else i - odd)), first, second)
-        held[k] += sigma * np.sqrt(squared * abs(pulses[k])) * (s if i < odd else c)
+        held[k] += np.sqrt(squared * variance[k]) * (s if i < odd else c)
 
 
 @inner
-def _scatter(places, found, g, gathered):
+def _scatter(places, found, g, held, low, high):
     """Write gathered cells back, within their limits."""
-    _, held, low, high, _ = gathered
     for k in range(found):
         g[places[k]] = min(max(held[k], low[k]), high[k])
+
+
+@inner
+def _scatter_read(places, found, read, g, write, odd, cell, first, second):
+    """As `_read_anew` for gathered cells, their states written back before."""
+    for k in range(found):
+        i = places[k]
+        if write[k] > f32(0):
+            v = g[i] + np.sqrt(write[k]) * _noise_one(i, odd, cell, first, second)
+            read[i] = max(v, v * f32(0))
 
 
 @inner
@@ -487,12 +604,13 @@ def _is_simple(lines):
 
 
 @inner
-def _device_pair(pair, g, pulses, lines, cells, first_event, coming):
+def _device_pair(pair, g, read, pulses, lines, cells, first_event, coming):
     """Program two units of real cells; see `program_device`."""
     x, a, row, column, decay = lines
-    parameters, per_siemens_up, per_siemens_down, limit_up, limit_down = cells[:5]
-    step_up, step_down, share_up, share_down, curved, whole, sigma = cells[5:12]
-    cycle_stream, rounding_stream = cells[12:]
+    parameters, table, family, whole, noisy = cells[:5]
+    per_siemens_up, per_siemens_down, limit_up, limit_down = cells[5:9]
+    noise, write_variance = cells[9:11], cells[11]
+    cycle_stream, rounding_stream, write_stream, sample_stream = cells[12:]
     y, projection, sums = coming
     units, inputs = g.shape
     events = x.shape[0]
@@ -500,15 +618,14 @@ def _device_pair(pair, g, pulses, lines, cells, first_event, coming):
     stride = np.intp(0) if parameters.shape[0] == 1 else np.intp(1)
     j0 = np.intp(2 * pair)
     j1 = min(j0 + 1, units - 1)
-    w = np.empty((7, TILE + VECTOR), g.dtype)
+    w = np.empty((10, TILE + VECTOR), g.dtype)
+    words = np.empty(TILE + VECTOR, np.uint32)
     places = np.empty(TILE + VECTOR, np.int32)
     vectors = np.empty(TILE // VECTOR + 1, np.int32)
     busy = np.empty(TILE // VECTOR + 1, np.float32)
-    gathered = w[2], w[3], w[4], w[5], w[6]
-    taken, held, law_k = w[2], w[3], (w[4], w[5], w[6], w[6])
     if stride == 0:
-        for k in range(4):
-            w[2 + k] = parameters[0, k]
+        w[2] = parameters[0, 0]
+        w[3] = parameters[0, 1]
     sums[j0] = 0
     sums[j1] = 0
     for b in range(y.shape[0]):
@@ -518,10 +635,11 @@ def _device_pair(pair, g, pulses, lines, cells, first_event, coming):
         stop = min(start + TILE, inputs)
         length = stop - start
         odd = (length + 1) // 2
-        low, high, up, down = w[2, :length], w[3, :length], w[4, :length], w[5, :length]
         for e in range(events):
             first, second = _key(cycle_stream, first_event + e)
             round_first, round_second = _key(rounding_stream, first_event + e)
+            write_first, write_second = _key(write_stream, first_event + e)
+            sample_first, sample_second = _key(sample_stream, first_event + e)
             r = row[e, start:stop] if row.shape[1] > 0 else row[e]
             a0, a1 = a[e, :, j0], a[e, :, j1]
             c0, c1 = column[e, j0], column[e, j1]
@@ -534,6 +652,7 @@ def _device_pair(pair, g, pulses, lines, cells, first_event, coming):
                 d = decay[e, j] if decay.shape[1] > 0 else column[e, j] * f32(0)
                 _row_and_decay(n, line, r, d)
                 place = (j * inputs + start) * stride
+                found = 0
                 if whole:
                     _whole_pulses(
                         n,
@@ -548,26 +667,58 @@ def _device_pair(pair, g, pulses, lines, cells, first_event, coming):
                         busy,
                     )
                     found = _places(n, length, busy, vectors, places)
-                    counts = pulses[j, start:stop]
                     full = _gather(
-                        places, found, n, line, counts, parameters, place, stride, gathered
+                        places,
+                        found,
+                        n,
+                        line,
+                        pulses[j, start:stop],
+                        parameters,
+                        place,
+                        stride,
+                        (w[8], w[9], w[4], w[5], w[6], w[7]),
                     )
-                    g_k, n_k = held[:full], taken[:full]
-                    _move(g_k, n_k, law_k, step_up, step_down, share_up, share_down, curved)
-                    if sigma > f32(0):
-                        _add_gathered_noise(full, places, odd, gathered, sigma, cell, first, second)
-                    _scatter(places, found, line, gathered)
-                    continue
-                _analog_pulses(n, length, per_siemens_up, per_siemens_down, limit_up, limit_down)
-                if stride > 0:
-                    _unpack(parameters, place, low, high, up, down)
-                law = low, high, up, down
-                _move(line, n, law, step_up, step_down, share_up, share_down, curved)
-                if sigma > f32(0):
-                    _limit_with_noise(line, n, low, high, sigma, cell, first, second)
+                    taken, held = w[8, :full], w[9, :full]
+                    low, high = w[4, :full], w[5, :full]
                 else:
-                    _limit(line, low, high)
-        h0, h1 = g[j0, start:stop], g[j1, start:stop]
+                    full = length
+                    _analog_pulses(
+                        n, length, per_siemens_up, per_siemens_down, limit_up, limit_down
+                    )
+                    taken, held = n[:full], line
+                    if stride == 0:
+                        low, high = w[2, :full], w[3, :full]
+                        _select_alike(parameters, taken, w[6], w[7])
+                    else:
+                        low, high = w[4, :full], w[5, :full]
+                        _select_each(parameters, place, taken, low, high, w[6], w[7])
+                level, rate = w[6, :full], w[7, :full]
+                change = n[:full] if whole else w[8, :full]
+                if family == 3:
+                    for i in range(full):
+                        at = places[i] if whole else i
+                        words[i] = _word(u32(cell + u32(at)), sample_first, sample_second)
+                _changes(held, taken, low, high, level, rate, change, family, table, words)
+                if write_variance > f32(0):
+                    _written(held, taken, low, high, level, write_variance)
+                _add_changes(held, taken, change, rate, noise, family)
+                if whole:
+                    if noisy:
+                        _add_gathered_noise(full, places, odd, held, taken, cell, first, second)
+                    _scatter(places, found, line, held, low, high)
+                elif noisy:
+                    _limit_with_noise(held, taken, low, high, cell, first, second)
+                else:
+                    _limit(held, low, high)
+                if write_variance > f32(0):
+                    seen = read[j, start:stop]
+                    if whole:
+                        _scatter_read(
+                            places, found, seen, line, level, odd, cell, write_first, write_second
+                        )
+                    else:
+                        _read_anew(seen, line, level, odd, cell, write_first, write_second)
+        h0, h1 = read[j0, start:stop], read[j1, start:stop]
         for b in range(0, y.shape[0], 4):
             s = _project(h0, h1, y[b : b + 4], start, stop)
             _store(sums, projection, b, j0, j1, s)
@@ -588,15 +739,15 @@ def _program_ideal_all(g, lines, limits, coming):
 
 
 @njit(cache=True, fastmath=FAST)
-def _program_device_one(g, pulses, lines, cells, first_event, coming):
+def _program_device_one(g, read, pulses, lines, cells, first_event, coming):
     for pair in range((g.shape[0] + 1) // 2):
-        _device_pair(pair, g, pulses, lines, cells, first_event, coming)
+        _device_pair(pair, g, read, pulses, lines, cells, first_event, coming)
 
 
 @njit(cache=True, fastmath=FAST, parallel=True)
-def _program_device_all(g, pulses, lines, cells, first_event, coming):
+def _program_device_all(g, read, pulses, lines, cells, first_event, coming):
     for pair in prange((g.shape[0] + 1) // 2):
-        _device_pair(pair, g, pulses, lines, cells, first_event, coming)
+        _device_pair(pair, g, read, pulses, lines, cells, first_event, coming)
 
 
 @njit(cache=True, fastmath=FAST, parallel=True)
@@ -635,22 +786,24 @@ def program_ideal(g: Array, lines: Any, limits: Any, coming: Any) -> None:
 
 
 def program_device(
-    g: Array, pulses: Any, lines: Any, cells: Any, first_event: int, coming: Any
+    g: Array, read: Array, pulses: Any, lines: Any, cells: Any, first_event: int, coming: Any
 ) -> None:
     """Program an array of real cells, pulse by pulse, and project the next mini-batch.
 
-    g, lines, coming as in `program_ideal`. The wanted change times `per_siemens` [1/S] is a
-    number of pulses, rounded stochastically where `whole`, held within the limits, and counted in
-    pulses (units, inputs). Cells move along their law where `curved`, else by n·step [S], then by
-    sigma·√|n|·ξ [S], within low and high [S].
+    g, lines, coming as in `program_ideal`; read (units, inputs) [S] is what is read of the cells,
+    g itself where writing has no noise. The wanted change times `per_siemens` [1/S] is a number of
+    pulses, rounded stochastically where `whole`, held within the limits, and counted in pulses
+    (units, inputs). Cells move along their law, then by its noise, within low and high [S].
 
     cells : tuple
-        parameters (cells, 4), in the order of g or one for all: low [S], high [S], curvature_up,
-        curvature_down; then for up and down per_siemens, limit of pulses, step [S], and the
-        share of the range that a pulse is; curved, whole, sigma; cycle_stream, rounding_stream.
+        parameters (cells, 6), in the order of g or one for all: low [S], high [S], and for up and
+        down the two of `neurohw.devices.law.Law`; its table; number of the family in
+        `law.FAMILIES`; whole; noisy; for up and down `per_siemens`, then limits of pulses;
+        variances of a pulse's noise [S²], of its relative noise, of the write noise [S²]; streams
+        of cycle, rounding, write and sample.
     """
     program = _program_device_one if g.size < SMALL else _program_device_all
-    program(g, pulses, lines, cells, first_event, coming)
+    program(g, read, pulses, lines, cells, first_event, coming)
 
 
 def input_sums(g: Array, partial: Array) -> None:

@@ -14,7 +14,7 @@ from neurohw.circuits.neuron import Neuron
 from neurohw.circuits.periphery import NudgingCircuit, SampleAndHold
 from neurohw.circuits.synapse import Synapse
 from neurohw.devices import memory
-from neurohw.devices.memory import MemoryDevice
+from neurohw.devices.memory import AnyDevice
 from neurohw.errors import InvalidValueError, UnsupportedError
 from neurohw.presets import Presets
 from neurohw.units import Kelvins, Siemens, Volts, show
@@ -94,7 +94,7 @@ class ChipSpecification(msgspec.Struct, frozen=True, forbid_unknown_fields=True,
 
     name: str = "custom"
     description: str = ""
-    device: MemoryDevice
+    device: AnyDevice
     mapping: Mapping = msgspec.field(default_factory=Mapping)
     input: Input = msgspec.field(default_factory=Input)
     bias: Bias = msgspec.field(default_factory=Bias)

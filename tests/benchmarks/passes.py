@@ -12,7 +12,8 @@ from table import Row, interleaved, row
 
 from neurohw.chip import CrossbarArray
 from neurohw.devices import kernels, memory
-from neurohw.devices.laws import fabricate, first_write
+from neurohw.devices.fabrication import fabricate
+from neurohw.devices.programming import first_write
 from neurohw.update import Update
 
 INPUTS, RANK = 1568, 4

@@ -8,9 +8,10 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from neurohw import randomness
 from neurohw.chip import CrossbarArray
-from neurohw.devices import kernels, laws
-from neurohw.devices.laws import fabricate, first_write
+from neurohw.devices import kernels, programming
+from neurohw.devices.fabrication import fabricate
 from neurohw.devices.memory import load
+from neurohw.devices.programming import first_write
 from neurohw.errors import InvalidValueError
 from neurohw.update import Update, pairs
 
@@ -85,11 +86,11 @@ def oracle(cells, conductance, update, first_event, margin):
         part = exact(update, event)
         if cells.whole:
             wanted = part.dense(g, 0)
-            pulses = wanted * np.where(wanted > 0, cells.per_siemens_up, cells.per_siemens_down)
+            pulses = wanted / np.where(wanted > 0, cells.law.step_up, cells.law.step_down)
             key = randomness.key(cells.rounding_stream, first_event + event)
             drawn = pulses + randomness.roundings(key, index)
             clear &= np.abs(drawn - np.rint(drawn)) > margin * (1 + np.abs(pulses))
-        g, used = laws.program(cells, g, part, first_event + event, kernels.TILE)
+        g, used = programming.program(cells, g, part, first_event + event, kernels.TILE)
         count += used
     return g, count, clear
 
@@ -123,7 +124,7 @@ def check_ideal(device, shape, dtype, seed, paired=False, batch=None, **options)
     before = array.values()
     g = before.astype(float)
     for event in range(options["events"]):
-        g, _ = laws.program(array.cells, g, exact(update, event), event, kernels.TILE)
+        g, _ = programming.program(array.cells, g, exact(update, event), event, kernels.TILE)
     next_input = next_voltages(array, rng, dtype, batch)
     projection = array.program(update, 0, next_input)
     share = {"float64": 1e-10, "float32": 1e-5}[dtype]
@@ -147,7 +148,7 @@ def check_device(device, shape, dtype, seed, paired=False, **options):
     assert clear.mean() > 0.98
     # The normals of the kernel differ from the oracle's by 1e-5 at most.
     share = {"float64": 3e-7, "float32": 3e-6}[dtype] * options["events"]
-    allowed = share * span(device) + 1e-5 * cells.sigma * np.sqrt(count * options["events"])
+    allowed = share * span(device) + 1e-5 * cells.law.sigma * np.sqrt(count * options["events"])
     off = np.abs(array.values() - expected) / allowed
     assert off[clear].max() <= 1
     if cells.whole:

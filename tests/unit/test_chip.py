@@ -4,8 +4,9 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from neurohw.chip import BiasCurrents, BiasRails, Chip, CrossbarArray
-from neurohw.devices import kernels, laws, memory
-from neurohw.devices.laws import fabricate, first_write
+from neurohw.devices import kernels, memory, programming
+from neurohw.devices.fabrication import fabricate
+from neurohw.devices.programming import first_write
 from neurohw.mappings import chip_specification
 from neurohw.networks.resistive import deep_resistive_network
 from neurohw.update import Update
@@ -80,7 +81,7 @@ def test_seen_and_programmed(name, driven):
     assert_sums_belong(array)
     before, update = array.values(), make_update(array)
     assert array.program(update, 7) is None
-    expected, count = laws.program(array.cells, before, update, 7, kernels.TILE)
+    expected, count = programming.program(array.cells, before, update, 7, kernels.TILE)
     assert_allclose(array.values(), expected, rtol=0, atol=1e-5 * size_of(DEVICES[name]))
     assert np.abs(array.values() - before).max() > 0.01 * size_of(DEVICES[name])
     if array.cells.whole:
@@ -105,7 +106,7 @@ def test_pulses_add_up():
     for event in range(3):
         update = make_update(array, seed=event)
         array.program(update, event)
-        g, count = laws.program(array.cells, g, update, event, kernels.TILE)
+        g, count = programming.program(array.cells, g, update, event, kernels.TILE)
         total += count
     assert_array_equal(array.pulses, total)
     assert total.max() > 10
@@ -132,7 +133,7 @@ def test_a_restored_array_goes_on_with_the_same_bits(name, driven):
         {"conductance", "unit_sums", "g_min", "g_max"}
         | (set() if driven else {"input_sums"})
         | ({"pulses"} if array.cells.whole else set())
-        | (set() if name == "ideal" else {"curvature_up", "curvature_down"})
+        | (set() if name == "ideal" else {"up_level", "up_rate", "down_level", "down_rate"})
     )
     update = make_update(array, seed=2)
     array.program(update, 1)

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neurohw import randomness
-from neurohw.devices.memory import MemoryDevice
+from neurohw.devices.device import MemoryDevice
 from neurohw.devices.reading.noise import ReadNoise
 from neurohw.devices.reading.retention import Retention
 from neurohw.devices.reading.wear import Disturb

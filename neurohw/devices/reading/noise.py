@@ -116,8 +116,7 @@ class ReadNoise:
         if reading.flicker == 0:
             return np.zeros(phase + 1)
         band = reading.flicker_corner, reading.bandwidth
-        rows: Array = _mixtures(phase + 1, *band, reading.phase_time)
-        return rows[phase]
+        return np.asarray(_mixtures(phase + 1, *band, reading.phase_time)[phase])
 
     def noisy(self, conductance: Array, event: int, number: int) -> Array:
         """Return what one reading gives of (units, inputs) cells [S], telegraph noise apart."""

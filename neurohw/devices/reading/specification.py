@@ -197,8 +197,8 @@ class Reading(_Table, frozen=True, forbid_unknown_fields=True, kw_only=True):
     phase_time: Seconds = 1e-6
     disturb: Fraction = 0.0
     disturb_chance: Fraction = 1.0
-    telegraph: Telegraph = Telegraph()
-    drift: Drift = Drift()
+    telegraph: Telegraph = msgspec.field(default_factory=Telegraph)
+    drift: Drift = msgspec.field(default_factory=Drift)
 
     def __post_init__(self) -> None:
         hint = 'must lie between 0 and 1; a percentage is written "3.5 %"'

@@ -4,9 +4,10 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import stats
 
-from neurohw.devices import laws, memory
-from neurohw.devices.laws import fabricate, first_write, moved
-from neurohw.devices.memory import curvature
+from neurohw.devices import law, memory, programming
+from neurohw.devices.fabrication import fabricate
+from neurohw.devices.laws.label import curvature
+from neurohw.devices.programming import first_write
 from neurohw.update import Update
 
 TILE = 256
@@ -27,6 +28,11 @@ def device(name="epiram", **changes):
 
 def cells_of(device, shape=(1, 1), *, seed=0, array=0, width=1.0):
     return fabricate(device, *shape, width=width, seed=seed, array=array)
+
+
+def moved(cells, conductance, pulses):
+    """Return where pulses lead, without noise."""
+    return law.moved(cells.law, cells.low, cells.high, conductance, pulses)[0]
 
 
 def span(device):
@@ -111,7 +117,7 @@ def test_a_negative_label_falls_steeply_from_the_top():
 def test_straight_law():
     straight = device(nonlinearity_up=0.0, nonlinearity_down=0.0, pulses_down=16)
     cells = cells_of(straight)
-    assert not cells.curved
+    assert cells.law.family == "straight"
     start = np.full((1, 2), straight.g_min + 0.5 * span(straight))
     end = moved(cells, start, np.array([[8.0, -4.0]]))
     assert_allclose(end - start, span(straight) * np.array([[8 / 64, -4 / 16]]), rtol=1e-9)
@@ -128,7 +134,7 @@ def test_small_labels_approach_the_straight_law():
         gaps.append((held - 0.5).item())
     assert_allclose(gaps, [0.04 / 10.1015, 0.02 / 10.1015], rtol=1e-2)
     spread = cells_of(device(nonlinearity_up=0.0, nonlinearity_spread=1e-9), start.shape)
-    assert spread.curved
+    assert spread.law.family == "affine"
     low = spread.low[0, 0]
     line = low + span(device()) * 0.5
     assert_allclose(moved(spread, np.full(start.shape, low), pulses), line, rtol=3e-5)
@@ -141,13 +147,13 @@ def test_cells_stay_within_their_limits(name, sign):
     cells = cells_of(ours, (5, 8))
     start = first_write(cells, np.full((5, 8), (ours.g_min + ours.g_max) / 2))
     for step in (0.3, 3.0):
-        end, count = laws.program(
+        end, count = programming.program(
             cells, start, uniform_update(sign * step * span(ours), 5, 8), 0, TILE
         )
         assert np.all((end >= cells.low) & (end <= cells.high))
     assert_array_equal(count, ours.pulses_up if sign > 0 else ours.pulses_down)
     quiet = cells_of(device(name, range_spread=0.05, cycle_to_cycle=0.0), (5, 8))
-    end, _ = laws.program(quiet, start, uniform_update(sign * 3 * span(ours), 5, 8), 0, TILE)
+    end, _ = programming.program(quiet, start, uniform_update(sign * 3 * span(ours), 5, 8), 0, TILE)
     assert_allclose(end, cells.high if sign > 0 else cells.low, rtol=1e-9)
 
 
@@ -158,8 +164,8 @@ def test_noise_grows_with_the_root_of_the_pulses(pulses, sign):
     shape = (100, 300)
     start = np.full(shape, noisy.g_min + 0.5 * span(noisy))
     update = uniform_update(sign * pulses / 64 * span(noisy), *shape)
-    end, count = laws.program(cells_of(noisy, shape), start, update, 0, TILE)
-    without, same_count = laws.program(cells_of(quiet, shape), start, update, 0, TILE)
+    end, count = programming.program(cells_of(noisy, shape), start, update, 0, TILE)
+    without, same_count = programming.program(cells_of(quiet, shape), start, update, 0, TILE)
     assert_array_equal(count, same_count)
     exact = count == pulses
     assert exact.mean() > 0.99
@@ -177,7 +183,7 @@ def test_noise_differs_between_events_arrays_and_seeds_but_not_between_calls():
     update = uniform_update(4 / 64 * span(noisy), *shape)
 
     def end(event=0, **options):
-        return laws.program(cells_of(noisy, shape, **options), start, update, event, TILE)[0]
+        return programming.program(cells_of(noisy, shape, **options), start, update, event, TILE)[0]
 
     assert_array_equal(end(), end())
     for other in (end(event=1), end(array=1), end(seed=1)):
@@ -190,10 +196,10 @@ def test_stochastic_rounding_is_unbiased(wanted):
     shape = (100, 400)
     ours = device(pulses_down=32, cycle_to_cycle=0.0)
     cells = cells_of(ours, shape)
-    per_siemens = cells.per_siemens_up if wanted > 0 else cells.per_siemens_down
+    step = cells.law.step_up if wanted > 0 else cells.law.step_down
     start = np.full(shape, ours.g_min + 0.5 * span(ours))
-    update = uniform_update(wanted / per_siemens, *shape)
-    end, count = laws.program(cells, start, update, 0, TILE)
+    update = uniform_update(wanted * step, *shape)
+    end, count = programming.program(cells, start, update, 0, TILE)
     share = abs(wanted) % 1
     error = np.sqrt(share * (1 - share) / count.size)
     assert abs(count.mean() - abs(wanted)) < 4 * error
@@ -206,7 +212,7 @@ def test_analog_increments_are_fractions_of_pulses():
     cells = cells_of(ours, (2, 3))
     start = np.full((2, 3), ours.g_min + 0.5 * span(ours))
     update = uniform_update(0.3 / 64 * span(ours), 2, 3)
-    end, count = laws.program(cells, start, update, 0, TILE)
+    end, count = programming.program(cells, start, update, 0, TILE)
     assert_allclose(count, 0.3, rtol=1e-9)
     assert_allclose(end, moved(cells, start, np.full((2, 3), 0.3)), rtol=1e-12)
 
@@ -219,7 +225,7 @@ def test_an_update_acts_event_by_event():
     row, column = 0.02 * span(ours) * rng.normal(size=(2, 4)), np.zeros((2, 3))
     decay = rng.uniform(0.01, 0.1, size=(2, 3))
     update = Update(presynaptic=x, postsynaptic=a, row=row, column=column, decay=decay)
-    found, _ = laws.program(cells, start, update, 0, TILE)
+    found, _ = programming.program(cells, start, update, 0, TILE)
     g = start
     for event in range(2):
         wanted = np.empty((3, 4))
@@ -244,8 +250,8 @@ def test_device_to_device_spread():
     drawn = {
         "g_min": (cells.low / ours.g_min - 1, 0.03, 0.0),
         "g_max": (cells.high / ours.g_max - 1, 0.03, 0.0),
-        "up": (label_of(cells.curvature_up), 0.2, ours.nonlinearity_up),
-        "down": (label_of(cells.curvature_down), 0.2, ours.nonlinearity_down),
+        "up": (label_of(ours.pulses_up * cells.law.up[1]), 0.2, ours.nonlinearity_up),
+        "down": (label_of(-ours.pulses_down * cells.law.down[1]), 0.2, ours.nonlinearity_down),
     }
     for values, deviation, mean in drawn.values():
         assert values.shape == shape
@@ -259,17 +265,21 @@ def test_device_to_device_spread():
 
 def test_width_scales_limits_and_noise():
     narrow, wide = cells_of(device()), cells_of(device(), width=2.5)
-    for name in ("low", "high", "sigma"):
+    for name in ("low", "high"):
         assert_allclose(getattr(wide, name), 2.5 * getattr(narrow, name), rtol=1e-12)
-    assert_allclose(wide.per_siemens_up, narrow.per_siemens_up / 2.5, rtol=1e-12)
-    assert_array_equal(wide.curvature_up, narrow.curvature_up)
+    for name in ("sigma", "step_up", "step_down"):
+        assert_allclose(getattr(wide.law, name), 2.5 * getattr(narrow.law, name), rtol=1e-12)
+    assert_allclose(wide.law.up[0], 2.5 * narrow.law.up[0], rtol=1e-12)
+    assert_array_equal(wide.law.up[1], narrow.law.up[1])
 
 
 def test_ideal_cells_are_all_alike():
-    ideal = device("ideal", g_min=1e-6, range_spread=0.1, nonlinearity_spread=0.5)
+    ideal = device("ideal", g_min=1e-6)
     cells = cells_of(ideal, (3, 4))
     assert cells.low.shape == cells.high.shape == (1, 1)
-    end, count = laws.program(cells, np.full((3, 4), 2e-6), uniform_update(-0.5e-6, 3, 4), 0, TILE)
+    end, count = programming.program(
+        cells, np.full((3, 4), 2e-6), uniform_update(-0.5e-6, 3, 4), 0, TILE
+    )
     assert_allclose(end, 1.5e-6, rtol=1e-12)
     assert_array_equal(count, 0)
 

@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from neurohw.devices.memory import PRESETS, MemoryDevice, available, curvature, load
+from neurohw.devices.laws import Ideal
+from neurohw.devices.laws.label import curvature
+from neurohw.devices.memory import PRESETS, available, load
 from neurohw.errors import ConfigurationError, InvalidValueError
 
 # On-resistance [Ohm], on/off ratio, pulses, labels, A, noise, pulse voltages, widths.
@@ -126,6 +128,9 @@ def test_curvature_clamps_and_keeps_the_shape():
     assert curvature(np.ones((3, 4), dtype=np.float32)).shape == (3, 4)
 
 
+PULSES = {"pulses_up": 9, "pulses_down": 9}
+
+
 def device(**changes):
     return {"law": "exponential", "g_min": "1 uS", "g_max": "9 uS"} | changes
 
@@ -133,18 +138,19 @@ def device(**changes):
 @pytest.mark.parametrize(
     ("table", "fault"),
     [
-        (device(g_min="-1 uS"), "g_min = -1 uS: must be finite, 0 or more"),
-        (device(g_min="inf"), "g_min = inf S: must be finite, 0 or more"),
-        (device(g_min="9 uS"), "g_min = 9 uS: must be below g_max = 9 uS"),
+        (device(g_min="-1 uS", **PULSES), "g_min = -1 uS: must be finite, 0 or more"),
+        (device(g_min="inf", **PULSES), "g_min = inf S: must be finite, 0 or more"),
+        (device(g_min="9 uS", **PULSES), "g_min = 9 uS: must be below g_max = 9 uS"),
         (device(g_max=math.nan), "g_max = nan: not a number"),
-        (device(g_max="inf S"), "g_max = inf: must be finite unless the law is ideal"),
-        (device(), "pulses_up = 0: must be 1 or more"),
+        (device(g_max="inf S", **PULSES), "g_max = inf: must be finite unless the law is ideal"),
+        (device(), "pulses_up: is missing"),
+        (device(pulses_up=0, pulses_down=1), "pulses_up = 0: must be 1 or more"),
         (device(pulses_up=9, pulses_down=-1), "pulses_down = -1: must be 1 or more"),
-        (device(law="linear"), 'law = "linear": unknown value; did you mean ideal?'),
-        (device(law="ideal", nonlinearity_up=9.5), "nonlinearity_up = 9.5: a label lies between"),
-        (device(law="ideal", cycle_to_cycle=3.5), 'a percentage is written "3.5 %"'),
+        (device(law="lineal"), 'law = "lineal": unknown value; did you mean linear?'),
+        (device(nonlinearity_up=9.5, **PULSES), "nonlinearity_up = 9.5: a label lies between"),
+        (device(cycle_to_cycle=3.5, **PULSES), 'a percentage is written "3.5 %"'),
         (device(law="ideal", range_spread="-1 %"), "range_spread = -0.01: must lie between"),
-        (device(law="ideal", nonlinearity_spread=-1), "nonlinearity_spread = -1.0: must be"),
+        (device(nonlinearity_spread=-1, **PULSES), "nonlinearity_spread = -1.0: must be"),
         (device(law="ideal", pulse_width_up="-1 s"), "pulse_width_up = -1.0: must be finite"),
         (device(law="ideal", pulse_voltage_up="inf V"), "pulse_voltage_up = inf: must be finite"),
         (device(law="ideal", write_threshold="0 V"), "write_threshold = 0.0: must be above 0"),
@@ -162,6 +168,6 @@ def test_impossible_devices_are_refused(table, fault):
 
 def test_a_device_built_in_python_is_checked_too():
     with pytest.raises(InvalidValueError, match="g_min = 2 uS: must be below"):
-        MemoryDevice(law="ideal", g_min=2e-6, g_max=1e-6)
+        Ideal(g_min=2e-6, g_max=1e-6)
     with pytest.raises(InvalidValueError, match="g_min = nan S: must be finite"):
-        MemoryDevice(law="ideal", g_min=math.nan, g_max=1e-6)
+        Ideal(g_min=math.nan, g_max=1e-6)

@@ -1,0 +1,182 @@
+"""Cells as fabricated: device-to-device spread drawn around a device's parameters, stuck cells."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neurohw import randomness
+from neurohw.devices.device import MemoryDevice
+from neurohw.devices.law import Law
+
+Array = NDArray[np.floating]
+
+# Limits of a cell are at least this share of the range apart, whatever their spread.
+_LEAST_RANGE = 0.01
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Cells:
+    """The cells of one array.
+
+    Parameters
+    ----------
+    low, high : (units, inputs) or (1, 1) arrays [S]
+        Limits of each cell; one entry where all are alike. Those of a stuck cell are the same.
+    law : Law
+    ideal : bool
+        Whether every cell takes any change exactly, within the same limits.
+    cycle_stream, rounding_stream, write_stream, sample_stream : int
+        Streams of the draws; see `neurohw.randomness`.
+    crossed : int
+        Cells whose limits spread made cross; they got the least range instead.
+    stuck : int
+        Cells that no pulse moves.
+    """
+
+    low: Array
+    high: Array
+    law: Law
+    ideal: bool
+    cycle_stream: int
+    rounding_stream: int
+    write_stream: int
+    sample_stream: int
+    crossed: int
+    stuck: int
+
+    @property
+    def whole(self) -> bool:
+        """Whether pulses are whole numbers."""
+        return self.law.whole
+
+
+class Fabrication:
+    """What device-to-device spread draws for one array.
+
+    Parameters
+    ----------
+    device : MemoryDevice
+    units, inputs : int
+    width : float
+        Size of the cells relative to the device as measured; it scales both limits.
+    seed, array : int
+        See `neurohw.randomness`.
+
+    Attributes
+    ----------
+    low, high : (units, inputs) or (1, 1) arrays [S]
+        Limits; a law that spreads them further changes them.
+    """
+
+    def __init__(
+        self, device: MemoryDevice, units: int, inputs: int, *, width: float, seed: int, array: int
+    ) -> None:
+        self.device = device
+        self.shape = units, inputs
+        self.width = width
+        self.seed = seed
+        self.array = array
+        self.low = np.full((1, 1), self.g_min)
+        self.high = np.full((1, 1), self.g_max)
+        if device.range_spread > 0:
+            spread = device.range_spread
+            self.low = np.maximum(self.low * (1 + spread * self.normal("g_min")), 0.0)
+            self.high = self.high * (1 + spread * self.normal("g_max"))
+        if device.gradient != 0:
+            place = np.add.outer(np.linspace(0, 0.5, units), np.linspace(0, 0.5, inputs))
+            self.low, self.high = (g * (1 + device.gradient * place) for g in (self.low, self.high))
+
+    @property
+    def g_min(self) -> float:
+        """Nominal lower limit [S]."""
+        return self.device.g_min * self.width
+
+    @property
+    def g_max(self) -> float:
+        """Nominal upper limit [S]."""
+        return self.device.g_max * self.width
+
+    @property
+    def span(self) -> float:
+        """Nominal range [S]."""
+        return self.g_max - self.g_min
+
+    def normal(self, purpose: str) -> Array:
+        """Return a standard normal draw a cell, (units, inputs), parts of it common to lines."""
+        units, inputs = self.shape
+        key = self._key(purpose)
+        words, bits = self.device.word_line_share, self.device.bit_line_share
+        cells = self._cells
+        draw: Array = np.sqrt(1 - words - bits) * randomness.normals(key, cells).astype(np.float64)
+        if words > 0:
+            draw += np.sqrt(words) * randomness.normals(key, cells.size + np.arange(inputs))
+        if bits > 0:
+            lines = cells.size + inputs + np.arange(units)
+            draw += np.sqrt(bits) * randomness.normals(key, lines)[:, None]
+        return draw
+
+    def uniform(self, purpose: str) -> Array:
+        """Return a draw in (0, 1] a cell, (units, inputs)."""
+        return randomness.uniforms(self._key(purpose), self._cells).astype(np.float64)
+
+    @property
+    def _cells(self) -> NDArray[np.integer]:
+        return np.arange(self.shape[0] * self.shape[1]).reshape(self.shape)
+
+    def _key(self, purpose: str) -> tuple[int, int]:
+        return randomness.key(randomness.stream(self.seed, purpose, self.array))
+
+
+def fabricate(
+    device: MemoryDevice, units: int, inputs: int, *, width: float, seed: int, array: int
+) -> Cells:
+    """Draw the cells of an array.
+
+    width is the size of the cells relative to the device as measured; it scales both limits.
+    """
+    fabrication = Fabrication(device, units, inputs, width=width, seed=seed, array=array)
+    law = device.fabricated(fabrication)
+    low, high = fabrication.low, fabrication.high
+    least = _LEAST_RANGE * fabrication.span
+    crossed = int(np.count_nonzero(high < low + least))
+    if crossed:
+        high = np.maximum(high, low + least)
+    held, value = _stuck(fabrication, low, high)
+    if held.any():
+        low, high = np.where(held, value, low), np.where(held, value, high)
+    return Cells(
+        low=low,
+        high=high,
+        law=law,
+        ideal=device.law == "ideal" and low.size == 1,
+        cycle_stream=randomness.stream(seed, "cycle", array),
+        rounding_stream=randomness.stream(seed, "rounding", array),
+        write_stream=randomness.stream(seed, "write", array),
+        sample_stream=randomness.stream(seed, "sample", array),
+        crossed=crossed,
+        stuck=int(held.sum()),
+    )
+
+
+def _stuck(fabrication: Fabrication, low: Array, high: Array) -> tuple[NDArray[np.bool_], Array]:
+    """Return which cells are stuck, (units, inputs), and where [S]; one entry where none is."""
+    stuck = fabrication.device.stuck
+    if not stuck.any:
+        return np.zeros((1, 1), bool), low
+    draw = fabrication.uniform("stuck")
+    places = [low, high, np.zeros((1, 1))]
+    if stuck.random > 0:
+        places.append(low + (high - low) * fabrication.uniform("stuck_at"))
+    else:
+        places.append(low)
+    places.append(np.full((1, 1), stuck.value * fabrication.width))
+    limits = np.cumsum(stuck.shares)
+    held = draw <= limits[-1]
+    value = np.array(np.broadcast_to(low, fabrication.shape))
+    for lower, upper, place in zip((0.0, *limits[:-1]), limits, places, strict=True):
+        np.copyto(value, place, where=(draw > lower) & (draw <= upper))
+    for array, unit, line, conductance in stuck.cells:
+        if array == fabrication.array:
+            held[unit, line], value[unit, line] = True, conductance
+    return held, value

@@ -1,0 +1,110 @@
+"""Programming an array in readable form: the oracle of the kernels, and a fresh array's levels."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neurohw import randomness
+from neurohw.devices.fabrication import Cells
+from neurohw.devices.law import moved
+from neurohw.update import Update
+
+Array = NDArray[np.floating]
+
+
+def first_write(cells: Cells, wanted: Array) -> Array:
+    """Return the conductances after programming a fresh array to `wanted` (units, inputs) [S].
+
+    Each cell takes the nearest of the levels that potentiation from its lower limit can reach,
+    those of a table as if all cells had its nominal steps; an ideal cell, or one with analog
+    increments, the nearest value within its limits.
+    """
+    held = np.clip(wanted, cells.low, cells.high)
+    law = cells.law
+    if not law.whole:
+        return held
+    first, rate = law.up
+    if law.family == "straight":
+        held = cells.low + np.rint((held - cells.low) / first) * first
+    elif law.family == "affine":
+        # On the steepest curves the target is the upper limit itself, infinitely far away.
+        with np.errstate(divide="ignore"):
+            pulses = np.rint(-np.log1p(-(held - cells.low) / (first - cells.low)) / rate)
+        pulses = np.clip(pulses, 0, law.limit_up)
+        held = first - (first - cells.low) * np.exp(-pulses * rate)
+    else:
+        held = _nearest_level(cells, held)
+    return np.clip(held, cells.low, cells.high)
+
+
+def _nearest_level(cells: Cells, held: Array) -> Array:
+    law = cells.law
+    levels, end = [0.0], False
+    places = np.linspace(0, 1, len(law.table))
+    span = np.maximum(cells.high - cells.low, 1e-300)
+    unit = law.step_up / float(np.median(span))
+    while not end and len(levels) <= law.limit_up:
+        levels.append(levels[-1] + unit * np.interp(levels[-1], places, law.table[:, 0]))
+        end = not levels[-2] < levels[-1] < 1
+    ladder = np.array(levels[:-1])
+    between = (ladder[1:] + ladder[:-1]) / 2
+    return np.asarray(
+        cells.low + span * ladder[np.searchsorted(between, (held - cells.low) / span)]
+    )
+
+
+def program(
+    cells: Cells,
+    state: Array,
+    update: Update,
+    first_event: int,
+    tile: int,
+    read: Array | None = None,
+) -> tuple[Array, Array]:
+    """Return (state, pulses) after an update: the oracle of `neurohw.devices.kernels`.
+
+    Parameters
+    ----------
+    cells : Cells
+    state : (units, inputs) array [S]
+        What pulses move.
+    update : Update
+    first_event : int
+    tile : int
+        The kernels' tile, which decides how draws are laid out.
+    read : (units, inputs) array, optional [S]
+        What is read of the cells, where writing leaves something else than the state; changed in
+        place.
+
+    Returns
+    -------
+    state, pulses : (units, inputs) arrays
+        [S], and how many pulses each cell took.
+    """
+    law = cells.law
+    g: Array = state.astype(np.float64)
+    units, inputs = g.shape
+    count = np.zeros(g.shape)
+    index = np.arange(units * inputs).reshape(units, inputs)
+    for event in range(first_event, first_event + len(update.presynaptic)):
+        wanted = update.dense(g, event - first_event)
+        if cells.ideal:
+            g = np.clip(g + wanted, cells.low, cells.high)
+            continue
+        pulses = wanted / np.where(wanted > 0, law.step_up, law.step_down)
+        if law.whole:
+            key = randomness.key(cells.rounding_stream, event)
+            pulses = np.floor(pulses + randomness.roundings(key, index))
+        pulses = np.clip(pulses, -law.limit_down, law.limit_up)
+        samples = randomness.words(randomness.key(cells.sample_stream, event), index)
+        g, deviation = moved(law, cells.low, cells.high, g, pulses, samples)
+        if law.noisy:
+            key = randomness.key(cells.cycle_stream, event)
+            g = g + deviation * randomness.normals_by_tile(key, units, inputs, tile)
+        g = np.clip(g, cells.low, cells.high)
+        if read is not None:
+            key = randomness.key(cells.write_stream, event)
+            noise = law.write_sigma * randomness.normals_by_tile(key, units, inputs, tile)
+            moves = (pulses != 0) & (cells.low < cells.high)
+            read[:] = np.where(moves, np.maximum(g + noise, 0.0), read)
+        count += np.abs(pulses)
+    return g, count
