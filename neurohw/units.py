@@ -21,6 +21,8 @@ Number = Annotated[float, msgspec.Meta(extra={"unit": ""})]
 
 _SPELLINGS = {"Ω": "Ohm", "\u2126": "Ohm", "ohm": "Ohm", "ohms": "Ohm", "Ohms": "Ohm"}
 
+_SECONDS = {"min": 60.0, "h": 3600.0, "d": 86400.0, "y": 365.25 * 86400.0}
+
 
 def quantity(value: str | float, unit: str) -> float:
     """Read a quantity in its SI unit.
@@ -60,6 +62,24 @@ def quantity(value: str | float, unit: str) -> float:
     if math.isnan(number):
         raise InvalidValueError(f"{value}: not a number")
     return number
+
+
+def durations(text: str) -> list[float]:
+    """Read times such as ``"10 s, 2 h, 1 d"``, in seconds; d, h, min and y count as SI units do.
+
+    Raises
+    ------
+    InvalidValueError
+        If one of them is no time.
+    """
+    found = []
+    for part in text.split(","):
+        number, _, unit = part.strip().rpartition(" ")
+        if unit in _SECONDS and number:
+            found.append(quantity(number, "") * _SECONDS[unit])
+        else:
+            found.append(quantity(part.strip(), "s"))
+    return found
 
 
 def show(value: float, unit: str) -> str:

@@ -79,7 +79,8 @@ class CrossbarArray:
             )
         retention = self.reading.retention
         self._ages = retention is not None and retention.active
-        self._wears = cells.whole and np.isfinite(self.reading.endurance)
+        # Whether pulses are counted, and their number is limited.
+        self.wears = cells.whole and bool(np.isfinite(self.reading.endurance))
         self._sum()
 
     @property
@@ -163,7 +164,7 @@ class CrossbarArray:
         )
         coming = (y, projection, sums)
         before = None
-        if self._ages or self._wears:
+        if self._ages or self.wears:
             before = g.copy(), self._conductance.copy()
         if cells.ideal:
             kernels.program_ideal(g, lines, self._limits, coming)
@@ -212,7 +213,7 @@ class CrossbarArray:
     @property
     def worn(self) -> float:
         """Share of the cells that are past their endurance, and stay where they stand."""
-        return float(np.mean(self.pulses > self.reading.endurance)) if self._wears else 0.0
+        return float(np.mean(self.pulses > self.reading.endurance)) if self.wears else 0.0
 
     def _age(self, state: Array, read: Array, event: int) -> bool:
         """Let a mini-batch pass, in which worn cells stay as they were; tell whether any moved.
@@ -220,7 +221,7 @@ class CrossbarArray:
         state and read are what pulses moved, and what was read, before the mini-batch.
         """
         moved = False
-        if self._wears:
+        if self.wears:
             worn = self.pulses > self.reading.endurance
             moved = bool(worn.any())
             self._state[worn] = state[worn]
