@@ -186,6 +186,8 @@ class CrossbarArray:
 
     def wait(self, seconds: float) -> None:
         """Leave the cells alone for a time after they were programmed [s]."""
+        if self.reading.noise is not None:
+            self.reading.noise.waited = seconds
         if self.reading.retention is not None:
             self._move(self.reading.retention.waited(self._state, seconds))
             self.refresh()

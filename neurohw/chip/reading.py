@@ -58,15 +58,7 @@ class Readings:
         self._g = conductance
         self._lines = lines
         self._driven = driven
-        dtype, reading = conductance.dtype.type, noise.reading
-        quadratic, shape = noise.quadratic, (0.0, 0.0, 0.0, 0.0, 0.0)
-        if noise.plain:
-            quadratic += noise.band() * reading.flicker**2
-        else:
-            parts = reading.flicker, reading.flicker_exponent, reading.flicker_most
-            shape = (*parts, 1 / noise.g_max, noise.band())
-        self._shape = tuple([np.float32(value) for value in shape])
-        self._variance = dtype(noise.constant), dtype(noise.linear), dtype(quadratic)
+        reading = noise.reading
         self._each = 1 if reading.correlation in ("frozen", "spectrum") else 2
         self._taken: dict[tuple[int, ...], _Taken] = {}
 
@@ -150,12 +142,21 @@ class Readings:
         if noise.reading.correlation == "spectrum":
             mixture = noise.mixture(number).astype(np.float32)
             keys = [noise.key(event, phase) for phase in range(number + 1)]
+        reading, dtype = noise.reading, g.dtype.type
+        quadratic, shape = noise.quadratic, (0.0, 0.0, 0.0, 0.0, 0.0)
+        if noise.plain:
+            quadratic += noise.band() * reading.flicker**2
+        else:
+            parts = reading.flicker, reading.flicker_exponent, reading.flicker_most
+            shape = (*parts, 1 / noise.g_max, noise.band())
+        variance = dtype(noise.constant), dtype(noise.linear), dtype(quadratic)
         cells = np.empty((self._each, *g.shape), g.dtype)
         sums = np.empty(cells.shape[:2], g.dtype)
         currents = np.empty((len(cells), len(lines), len(g)), g.dtype)
         words = np.array(keys, np.uint32)
         coming = lines, currents, sums
-        kernels.take(g, cells, words, mixture, self._variance, self._shape, coming)
+        shapes = tuple([np.float32(value) for value in shape])
+        kernels.take(g, cells, words, mixture, variance, shapes, coming)
         return cells, sums, currents
 
 

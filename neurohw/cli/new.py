@@ -19,23 +19,65 @@ MEANINGS = {
     "device.name": "",
     "device.description": "",
     "device.source": "",
-    "device.law": '"ideal" (takes any change) or "exponential" (pulses along a curve)',
+    "device.law": "how pulses move a cell; see docs/memory-devices.md",
     "device.g_min": "smallest conductance of a cell",
     "device.g_max": "largest conductance of a cell",
     "device.pulses_up": "pulses from g_min to g_max",
     "device.pulses_down": "pulses from g_max to g_min",
     "device.nonlinearity_up": "NeuroSim label, -9 to 9; 0 is linear",
     "device.nonlinearity_down": "negative: falls steeply from the top",
+    "device.step": "upward step at the centre, of g_max - g_min",
+    "device.centre": "share of the range where steps have that size, and a weight is zero",
+    "device.up_down": "what upward steps are larger by, relative",
+    "device.slope_up": "share of a step that is lost at the upper limit; 1: soft bounds",
+    "device.slope_down": "likewise at the lower limit",
+    "device.exponent_up": "",
+    "device.exponent_down": "",
+    "device.amplitude_up": "steps are 1 - amplitude·exp(±exponent·z)",
+    "device.amplitude_down": "",
+    "device.stretch": "z = 2·stretch·(x - centre) + shift, x from 0 to 1",
+    "device.shift": "",
+    "device.noise_offset": "noise of a step besides its own, of g_max - g_min",
+    "device.noise_slope": "likewise, a distance from the centre",
+    "device.reset": "where a reset leaves a cell, of the range",
+    "device.reset_spread": "",
+    "device.refresh_above": "a pair is refreshed where one cell is above this",
+    "device.refresh_below": "and the other not below this, of the range",
+    "device.steps_up": "from the lower limit to the upper one, in units of step",
+    "device.steps_down": "likewise",
+    "device.conductance": "where distributions are given",
+    "device.changes_up": "quantiles of the change by a pulse, a list an entry",
+    "device.changes_down": "likewise, negative",
     "device.whole_pulses": "false: fractions of a pulse are possible",
     "device.cycle_to_cycle": "noise of one pulse, of g_max - g_min",
+    "device.step_noise": "noise of one pulse, of the step that it makes",
+    "device.additive_noise": "true: step_noise is of the step at the centre",
+    "device.write_noise": "between the state and what is read, of g_max - g_min",
     "device.nonlinearity_spread": "from device to device, standard deviation of both labels",
+    "device.step_spread": "from device to device, of the size of steps, relative",
+    "device.step_spread_kind": '"normal" or "lognormal"',
+    "device.asymmetry_spread": "from device to device, up against down",
+    "device.slope_spread": "from device to device, of both slopes",
+    "device.low_spread": "from device to device, of the lower limit's distance from the centre",
+    "device.high_spread": "likewise of the upper limit's",
     "device.range_spread": "from device to device, relative deviation of both limits",
+    "device.word_line_share": "of that variance, common to the cells of a word line",
+    "device.bit_line_share": "likewise of a bit line",
+    "device.gradient": "relative change of both limits across the array",
     "device.pulse_voltage_up": "",
     "device.pulse_voltage_down": "",
     "device.pulse_width_up": "",
     "device.pulse_width_down": "",
     "device.write_threshold": "voltage above which reading disturbs a cell",
     "device.endurance": "pulses that a cell survives",
+    "device.stuck.low": "share of cells stuck at the lower limit",
+    "device.stuck.high": "at the upper one",
+    "device.stuck.open": "without conductance",
+    "device.stuck.random": "anywhere between the limits",
+    "device.stuck.value": "where those of the next share are stuck",
+    "device.stuck.at_value": "",
+    "device.stuck.yield": "share that works, in place of low and high",
+    "device.stuck.cells": "a mask: [array, unit, input, siemens] of each stuck cell",
     "device.reading.correlation": 'how long noise lasts: "frozen", "sample", "phase", "sweep"'
     ' or "spectrum"',
     "device.reading.relative": "read noise, of the conductance",
@@ -181,6 +223,8 @@ def chip_text(source: str, path: Path) -> str:
     ]
     section = ""
     for key, meaning in MEANINGS.items():
+        if key.startswith("device.") and not _has(chip, key):
+            continue
         if key.rpartition(".")[0] != section:
             section = key.rpartition(".")[0]
             absent = _value_at(chip, section) is None
@@ -216,10 +260,17 @@ def _lines(path: Path, prefix: str) -> dict[str, tuple[str, str]]:
     return found
 
 
+def _has(chip: Any, key: str) -> bool:
+    """Whether a chip's device, which is of one law, knows a key."""
+    section, _, name = key.rpartition(".")
+    return hasattr(_value_at(chip, section), name) or name == "yield"
+
+
 def _value_at(chip: Any, key: str) -> Any:
     value: Any = chip
     for part in key.split("."):
-        value = getattr(value, part, None)
+        # Python keeps the word yield for itself.
+        value = getattr(value, "yield_" if part == "yield" else part, None)
     return value
 
 

@@ -223,7 +223,7 @@ class PulsedDevice(MemoryDevice, frozen=True, kw_only=True):
     def sizes(self, fabrication: "Fabrication", up_down: float = 0.0) -> tuple[Array, Array]:
         """Return how large upward and downward steps of each cell are, relative to nominal ones.
 
-        up_down is what downward steps exceed upward ones by, relative.
+        up_down is what upward steps exceed downward ones by, relative.
         """
         gain: Array = np.ones((1, 1))
         shift: Array = np.zeros((1, 1))

@@ -29,8 +29,8 @@ class SteppedDevice(PulsedDevice, frozen=True, kw_only=True):
     centre : float
         Share of the range where steps have their nominal size; where a weight is zero.
     up_down : float
-        What downward steps are larger than upward ones by, relative; a negative one makes the
-        upward ones larger.
+        What upward steps exceed downward ones by: downward ones are ``1 - up_down`` as large, or
+        of a negative one upward ones ``1 + up_down``.
     low_spread, high_spread : float
         Device-to-device deviation of the distances of both limits from the centre, relative.
     """

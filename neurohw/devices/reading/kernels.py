@@ -7,6 +7,7 @@ not depend on the thread that computes them.
 
 from typing import Any
 
+import numba
 import numpy as np
 from numba import njit, prange
 from numpy.typing import NDArray
@@ -225,14 +226,8 @@ def _line(j, g, taken, keys, mixture, variance, shape, coming):
                 projection[k, b + 3, j] += s[3]
 
 
-@njit(cache=True, fastmath=FAST)
-def _take_one(g, taken, keys, mixture, variance, shape, coming):
-    for j in range(g.shape[0]):
-        _line(j, g, taken, keys, mixture, variance, shape, coming)
-
-
 @njit(cache=True, fastmath=FAST, parallel=True)
-def _take_all(g, taken, keys, mixture, variance, shape, coming):
+def _take(g, taken, keys, mixture, variance, shape, coming):
     for j in prange(g.shape[0]):
         _line(j, g, taken, keys, mixture, variance, shape, coming)
 
@@ -267,4 +262,10 @@ def take(
         y (batch, inputs) [V], the batch a multiple of 4; results projection (readings, batch,
         units) [A], sums (readings, units) [S].
     """
-    (_take_one if g.size < SMALL else _take_all)(g, taken, keys, mixture, variance, shape, coming)
+    threads = numba.get_num_threads()
+    if g.size < SMALL:
+        numba.set_num_threads(1)
+    try:
+        _take(g, taken, keys, mixture, variance, shape, coming)
+    finally:
+        numba.set_num_threads(threads)

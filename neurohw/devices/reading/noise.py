@@ -48,6 +48,8 @@ class ReadNoise:
     ) -> None:
         self.reading = reading
         self.g_max = g_max
+        # Time since programming beyond that of `flicker_corner` [s].
+        self.waited = 0.0
         self._stream = randomness.stream(seed, "read", array)
         self._telegraph_stream = randomness.stream(seed, "telegraph", array)
         cells = np.arange(units * inputs).reshape(units, inputs)
@@ -62,12 +64,16 @@ class ReadNoise:
             self.linear = power / reading.read_voltage**2
         self.quadratic = reading.relative**2
 
+    @property
+    def corner(self) -> float:
+        """Lowest frequency of 1/f noise [Hz]."""
+        return 1 / (1 / self.reading.flicker_corner + self.waited)
+
     def band(self) -> float:
         """Return the width of the band of 1/f noise, in factors of e."""
-        reading = self.reading
-        if reading.flicker == 0:
+        if self.reading.flicker == 0:
             return 0.0
-        return float(np.log(reading.bandwidth / reading.flicker_corner))
+        return float(np.log(self.reading.bandwidth / self.corner))
 
     @property
     def plain(self) -> bool:
@@ -115,7 +121,7 @@ class ReadNoise:
         reading = self.reading
         if reading.flicker == 0:
             return np.zeros(phase + 1)
-        band = reading.flicker_corner, reading.bandwidth
+        band = self.corner, reading.bandwidth
         return np.asarray(_mixtures(phase + 1, *band, reading.phase_time)[phase])
 
     def noisy(self, conductance: Array, event: int, number: int) -> Array:

@@ -127,8 +127,11 @@ class Retention:
         """Return cells after so many mini-batches of decay and diffusion."""
         drift, moved = self.drift, g
         if np.isfinite(drift.lifetime):
-            rest = self.low if drift.resting == 0 else self.low + drift.resting * self.span
-            moved = rest + (moved - rest) * (1 - 1 / self._lifetime) ** steps
+            rest = (self.low + drift.resting * self.span if drift.resting else self.low).astype(
+                g.dtype
+            )
+            lost = self._rate if steps == 1 else 1 - (1 - self._rate.astype(np.float64)) ** steps
+            moved = moved - (moved - rest) * lost
         if drift.diffusion > 0:
             draws = randomness.normals(
                 randomness.key(self._stream("diffusion"), event), self._cells
@@ -159,9 +162,10 @@ class Retention:
         return np.where(up, -1.0, 1.0)
 
     @cached_property
-    def _lifetime(self) -> Array | float:
-        drift = self.drift
-        if drift.lifetime_spread == 0:
-            return drift.lifetime
-        draws = randomness.normals(randomness.key(self._stream("lifetime")), self._cells)
-        return np.asarray(np.maximum(drift.lifetime * (1 + drift.lifetime_spread * draws), 2.0))
+    def _rate(self) -> Array:
+        """Share of what a cell holds beyond its resting value that a mini-batch takes."""
+        lifetime: Array = np.full((1, 1), self.drift.lifetime)
+        if self.drift.lifetime_spread > 0:
+            draws = randomness.normals(randomness.key(self._stream("lifetime")), self._cells)
+            lifetime = np.maximum(lifetime * (1 + self.drift.lifetime_spread * draws), 2.0)
+        return (1 / lifetime).astype(np.float32)

@@ -11,7 +11,7 @@ from neurohw.devices.programming import first_write
 from neurohw.update import Update
 
 TILE = 256
-NAMES = [name for name in memory.PRESETS.names() if name != "ideal"]
+NAMES = [row["name"] for row in memory.available() if row["law"] == "exponential"]
 
 # Normalised conductance at half the pulses, up and down. NeuroSim MLP manual V3.0.
 AT_HALF = {

@@ -1,9 +1,12 @@
 import math
 
+import msgspec
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
+from neurohw.devices.fabrication import fabricate
+from neurohw.devices.law import moved
 from neurohw.devices.laws import Ideal
 from neurohw.devices.laws.label import curvature
 from neurohw.devices.memory import PRESETS, available, load
@@ -80,8 +83,78 @@ def test_the_ideal_device_has_no_limits():
 
 def test_every_preset_is_listed():
     listed = available()
-    assert {row["name"] for row in listed} == {"ideal", *PUBLISHED} == set(PRESETS.names())
+    assert (
+        {row["name"] for row in listed} == {"ideal", *PUBLISHED, *WEIGHTS} == set(PRESETS.names())
+    )
     assert all(row["description"] for row in listed)
+
+
+# aihwkit's presets: law, dw_min, weights from and to, D2D of steps, of lower and upper bound, of
+# up against down, C2C, write noise in dw_min (Rasch et al. 2021, section 3.2 of its tables).
+WEIGHTS = {
+    "reram-es": ("exponential-step", 0.00135, -1, 1, 0.2, 0.3, 0.3, 0.05, 5.0, 75),
+    "reram-sb": ("soft-bounds", 0.002, -0.75, 1.25, 0.3, 0.40, 0.24, 0.01, 3.75, 56),
+    "capacitor": ("linear", 0.005, -1, 1, 0.1, 0.07, 0.07, 0.06, 0.3, 0),
+    "ecram": ("linear", 0.002, -0.8276, 1.1724, 0.1, 0.05, 0.05, 0.01, 0.3, 0),
+    "ecram-mo": ("linear", 2.8214e-4, -0.8286, 1.1714, 0.1, 0.05, 0.05, 0.01, 2.0, 0),
+    "idealized": ("constant-step", 0.0002, -1, 1, 0.3, 0.3, 0.3, 0, 0.3, 0),
+    "gokmen-vlasov": ("constant-step", 0.0016, -1, 1, 0.3, 0.3, 0.3, 0.01, 0.3, 0),
+    "pcm": ("one-sided", 0.01, 0, 2, 0.2, 0, 0.1, 0.05, 0.6, 0),
+    "reram-om-array": ("soft-bounds", 0.0949, -1, 1, 0.7829, 0.5695, 0.3499, 0.01, 0.4158, 1.4113),
+    "reram-hfo2-array": (
+        "soft-bounds", 0.4622, -1, 1, 0.7125, 0.599, 0.4295, 0.01, 0.2174, 0.5841,
+    ),
+}  # fmt: skip
+
+# Steps in dw_min by the formulas of the source: up and down at weight w, as (w, up, down).
+STEPS = {
+    "reram-es": lambda w: (
+        1 + 1.18445 * np.exp(5 * (-0.5 * w - 0.5)),
+        (1 - 0.259359) * (1 + 0.081404 * np.exp(-5 * (-0.5 * w - 0.5))),
+    ),
+    "reram-sb": lambda w: (1 - w / 1.25, 1 + w / 0.75),
+    "capacitor": lambda w: (1 - 0.05 * w, 1 + 0.05 * w),
+    "ecram": lambda w: (1 - 0.1153 * w / 1.1724, 1 + 0.5085 * w / 0.8276),
+    "ecram-mo": lambda w: (1 - 0.4152 * w / 1.1714, 1 + 0.7342 * w / 0.8286),
+    "idealized": lambda w: (1.0, 1.0),
+    "gokmen-vlasov": lambda w: (1.0, 1.0),
+    "pcm": lambda w: (1 + 27.235 * np.exp(-2.5 * w), 0.0),
+    "reram-om-array": lambda w: (1 - w, 1 + w),
+    "reram-hfo2-array": lambda w: (1 - w, 1 + w),
+}
+
+
+@pytest.mark.parametrize("name", WEIGHTS)
+def test_presets_of_weights(name):
+    law, dw, low, high, step, low_spread, high_spread, asymmetry, noise, write = WEIGHTS[name]
+    device, size = load(name), high - low
+    assert (device.law, device.whole_pulses) == (law, True)
+    assert_allclose(device.step, dw / size, rtol=1e-9)
+    assert_allclose(device.centre, -low / size, rtol=1e-9)
+    spreads = device.step_spread, device.low_spread, device.high_spread, device.asymmetry_spread
+    assert_allclose(spreads, (step, low_spread, high_spread, asymmetry), rtol=1e-9)
+    assert_allclose(device.step_noise, noise, rtol=1e-9)
+    assert_allclose(device.write_noise, write * dw / size, rtol=1e-7)
+    assert device.source
+
+
+@pytest.mark.parametrize("name", WEIGHTS)
+def test_steps_of_the_presets_are_those_of_the_formulas(name):
+    _, dw, low, high, *_ = WEIGHTS[name]
+    quiet = {"step_spread": 0.0, "low_spread": 0.0, "high_spread": 0.0, "asymmetry_spread": 0.0}
+    device = msgspec.structs.replace(load(name), **quiet, whole_pulses=False)
+    weights = np.linspace(low + 0.1 * (high - low), high - 0.1 * (high - low), 7)
+    cells = fabricate(device, 1, 7, width=1.0, seed=0, array=0)
+    siemens = (device.g_max - device.g_min) / (high - low)
+    g = (device.g_min + (weights - low) * siemens)[None]
+    for sign, steps in zip((1, -1), zip(*map(STEPS[name], weights), strict=True), strict=True):
+        if name == "pcm" and sign < 0:
+            assert cells.law.limit_down == 0
+            continue
+        pulses = np.full((1, 7), float(sign))
+        found = moved(cells.law, cells.low, cells.high, g, pulses)[0] - g
+        # One pulse of an affine law is exact; tables are read between 513 places.
+        assert_allclose(found[0], sign * dw * siemens * np.array(steps), rtol=3e-4)
 
 
 def normalised(share, label):
