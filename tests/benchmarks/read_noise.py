@@ -6,39 +6,39 @@ gradient with that of noiseless reads, for every correlation, over mini-batches 
 
 from pathlib import Path
 
-import msgspec
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from msgspec.structs import replace
 
 from neurohw import datasets
+from neurohw.devices.reading.specification import Reading
 from neurohw.experiments import configuration, trainer
 from neurohw.experiments.machine import build, computing
 from neurohw.experiments.run_file import Run
 
-CORRELATIONS = ["frozen", "sample", "spectrum", "sweep", "phase"]
+CORRELATIONS = {"frozen": "o-", "sample": "x--", "spectrum": "s-", "sweep": "o-", "phase": "x--"}
 NOISE = np.logspace(-6, -1, 6)
 EVENTS = 8
 # 1/f noise between 1 Hz and 1 MHz, phases 1 us apart.
-SPECTRUM = {"bandwidth": "1 MHz", "flicker_corner": "1 Hz", "phase_time": "1 us"}
+SPECTRUM = {"bandwidth": 1e6, "flicker_corner": 1.0, "phase_time": 1e-6}
 
 
-def reading(correlation: str, noise: float) -> dict[str, object]:
+def reading(correlation: str, noise: float) -> Reading:
     """Return a device's noise of a standard deviation `noise`, relative to the conductance."""
     if correlation == "spectrum":
         # Between the corner and the bandwidth there are so many factors of e.
-        return {"correlation": correlation, "flicker": noise / np.sqrt(np.log(1e6)), **SPECTRUM}
-    return {"correlation": correlation, "relative": noise}
+        flicker = float(noise / np.sqrt(np.log(1e6)))
+        return Reading(correlation=correlation, flicker=flicker, **SPECTRUM)
+    return Reading(correlation=correlation, relative=float(noise))
 
 
-def gradients(run: Run, keys: dict[str, object]) -> list[np.ndarray]:
+def gradients(run: Run, noise: Reading) -> list[np.ndarray]:
     """Return the first layer's gradients of mini-batches on the chip of a run, with such reads."""
-    chip = msgspec.to_builtins(run.experiment.chip)
-    chip["device"]["reading"] = keys
-    settings = {**msgspec.to_builtins(run.experiment), "chip": chip}
-    experiment = configuration.load(settings)
+    chip = run.experiment.chip
+    device = replace(chip.device, reading=noise)
     dataset = datasets.load("mnist")
-    machine = build(experiment, dataset)
+    machine = build(replace(run.experiment, chip=replace(chip, device=device)), dataset)
     machine.restore(run)
     found = []
     for event in range(EVENTS):
@@ -63,12 +63,12 @@ def main() -> None:
     figure = Figure(figsize=(6.4, 3.8), layout="constrained")
     canvas, axes = FigureCanvasAgg(figure), figure.add_subplot()
     with computing():
-        exact = gradients(run, {})
-        for correlation in CORRELATIONS:
+        exact = gradients(run, Reading())
+        for correlation, style in CORRELATIONS.items():
             rows = [gradients(run, reading(correlation, noise)) for noise in NOISE]
             means = [np.mean([cosine(*p) for p in zip(row, exact, strict=True)]) for row in rows]
             print(correlation, *(f"{mean:.3f}" for mean in means))
-            axes.plot(NOISE, means, "o-", label=correlation)
+            axes.plot(NOISE, means, style, label=correlation)
     axes.set(
         xscale="log",
         xlabel="read noise, standard deviation relative to G",
@@ -76,7 +76,7 @@ def main() -> None:
         ylim=(-0.1, 1.05),
     )
     axes.axhline(0, color="grey", lw=0.5)
-    axes.legend(title="a draw lasts for")
+    axes.legend(title="correlation")
     canvas.print_png(Path("docs/read-noise.png"))
 
 
