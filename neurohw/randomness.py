@@ -47,14 +47,15 @@ PURPOSES = {
     "stuck_at": 24,
     "write": 25,
     "sample": 26,
-    "read": 40,
-    "trap": 41,
-    "telegraph": 42,
-    "drift": 43,
-    "lifetime": 44,
-    "diffusion": 45,
-    "programming_error": 46,
-    "disturb": 47,
+    "levels": 40,
+    "read": 41,
+    "trap": 42,
+    "telegraph": 43,
+    "drift": 44,
+    "lifetime": 45,
+    "diffusion": 46,
+    "programming_error": 47,
+    "disturb": 48,
 }
 
 

@@ -100,12 +100,12 @@ class CrossbarArray:
             g = g[:, : g.shape[1] // 2] - g[:, g.shape[1] // 2 :]
         return np.asarray(voltages @ g.T)
 
-    def read_transposed(self, voltages: Array) -> Array:
+    def read_transposed(self, voltages: Array, moment: Moment | None = None) -> Array:
         """Return the input lines' currents, held at 0 V, for (batch, units) voltages [A].
 
         Of all of them, (batch, inputs), also where inputs are paired.
         """
-        return np.asarray(voltages @ self._seen.conductance)
+        return np.asarray(voltages @ self.seen(moment).conductance)
 
     def values(self) -> Array:
         """Return a copy of all conductances (units, inputs) [S]: a digital read-out."""
@@ -249,10 +249,14 @@ class CrossbarArray:
         if given != taken:
             raise InvalidValueError(f"{given} input lines: the array takes {taken}")
 
-    def write(self, wanted: Array) -> None:
-        """Program every cell, fresh, to the value nearest to `wanted` (units, inputs) [S]."""
-        self._state[:] = first_write(self.cells, wanted)
-        self._conductance[:] = self._state
+    def write(self, wanted: Array, where: NDArray[np.bool_] | bool = True) -> None:
+        """Program cells, fresh, to the values nearest to `wanted` (units, inputs) [S].
+
+        where (units, inputs) says which; all of them without.
+        """
+        written = first_write(self.cells, wanted)
+        for values in (self._state, self._conductance):
+            np.copyto(values, written, "same_kind", where)
         self.refresh()
         self._sum()
 

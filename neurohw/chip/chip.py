@@ -17,6 +17,7 @@ from neurohw.devices.fabrication import fabricate
 from neurohw.devices.programming import first_write
 from neurohw.devices.reading.fabrication import fabricate as fabricate_reading
 from neurohw.engines.equilibrium import SeenArray, Source
+from neurohw.errors import InvalidValueError
 from neurohw.mappings.chip_specification import ChipSpecification
 from neurohw.mappings.scale import physical_scale
 from neurohw.networks.resistive import ResistiveNetwork, initial_conductances
@@ -49,6 +50,11 @@ class Chip:
     biases : list of BiasCurrents or BiasRails
         One a free layer; empty where the chip has none.
     scale : PhysicalScale
+
+    Raises
+    ------
+    InvalidValueError
+        The chip's mapping is one of signed weights.
     """
 
     def __init__(
@@ -60,6 +66,12 @@ class Chip:
         seed: int,
         dtype: str,
     ) -> None:
+        scheme = specification.mapping.scheme
+        if scheme not in (None, "single-ended"):
+            raise InvalidValueError(
+                f"mapping.scheme = {scheme}: conductances of a resistive network are not negative;"
+                f" take single-ended"
+            )
         self.specification = specification
         self.scale = physical_scale(specification, network.fan_in, input_gain)
         self.network = _with_neurons(specification, network, seed)
@@ -125,6 +137,22 @@ class Chip:
         if self.specification.bias.kind == "current":
             for bias, current in zip(self.biases, currents, strict=bool(currents)):
                 bias.restore({"current": current * self.scale.unit_current})
+
+    def logical(self) -> tuple[list[Array], list[Array]]:
+        """Return what `write` takes, by a digital read-out; biases of sources only."""
+        return (
+            [array.values() / self.scale.unit_conductance for array in self.arrays],
+            [
+                bias.values / self.scale.unit_current
+                for bias in self.biases
+                if isinstance(bias, BiasCurrents)
+            ],
+        )
+
+    @property
+    def crossbars(self) -> list[CrossbarArray]:
+        """Every crossbar of the arrays."""
+        return self.arrays
 
     @property
     def noisy(self) -> bool:

@@ -157,6 +157,13 @@ class Characteristic:
         self.anchors = np.ascontiguousarray(anchors, np.float64)
         self.coefficients = np.ascontiguousarray(coefficients, np.float64)
 
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Characteristic):
+            return NotImplemented
+        mine = self.knots, self.anchors, self.coefficients
+        its = other.knots, other.anchors, other.coefficients
+        return all(np.array_equal(a, b) for a, b in zip(mine, its, strict=True))
+
     def current(self, voltage: Array) -> Array:
         """Return the current at voltages of any shape [A]."""
         return self._evaluate(self.coefficients, voltage)

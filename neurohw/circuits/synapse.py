@@ -115,7 +115,7 @@ class Synapse:
         if self.coefficients is None:
             raise UnsupportedError(
                 "synapse.degree: missing: cells whose points are joined by lines can only be"
-                " relaxed, by the engine numpy; all else, learning too, needs a degree"
+                " relaxed, by the engines numpy and spice; all else, learning too, needs a degree"
             )
         return self.coefficients
 

@@ -191,17 +191,3 @@ def require_settled(equilibrium: Equilibrium, phase: str, tolerance: float) -> N
             f"voltage of layer {layer + 1}, unit {unit} is"
             f" {equilibrium.state[layer][sample, unit]} in the {phase} phase, sample {sample}"
         )
-
-
-def refuse_measured(network: ResistiveNetwork, engine: str) -> None:
-    """Do nothing if cells are resistors and diodes follow Shockley's law or are ideal.
-
-    Raises
-    ------
-    UnsupportedError
-        Of an engine that has nothing else; names engine and key.
-    """
-    if network.synapse is not None:
-        raise UnsupportedError(f"engine = {engine} and synapse: its cells are resistors")
-    if network.neurons is not None and any(n.curve is not None for n in network.neurons):
-        raise UnsupportedError(f"engine = {engine} and neuron.curve: it has Shockley diodes")

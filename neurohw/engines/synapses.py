@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from neurohw.circuits.synapse import Synapse
 from neurohw.engines.descent import sweep
 from neurohw.engines.equilibrium import Accelerator, Equilibrium, Nudging, SeenArray, Source
 from neurohw.engines.kirchhoff import total_conductances
@@ -129,25 +130,8 @@ class NonlinearCells:
         return flow
 
     def require_range(self, equilibrium: Equilibrium) -> None:
-        """Do nothing if no cell's voltage has left the range in which its law is known.
-
-        Raises
-        ------
-        InvalidValueError
-            Naming array, voltage and range.
-        """
-        low, high = self.synapse.low, self.synapse.high
-        below = self.inputs
-        for k, units in enumerate(equilibrium.state):
-            largest = (below.max(axis=1) - units.min(axis=1)).max()
-            smallest = (below.min(axis=1) - units.max(axis=1)).min()
-            if largest > high * (1 - _AT_THE_END) or smallest < low * (1 - _AT_THE_END):
-                raise InvalidValueError(
-                    f"synapse.voltage = {low:g} to {high:g} V: drops at the cells of array"
-                    f" {k + 1} reach from {smallest:.4g} to {largest:.4g} V; measure further or"
-                    " lower input.full_scale"
-                )
-            below = units
+        """Do nothing if no cell's voltage has left its range; see the function of this name."""
+        require_range(self.synapse, self.inputs, equilibrium.state)
 
     def _into_units(self, inputs: Array, layer: int) -> Array:
         array = self.arrays[layer]
@@ -212,6 +196,29 @@ def relax(
     if equilibrium.result != "not finite":
         cells.require_range(equilibrium)
     return equilibrium
+
+
+def require_range(synapse: Synapse, inputs: Array, state: Sequence[Array]) -> None:
+    """Do nothing if no cell's voltage has left the range in which its law is known.
+
+    inputs (batch, lines) of all word lines, and a (batch, units) array a free layer [V].
+
+    Raises
+    ------
+    InvalidValueError
+        Naming array, voltage and range.
+    """
+    low, high, below = synapse.low, synapse.high, inputs
+    for k, units in enumerate(state):
+        largest = (below.max(axis=1) - units.min(axis=1)).max()
+        smallest = (below.min(axis=1) - units.max(axis=1)).min()
+        if largest > high * (1 - _AT_THE_END) or smallest < low * (1 - _AT_THE_END):
+            raise InvalidValueError(
+                f"synapse.voltage = {low:g} to {high:g} V: drops at the cells of array {k + 1}"
+                f" reach from {smallest:.4g} to {largest:.4g} V; measure further or lower"
+                " input.full_scale"
+            )
+        below = units
 
 
 def _moments(array: Array, sums: Array, voltages: Array, weights: Array) -> Array:

@@ -13,7 +13,7 @@ from neurohw.datasets import Dataset
 from neurohw.engines.equilibrium import Equilibrium
 from neurohw.engines.spice.cosimulation import Phase, Phases, cosimulate
 from neurohw.errors import InvalidValueError, UnsupportedError
-from neurohw.experiments.machine import Machine
+from neurohw.experiments.machine import ResistiveMachine
 from neurohw.learning.equilibrium_propagation import Contrast
 from neurohw.update import pairs
 
@@ -27,7 +27,7 @@ class Learnt(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     cost: Array
 
 
-def train(machine: Machine, dataset: Dataset, *, epochs: int, duration: float) -> Learnt:
+def train(machine: ResistiveMachine, dataset: Dataset, *, epochs: int, duration: float) -> Learnt:
     """Train a machine's chip on its data set, each phase of a given length.
 
     A sample has a free phase and then its nudged ones, each from where the circuit is; the chip
@@ -37,11 +37,11 @@ def train(machine: Machine, dataset: Dataset, *, epochs: int, duration: float) -
     ------
     UnsupportedError
         What the circuit of external sources lacks: wires, cells on bias rails, nudging other than
-        by an exact conductor, errors of the sample-and-hold, the variant random_sign, cells that
-        are not ohmic, a limit to the neurons' current.
+        by an exact conductor, errors of the sample-and-hold, the variant random_sign, a limit to
+        the neurons' current.
     InvalidValueError
-        No epoch, a length that is not above 0, or negative nudging without a minimum; see
-        `EquilibriumPropagation.check_stability`.
+        No epoch, a length that is not above 0, a nonlinear cell out of its range, or negative
+        nudging without a minimum; see `EquilibriumPropagation.check_stability`.
     ConvergenceError
         ngspice does not follow the circuit.
     """
@@ -65,7 +65,7 @@ def train(machine: Machine, dataset: Dataset, *, epochs: int, duration: float) -
 
 
 def _phases(
-    machine: Machine, dataset: Dataset, epochs: int, found: dict[str, list[float]]
+    machine: ResistiveMachine, dataset: Dataset, epochs: int, found: dict[str, list[float]]
 ) -> Phases:
     """Yield the phases of a training, and update the chip in between."""
     rule, chip, signs = machine.rule, machine.chip, _signs(machine)
@@ -108,7 +108,7 @@ def _phases(
 
 
 def _batches(
-    machine: Machine, dataset: Dataset, epochs: int
+    machine: ResistiveMachine, dataset: Dataset, epochs: int
 ) -> Iterator[tuple[int, NDArray[np.intp], int]]:
     """Yield number, samples and epoch of each mini-batch, as the trainer orders them."""
     training, count = machine.experiment.training, len(dataset.train_images)
@@ -123,7 +123,7 @@ def _batches(
             )
 
 
-def _signs(machine: Machine) -> tuple[float, ...]:
+def _signs(machine: ResistiveMachine) -> tuple[float, ...]:
     variants = {"centered": (1.0, -1.0), "positive": (1.0,), "negative": (-1.0,)}
     return variants[machine.rule.variant]
 
@@ -133,7 +133,7 @@ def _stacked(states: Sequence[Sequence[Array]]) -> tuple[Array, ...]:
     return tuple(np.stack(layer) for layer in zip(*states, strict=True))
 
 
-def _require_supported(machine: Machine) -> None:
+def _require_supported(machine: ResistiveMachine) -> None:
     chip = machine.chip.specification
     reasons = {
         "chip.nudging": chip.nudging != NudgingCircuit(),
@@ -143,7 +143,6 @@ def _require_supported(machine: Machine) -> None:
         "chip.bias.kind = rails": any(isinstance(b, BiasRails) for b in machine.chip.biases),
         "chip.wires": any(array.wires is not None for array in machine.chip.seen()),
         "chip.device.reading": machine.chip.noisy,
-        "chip.synapse": machine.network.synapse is not None,
         "chip.neuron.current_limit": np.isfinite(chip.neuron.current_limit),
     }
     for what, wrong in reasons.items():

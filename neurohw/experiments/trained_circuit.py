@@ -18,13 +18,12 @@ from neurohw.engines.equilibrium import (
     Source,
     joined_ideally,
     nudge,
-    refuse_measured,
     require_settled,
 )
 from neurohw.engines.kirchhoff import couplings, total_conductances
 from neurohw.engines.spice import deck
 from neurohw.errors import DataError
-from neurohw.experiments.machine import build, dataset_of, require_same_data
+from neurohw.experiments.machine import build_resistive, dataset_of, require_same_data
 from neurohw.experiments.run_file import Run
 from neurohw.networks.resistive import ResistiveNetwork, nudging_bound
 from neurohw.update import pairs
@@ -32,6 +31,8 @@ from neurohw.update import pairs
 Array = NDArray[np.floating]
 
 _SWEEPS, _TOLERANCE = 1000, 1e-12
+# Without an accelerator, which nonlinear cells have none of.
+_PLAIN_SWEEPS = 100_000
 
 
 class Circuit(msgspec.Struct, frozen=True, eq=False, kw_only=True):
@@ -69,29 +70,23 @@ class Circuit(msgspec.Struct, frozen=True, eq=False, kw_only=True):
         NeurohwError
             The engine does not settle, or cannot take the circuit.
         """
+        linear = self.network.synapse is None
         equilibrium = engines.load(engine).relax(
             self.network,
             self.arrays,
             self.sources,
             self.inputs @ self.arrays[0].conductance.T,
             nudging=nudging,
-            sweeps=_SWEEPS,
+            sweeps=_SWEEPS if linear else _PLAIN_SWEEPS,
             tolerance=_TOLERANCE,
-            accelerator="newton",
+            accelerator="newton" if linear else "none",
             inputs=self.inputs,
         )
         require_settled(equilibrium, "free" if nudging is None else "nudged", _TOLERANCE)
         return equilibrium
 
     def deck(self, strength: float) -> str:
-        """Return the SPICE deck of the first sample at one nudging, as `strengths` has them.
-
-        Raises
-        ------
-        UnsupportedError
-            Nonlinear cells or measured elements.
-        """
-        refuse_measured(self.network, "spice")
+        """Return the SPICE deck of the first sample at one nudging, as `strengths` has them."""
         nudging = None
         if strength:
             nudging = self.nudging(strength, self.relax("numba").state[-1])
@@ -118,7 +113,7 @@ def trained(run: Run, samples: slice) -> Circuit:
             f"{dataset.name}: there is no sample {samples.start}: it has"
             f" {len(dataset.test_images)} test images, counted from 0"
         )
-    machine = build(experiment, dataset)
+    machine = build_resistive(experiment, dataset)
     machine.restore(run)
     beta = machine.rule.strength
     strengths = {"centered": (beta, -beta), "negative": (-beta, 0.0)}
@@ -167,9 +162,13 @@ def cut(circuit: Circuit, most_inputs: int, most_units: int) -> Circuit:
         for source, units in zip(circuit.sources, kept, strict=True)
     ]
     network = _part(circuit.network, len(lines), kept)
-    totals = total_conductances(network, arrays, sources)
+    softest = arrays
+    if network.synapse is not None:
+        slope = network.synapse.smallest_slope
+        softest = [joined_ideally(slope * array.conductance) for array in arrays]
+    totals = total_conductances(network, softest, sources)
     bound = nudging_bound(
-        network, [array.conductance for array in arrays], totals, couplings(network, arrays)
+        network, [array.conductance for array in softest], totals, couplings(network, softest)
     )
     weaker = 1.0
     if circuit.kind == "conductance":

@@ -6,7 +6,6 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from neurohw.engines.equilibrium import refuse_measured
 from neurohw.engines.spice import deck
 from neurohw.engines.spice.session import session
 from neurohw.experiments.machine import computing
@@ -55,7 +54,7 @@ def verify(run: Run, samples: int) -> Verification:
     Raises
     ------
     UnsupportedError
-        Nonlinear cells or measured elements; or see `neurohw.engines.spice.session.Session`.
+        See `neurohw.engines.spice.session.Session`.
     DataError, RunFileError
         See `neurohw.experiments.trained_circuit.trained`.
     ConvergenceError
@@ -64,7 +63,6 @@ def verify(run: Run, samples: int) -> Verification:
     version = session().version
     with computing():
         whole = trained(run, slice(0, samples))
-        refuse_measured(whole.network, "spice")
         circuit = cut(whole, MOST_INPUTS, MOST_UNITS)
         real = msgspec.structs.replace(circuit, network=deck.shockley(circuit.network))
         neurons = circuit.network.neurons
@@ -104,17 +102,22 @@ def solve(circuit: Circuit, engine: str) -> list[list[Array]]:
 def updates(circuit: Circuit, states: Sequence[Sequence[Array]]) -> list[Array]:
     """Return the gradient that learning forms from `solve`'s states: (samples, units, inputs).
 
-    One array of it a crossbar [V²/S]; see `neurohw.learning.equilibrium_propagation`.
+    One array of it a crossbar [V²/S]; see `neurohw.learning.equilibrium_propagation`. Of nonlinear
+    cells it is the difference of their co-content.
     """
     upper, lower = states[1:]
-    span = circuit.strengths[0] - circuit.strengths[1]
+    synapse, span = circuit.network.synapse, circuit.strengths[0] - circuit.strengths[1]
     gradients: list[Array] = []
     for k in range(len(circuit.arrays)):
         drop = []
         for state in (upper, lower):
             below = circuit.network.forward(k - 1, state[k - 1]) if k else circuit.inputs
             drop.append(below[:, None, :] - state[k][:, :, None])
-        gradients.append((drop[0] - drop[1]) * (drop[0] + drop[1]) / (2.0 * span))
+        if synapse is None:
+            moved = 0.5 * (drop[0] - drop[1]) * (drop[0] + drop[1])
+        else:
+            moved = synapse.law.co_content(drop[0]) - synapse.law.co_content(drop[1])
+        gradients.append(moved / span)
     return gradients
 
 

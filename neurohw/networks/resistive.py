@@ -19,9 +19,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from neurohw.circuits.curves import Characteristic
 from neurohw.circuits.neuron import Neurons
 from neurohw.circuits.synapse import Synapse
-from neurohw.errors import InvalidValueError
+from neurohw.errors import InvalidValueError, UnsupportedError
 
 Array = NDArray[np.floating]
 
@@ -60,6 +61,20 @@ class ResistiveNetwork:
     def forward(self, layer: int, voltage: Array) -> Array:
         """Return what the lines of the next array carry at voltages (…, units) of a layer [V]."""
         return voltage if self.neurons is None else self.neurons[layer].forward(voltage)
+
+    @property
+    def curve(self) -> Characteristic | None:
+        """What measured elements at the nodes share; None where there are none.
+
+        Raises
+        ------
+        UnsupportedError
+            They do not share it.
+        """
+        curves = [n.curve for n in self.neurons or () if n.curve is not None]
+        if any(curve != curves[0] for curve in curves):
+            raise UnsupportedError("neuron.curve: this engine has one for all layers")
+        return curves[0] if curves else None
 
     @property
     def weights(self) -> tuple[float, ...]:

@@ -12,7 +12,9 @@ from table import Row, interleaved, row
 
 from neurohw.chip import CrossbarArray
 from neurohw.devices import kernels, memory
+from neurohw.devices.device import MemoryDevice
 from neurohw.devices.fabrication import fabricate
+from neurohw.devices.laws import Exponential
 from neurohw.devices.programming import first_write
 from neurohw.update import Update
 
@@ -97,10 +99,9 @@ def program(array: CrossbarArray, update: Update, event: Iterator[int], followin
     array.program(update, next(event), following)
 
 
-def devices() -> dict[str, memory.MemoryDevice]:
+def devices() -> dict[str, MemoryDevice]:
     """Return the devices whose costs are compared."""
-    linear = memory.MemoryDevice(
-        law="exponential",
+    linear = Exponential(
         g_min=0.25e-6,
         g_max=12.5e-6,
         pulses_up=64,
@@ -123,7 +124,7 @@ def devices() -> dict[str, memory.MemoryDevice]:
     }
 
 
-def fresh_array(device: memory.MemoryDevice, units: int) -> CrossbarArray:
+def fresh_array(device: MemoryDevice, units: int) -> CrossbarArray:
     """Return an array of a device, written to random conductances [S]."""
     cells = fabricate(device, units, INPUTS, width=1.0, seed=0, array=0)
     wanted = np.random.default_rng(0).random((units, INPUTS)) * 10e-6

@@ -1,6 +1,7 @@
 """How far the Numba engine and ngspice are apart: `python tests/benchmarks/spice_agreement.py`.
 
-Prints percentiles over 100 random networks, of every kind, as relative errors.
+Prints percentiles over 100 random networks of every kind, and over 32 with measured curves, as
+relative errors.
 """
 
 import importlib.util
@@ -39,6 +40,17 @@ def main() -> None:
     for (ideality, kind), errors in sorted(found.items()):
         row(f"N = {ideality:g}, {kind}", errors)
     row("all", [pair for errors in found.values() for pair in errors])
+    measured: dict[tuple[str, str], list[tuple[float, float]]] = {}
+    for number in range(networks.MEASURED_NETWORKS):
+        circuit = networks.measured_circuit(number)
+        agreement = verification.compare(circuit, networks.oracle(circuit))
+        nodes, cells = networks.MEASURED_KINDS[number % len(networks.MEASURED_KINDS)]
+        errors = agreement.state_error.max(), agreement.update_error.max()
+        measured.setdefault((nodes or "diodes", cells or "resistors"), []).append(errors)
+    print(f"{networks.MEASURED_NETWORKS} networks with measured curves; nodes, cells")
+    for (nodes, cells), errors in sorted(measured.items()):
+        row(f"{nodes}, {cells}", errors)
+    row("all", [pair for errors in measured.values() for pair in errors])
 
 
 def row(label: str, errors: list[tuple[float, float]]) -> None:

@@ -1,10 +1,14 @@
 """One ngspice transient through many phases: same states and same learning as at rest."""
 
+from dataclasses import replace
+
 import msgspec
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
+from neurohw.circuits.curves import Curve
+from neurohw.circuits.synapse import Synapse
 from neurohw.engines.equilibrium import Nudging
 from neurohw.engines.spice.cosimulation import Phase, cosimulate
 from neurohw.engines.transient.circuit import circuit
@@ -16,6 +20,17 @@ from neurohw.update import pairs
 
 # The slowest time constant of the recipe's circuit is 0.75 us.
 LONG, SHORT = 10e-6, 0.5e-6
+
+
+NODES = 'chip.neuron={kind="measured",low_voltage=0.1,curve={voltage=[0,0.1],current=[0,1e-4]}}'
+CELLS = (
+    "chip.synapse={voltage=[-10,10],coefficients=[1,0,0.01]}",
+    *("relaxation.accelerator=none", "relaxation.free_sweeps=20000"),
+    "relaxation.nudged_sweeps=20000",
+)
+CHIPS = pytest.mark.parametrize(
+    "settings", [(), (NODES,), (NODES, *CELLS)], ids=["diodes", "measured nodes", "and cells"]
+)
 
 
 def made(*settings, epochs=2):
@@ -46,9 +61,10 @@ def run(machine, phases, duration):
     return states
 
 
-def test_phases_that_do_not_settle_are_the_transient_engines():
+@CHIPS
+def test_phases_that_do_not_settle_are_the_transient_engines(settings):
     """The integrator, without the short ramps at the beginning of each phase."""
-    machine, dataset = made()
+    machine, dataset = made(*settings)
     plan = [(1, 0.0), (1, 2e-6), (2, 0.0), (3, -2e-7)]
     states = run(machine, [phase(machine, dataset, *each) for each in plan], SHORT)
     chip, begun = machine.chip, np.zeros((1, sum(machine.network.layers)))
@@ -62,6 +78,7 @@ def test_phases_that_do_not_settle_are_the_transient_engines():
             Nudging(
                 strength=np.array([strength]), target=machine.targets(dataset.train_labels)[one]
             ),
+            machine.encode(dataset.train_images[one]),
         )
         ended = integrate(equation, begun, np.array([SHORT]), 1e-6).voltages[:, -1]
         largest = np.abs(ended).max()
@@ -71,8 +88,9 @@ def test_phases_that_do_not_settle_are_the_transient_engines():
         begun = ended
 
 
-def test_learns_as_the_trainer_does():
-    machine, dataset = made()
+@CHIPS
+def test_learns_as_the_trainer_does(settings):
+    machine, dataset = made(*settings)
     before = [array.values() for array in machine.chip.arrays]
     with computing():
         learnt = cosimulation.train(machine, dataset, epochs=2, duration=LONG)
@@ -129,6 +147,19 @@ def test_what_it_lacks_is_refused(setting, fault):
     machine, dataset = made(setting, "relaxation.tolerance=0")
     with pytest.raises(UnsupportedError, match=fault):
         cosimulation.train(machine, dataset, epochs=1, duration=LONG)
+
+
+def test_cells_out_of_their_range_are_an_error():
+    machine, dataset = made()
+    given = phase(machine, dataset, 1, 0.0)
+    reach = 0.9 * np.abs(given.inputs).max()
+    cells = Synapse(Curve(voltage=(-reach, reach), coefficients=(1.0,)))
+    network = replace(machine.network, synapse=cells)
+    leaks = [source.conductance for source in machine.chip.sources(0)]
+    with pytest.raises(
+        InvalidValueError, match=r"synapse\.voltage = .*drops at the cells of array"
+    ):
+        cosimulate(network, leaks, (each for each in [given]), count=1, duration=SHORT)
 
 
 def test_nudging_without_a_minimum_is_refused():

@@ -1,11 +1,13 @@
 """ngspice, given the same circuit and the same law of the diodes, finds the engines' voltages.
 
-`circuit(number)` makes the random networks; tests/benchmarks/spice_agreement.py compares 100 of
-them. Run as a program, this file writes the deck and the result in tests/golden anew.
+`circuit(number)` and `measured_circuit(number)` make the random networks;
+tests/benchmarks/spice_agreement.py compares 100 of the first and 32 of the second. Run as a
+program, this file writes the deck and the result in tests/golden anew.
 """
 
 import json
 import resource
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 
@@ -16,8 +18,10 @@ from numpy.testing import assert_allclose
 
 from neurohw import engines
 from neurohw.circuits.crossbar import WiredCrossbar
+from neurohw.circuits.curves import Curve
 from neurohw.circuits.interconnect import Wires
 from neurohw.circuits.neuron import Neuron, fabricate
+from neurohw.circuits.synapse import Synapse
 from neurohw.engines.equilibrium import Nudging, SeenArray, Source
 from neurohw.engines.spice import deck
 from neurohw.engines.spice.session import session
@@ -28,6 +32,8 @@ from neurohw.networks.resistive import ResistiveNetwork, deep_resistive_network
 GOLDEN = Path(__file__).parents[1] / "golden" / "resistive-6-5-3-nudged"
 REGENERATE = "python tests/conformance/test_ngspice.py"
 NETWORKS = 100
+
+MEASURED_NETWORKS = 32
 
 KINDS = list(product([1e-3, 1.0], [False, True], [False, True], ["single", "antiparallel"]))
 
@@ -93,6 +99,62 @@ def circuit(number: int, samples: int = 2) -> Circuit:
     )
 
 
+LAWS = [None, "lines", "polynomial"]
+# Of the nodes and of the cells.
+MEASURED_KINDS = list(product(LAWS, LAWS))[1:]
+KNEES = np.array([-0.3, -0.05, 0.0, 0.02, 0.04, 0.05, 0.1])
+ELEMENTS = {
+    "lines": Curve(
+        voltage=tuple(KNEES), current=tuple(1e-7 * (np.expm1(KNEES / 0.02) + KNEES / 0.5))
+    ),
+    "polynomial": Curve(voltage=(-0.1, 0.1), coefficients=(2e-6, 2e-5, 3e-3, 0.0, 0.02)),
+}
+
+
+def measured_circuit(number: int, samples: int = 2) -> Circuit:
+    """Return a random network with measured elements at its nodes, nonlinear cells, or both.
+
+    Eight in a row differ in what is measured and how; of those without nonlinear cells some have
+    wires and amplifiers.
+    """
+    nodes, cells = MEASURED_KINDS[number % len(MEASURED_KINDS)]
+    turn, rng = number // len(MEASURED_KINDS) % 4, np.random.default_rng(number)
+    kind = [0, 9, 1, 8][turn] if cells else [2, 13, 7, 8][turn]
+    this = circuit(len(KINDS) * number + kind, samples)
+    network = this.network
+    if nodes is not None:
+        neurons = []
+        for k, here in enumerate(network.neurons[:-1]):
+            scale = np.exp(0.3 * rng.normal(size=network.layers[k]))
+            element = ELEMENTS[nodes].characteristic()
+            none = np.zeros_like(scale)
+            neurons.append(replace(here, slope=none, curve=element, curve_scale=scale))
+        network = replace(network, neurons=(*neurons, network.neurons[-1]))
+    if cells is not None:
+        volts = 5.0 if KINDS[kind][0] == 1 else 1.0
+        law = cell(volts, rng, lines=cells == "lines")
+        network = replace(network, synapse=Synapse(law))
+    return msgspec.structs.replace(this, network=network)
+
+
+def cell(volts: float, rng: np.random.Generator, *, lines: bool) -> Curve:
+    """Return the curve of a cell up to four times the volts of a network, stiffening or softening.
+
+    Half of the cells carry more at high voltages than their conductance says, half less.
+    """
+    reach = 4.0
+    third = float(rng.choice([0.2, -0.8 / (3 * reach**2)]) * rng.uniform(0.5, 1))
+    second = 0.3 * float(rng.uniform(-1, 1)) * np.sqrt(3 * max(third, 0.0))
+    x = np.array([-reach, -2.0, -1.0, -0.3, 0.0, 0.2, 0.5, 1.5, reach])
+    if lines:
+        current = x + second * x**2 + third * x**3
+        return Curve(voltage=tuple(volts * x), current=tuple(volts * current))
+    return Curve(
+        voltage=(-volts * reach, volts * reach),
+        coefficients=(1.0, second / volts, third / volts**2),
+    )
+
+
 def seen(cells: np.ndarray, wires: Wires | None) -> SeenArray:
     """Return an array as the physics sees it, with wires reduced tile by tile to its terminals."""
     units, inputs = cells.shape
@@ -127,6 +189,40 @@ def test_a_hundred_networks_have_the_same_voltages_and_updates():
     # A circuit that is another one is off by a percent or more.
     assert states.max() <= 1e-5
     assert updates.max() <= 1e-3
+
+
+# The oracle alone relaxes cells of lines, and takes seconds where layers are many.
+QUICK = [n for n in range(MEASURED_NETWORKS) if MEASURED_KINDS[n % 8][1] != "lines"] + [6, 27]
+
+
+@pytest.mark.parametrize("number", QUICK)
+def test_measured_networks_have_the_same_voltages_and_updates(number):
+    this = measured_circuit(number)
+    agreement = verification.compare(this, oracle(this))
+    assert agreement.state_error.max() <= 1e-6
+    assert agreement.update_error.max() <= 1e-5
+
+
+@pytest.mark.parametrize("number", [13, 26])
+def test_measured_networks_leave_the_measured_range(number):
+    this = measured_circuit(number)
+    state = verification.solve(this, "numba")[0]
+    across = [
+        sign * (v - source)
+        for neurons, v in zip(this.network.neurons[:-1], state[:-1], strict=True)
+        for source, sign in ((neurons.high, 1), (neurons.low, -1))
+    ]
+    across = np.concatenate(across, axis=1)
+    across = across[np.isfinite(across)]
+    nodes, _ = MEASURED_KINDS[number % len(MEASURED_KINDS)]
+    assert across.min() < 3 * ELEMENTS[nodes].voltage[0]
+    assert across.max() > 2 * ELEMENTS[nodes].voltage[-1]
+
+
+def oracle(this: Circuit) -> str:
+    """Return the engine that has the circuit's cells."""
+    synapse = this.network.synapse
+    return "numpy" if synapse is not None and synapse.coefficients is None else "numba"
 
 
 @pytest.mark.parametrize("number", range(len(KINDS)))

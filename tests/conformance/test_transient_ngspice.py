@@ -7,8 +7,10 @@ import pytest
 from numpy.testing import assert_allclose
 
 from neurohw import engines
+from neurohw.circuits.curves import Curve
 from neurohw.circuits.interconnect import Wires
 from neurohw.circuits.neuron import Neuron, fabricate
+from neurohw.circuits.synapse import Synapse
 from neurohw.engines.equilibrium import Nudging
 from neurohw.engines.spice import deck
 from neurohw.engines.spice.session import session
@@ -28,6 +30,19 @@ AMPLIFIER = Neuron(
     series_resistance=50.0,
     gain=2.0,
     offset_spread=0.01,
+)
+LINES = Neuron(
+    kind="measured",
+    curve=Curve(voltage=(-0.1, 0.0, 0.05, 0.1), current=(-1e-8, 0.0, 1e-6, 1e-4)),
+    low_voltage=-0.05,
+    high_voltage=0.05,
+    saturation_current_spread=0.3,
+)
+POLYNOMIAL = Neuron(
+    kind="measured",
+    arrangement="antiparallel",
+    curve=Curve(voltage=(-0.1, 0.1), coefficients=(2e-7, 2e-6, 3e-4, 0.0, 2e-3)),
+    gain=2.0,
 )
 
 
@@ -51,14 +66,37 @@ def with_neurons(problem, neuron):
 )
 def test_same_waveforms(make_problem, hidden, pixels, outputs, neuron):
     problem = make_problem(hidden, pixels=pixels, outputs=outputs, batch=1, seed=len(hidden))
-    problem = with_neurons(problem, neuron)
+    compare(with_neurons(problem, neuron))
+
+
+@pytest.mark.parametrize("neuron", [LINES, POLYNOMIAL], ids=["lines", "polynomial"])
+@pytest.mark.parametrize("hidden", [(5,), (4, 2)], ids=["8", "8 in 2 layers"])
+def test_same_waveforms_of_measured_elements(make_problem, hidden, neuron):
+    """Their voltages leave the measured range, at its lower end by far."""
+    problem = with_neurons(make_problem(hidden, batch=1, seed=len(hidden)), neuron)
+    compare(problem)
+    state = problem.relax("numba", sweeps=100, tolerance=1e-6, accelerator="newton").state
+    across = problem.network.neurons[0].low - state[0]
+    assert across.min() < 3 * neuron.curve.voltage[0]
+
+
+@pytest.mark.parametrize("neuron", [DIODE, LINES], ids=["diode", "lines"])
+def test_same_waveforms_among_nonlinear_cells(make_problem, neuron):
+    problem = with_neurons(make_problem((4, 2), batch=1, seed=2), neuron)
+    cells = Curve(voltage=(-8.0, 8.0), coefficients=(1.0, 0.05, 0.02))
+    network = replace(problem.network, synapse=Synapse(cells))
+    compare(replace(problem, network=network))
+
+
+def compare(problem):
+    """Follow both phases with both engines."""
     words = problem.network, problem.arrays, problem.sources
     start = [np.zeros(n) for n in problem.network.layers]
     nudging = Nudging(strength=np.array([5e-6]), target=problem.target)
     conducted = False
     for phase in (None, nudging):
         (drive,) = deck.drives(problem.network, problem.inputs, 1, phase)
-        equation = circuit(*words, problem.input_current, phase)
+        equation = circuit(*words, problem.input_current, phase, problem.inputs)
         duration = 6 * equation.slowest
         times, theirs = waveform(
             *words, drive, start=start, duration=duration, step=duration / 1000

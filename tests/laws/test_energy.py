@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
+from neurohw.circuits.curves import Curve
 from neurohw.circuits.interconnect import Wires
 from neurohw.circuits.neuron import Neuron, fabricate
+from neurohw.circuits.synapse import Synapse
 from neurohw.engines.equilibrium import Nudging
 from neurohw.engines.transient.settling import settling
 from neurohw.networks.resistive import dissipation
@@ -26,10 +28,21 @@ NEURONS = {
         offset=0.01,
     ),
     "limit": Neuron(kind="linear", current_limit=3e-7, leak=1e-6),
+    "measured": Neuron(
+        kind="measured",
+        arrangement="antiparallel",
+        low_voltage=-0.01,
+        high_voltage=0.02,
+        curve=Curve(voltage=(-0.02, 0.0, 0.01), current=(-1e-8, 0.0, 1e-7)),
+        saturation_current_spread=0.2,
+    ),
 }
 
 
-def phases(problem, neuron, *, duration=3e-7, points=50):
+CELLS = Synapse(Curve(voltage=(-1.0, 1.0), coefficients=(1.0, 0.5, 8.0, 0.0, 20.0)))
+
+
+def phases(problem, neuron, *, duration=3e-7, points=50, synapse=None):
     """Return the settling of a free phase from 0 V and of a nudged one."""
     layers = problem.network.layers
     neurons = tuple(
@@ -37,7 +50,7 @@ def phases(problem, neuron, *, duration=3e-7, points=50):
         for k, n in enumerate(layers)
     )
     low, high = zip(*(n.clamps(np.dtype(np.float64)) for n in neurons), strict=True)
-    network = replace(problem.network, low=low, high=high, neurons=neurons)
+    network = replace(problem.network, low=low, high=high, neurons=neurons, synapse=synapse)
     words = network, problem.arrays, problem.sources, problem.inputs
     free = settling(*words, duration=duration, points=points)
     nudging = Nudging(
@@ -48,9 +61,13 @@ def phases(problem, neuron, *, duration=3e-7, points=50):
     return free, settling(*words, duration=duration, points=points, start=free.end, nudging=nudging)
 
 
-@pytest.mark.parametrize("neuron", NEURONS)
-def test_what_is_delivered_is_dissipated_or_stored(make_problem, neuron):
-    for phase in phases(make_problem((5, 4), seed=1), NEURONS[neuron]):
+@pytest.mark.parametrize(
+    ("neuron", "synapse"),
+    [*((name, None) for name in NEURONS), ("diode", CELLS)],
+    ids=[*NEURONS, "nonlinear cells"],
+)
+def test_what_is_delivered_is_dissipated_or_stored(make_problem, neuron, synapse):
+    for phase in phases(make_problem((5, 4), seed=1), NEURONS[neuron], synapse=synapse):
         delivered = sum(np.abs(e) for e in phase.energy.delivered.values())
         assert (phase.energy.stored != 0).all()
         # Errors of steps, 1e-6 each, add up while voltages move: to at most 20 of them here.
@@ -70,17 +87,18 @@ def test_wires_dissipate_too(make_problem):
     assert (less < 0.99).all()
 
 
-def test_arrays_dissipate_what_their_cells_do(make_problem):
-    """Σ g (v_i − v_j)² of the waveform by the trapezoidal rule, after the fast beginning."""
+@pytest.mark.parametrize("synapse", [None, CELLS], ids=["resistors", "nonlinear"])
+def test_arrays_dissipate_what_their_cells_do(make_problem, synapse):
+    """Σ g·u·f(u) of the waveform by the trapezoidal rule, after the fast beginning."""
     problem = make_problem((5, 4), seed=1)
-    _, phase = phases(problem, NEURONS["diode"], points=3000)
+    _, phase = phases(problem, NEURONS["diode"], points=3000, synapse=synapse)
     lines = [
         np.repeat(problem.inputs[:, None], len(phase.times), axis=1),
         *phase.voltages,
     ]
     for k, g in enumerate(problem.conductances):
         power = [
-            dissipation(g, below, units)
+            dissipation(g, below, units, synapse)
             for below, units in zip(lines[k][0][None], lines[k + 1][0][None], strict=True)
         ]
         expected = np.trapezoid(power[0], phase.times) + power[0][0] * phase.times[0]

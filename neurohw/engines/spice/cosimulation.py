@@ -8,17 +8,19 @@ An external source must not have a value at rest as well: ngspice 39 crashes on 
 """
 
 from collections.abc import Generator, Mapping, Sequence
+from dataclasses import replace
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from neurohw.circuits import netlist
+from neurohw.circuits import behavioural, netlist
 from neurohw.circuits.netlist import Netlist
 from neurohw.engines.equilibrium import Source, joined_ideally
 from neurohw.engines.spice import deck
 from neurohw.engines.spice.deck import Drive
 from neurohw.engines.spice.session import session
+from neurohw.engines.synapses import require_range
 from neurohw.errors import InvalidValueError
 from neurohw.networks.resistive import ResistiveNetwork
 
@@ -72,7 +74,8 @@ def cosimulate(
     Raises
     ------
     InvalidValueError
-        No phase, a length that is not above 0, or fewer phases than `count`.
+        No phase, a length that is not above 0, fewer phases than `count`, or a nonlinear cell that
+        is out of its range at the end of one.
     ConvergenceError, UnsupportedError
         See `neurohw.engines.spice.session.Session`.
     """
@@ -97,6 +100,7 @@ class _Conductor:
         count: int,
         duration: float,
     ) -> None:
+        self.synapse, self.inputs = network.synapse, first.inputs
         self.layers = [deck.nodes(network, k + 1) for k in range(len(network.layers))]
         self.phases, self.left, self.duration = phases, count, duration
         self.place = {name: k for k, name in enumerate(_sources(first))}
@@ -120,6 +124,8 @@ class _Conductor:
             return
         self.left -= 1
         state = [np.array([voltages[node].real for node in nodes]) for nodes in self.layers]
+        if self.synapse is not None:
+            require_range(self.synapse, self.inputs[None], [v[None] for v in state])
         try:
             phase = self.phases.send(state)
         except StopIteration:
@@ -127,6 +133,7 @@ class _Conductor:
                 raise InvalidValueError(f"{self.left} phases are missing") from None
             return
         self.before, self.now, self.begin = self.now, _values(phase), end
+        self.inputs = phase.inputs
 
 
 def _sources(phase: Phase) -> list[str]:
@@ -175,7 +182,8 @@ def _circuit(
         ".ic " + " ".join(f"v({node})=0" for node in nodes),
         ".save " + " ".join(f"v({node})" for node in nodes),
     ]
-    plain = deck.build(network, arrays, nothing, drive, settings=settings)
+    ohmic = replace(network, synapse=None)
+    plain = deck.build(ohmic, arrays, nothing, drive, settings=settings)
     edge = RAMP * duration
     lines = [
         *plain.fixed,
@@ -183,6 +191,10 @@ def _circuit(
         "rclock clock 0 1",
         "vnudging nudging 0 external",
     ]
+    through = "v({a},{b})"
+    if network.synapse is not None:
+        lines += behavioural.function(behavioural.CELL, network.synapse.law)
+        through = f"{behavioural.CELL}(v({{a}},{{b}}))"
     for key in ("inputs", "targets"):
         group = plain.groups[key]
         pairs = zip(group.names, group.nodes, strict=True)
@@ -196,6 +208,7 @@ def _circuit(
         for name, ends in zip(group.names, group.nodes, strict=True):
             a, b = ends.split()
             lines.append(f"v{name} g{name} 0 external")
-            lines.append(f"b{name} {a} {b} i={_UNIT!r}*v(g{name})*v({a},{b})")
+            drop = through.format(a=a, b=b)
+            lines.append(f"b{name} {a} {b} i={_UNIT!r}*v(g{name})*{drop}")
     kept = {key: group for key, group in plain.groups.items() if key.startswith("leaks")}
     return Netlist(title=plain.title, fixed=tuple(lines), groups=kept)

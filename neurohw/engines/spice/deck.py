@@ -2,7 +2,8 @@
 
 Nodes: n0_i word line i as driven, nk_j unit j of free layer k, ak_j what its amplifier hands on,
 t_j the target of output j, wk_j_i and bk_j_i a cell's ends on wires. Elements: rk_j_i the cell of
-array k between unit j and input i, vn0_i and vt_j the sources of inputs and targets, xnudge_j.
+array k between unit j and input i, or xrk_j_i a nonlinear one, vn0_i and vt_j the sources of inputs
+and targets, xnudge_j.
 """
 
 from collections.abc import Sequence
@@ -13,10 +14,10 @@ import numpy as np
 import scipy.sparse
 from numpy.typing import NDArray
 
-from neurohw.circuits import netlist
+from neurohw.circuits import behavioural, netlist
 from neurohw.circuits.netlist import Elements, Netlist, elements
 from neurohw.circuits.neuron import BOLTZMANN_OVER_CHARGE, Neuron, Neurons
-from neurohw.engines.equilibrium import Nudging, SeenArray, Source, refuse_measured
+from neurohw.engines.equilibrium import Nudging, SeenArray, Source
 from neurohw.errors import InvalidValueError, UnsupportedError
 from neurohw.networks.resistive import ResistiveNetwork
 from neurohw.update import pairs
@@ -97,11 +98,10 @@ def build(
         A conductance that is negative or not finite, a voltage or a current that is not finite,
         or a floating node; names the element.
     UnsupportedError
-        An array of which only the terminals are known; nonlinear cells or measured elements.
+        An array of which only the terminals are known, or measured elements that differ.
     """
     settings = netlist.options() if settings is None else settings
-    fixed = [*settings, *_remarks(network), *netlist.cells(*_CELLS)]
-    refuse_measured(network, "spice")
+    fixed = [*settings, *_remarks(network), *netlist.cells(*_CELLS), *_measured(network)]
     network = shockley(network)
     assert network.neurons is not None
     groups: dict[str, Elements] = {}
@@ -122,7 +122,10 @@ def build(
             )
         else:
             cells = netlist.crossbar(str(number), array.conductance, words, bits)
-        groups[f"cells {number}"] = cells
+        if network.synapse is None:
+            groups[f"cells {number}"] = cells
+        else:
+            fixed += behavioural.nonlinear_cells(cells)
         groups[f"leaks {number}"] = elements(
             "leak and bias",
             [f"xleak{number}_{j}" for j in range(len(bits))],
@@ -218,6 +221,18 @@ def _remarks(network: ResistiveNetwork) -> list[str]:
     return remarks
 
 
+def _measured(network: ResistiveNetwork) -> list[str]:
+    """Return the lines that measured elements and nonlinear cells are made with."""
+    lines: list[str] = []
+    if network.curve is not None:
+        lines += behavioural.function(behavioural.ELEMENT, network.curve)
+        lines += netlist.cells("measured_clamp")
+    if network.synapse is not None:
+        lines += behavioural.function(behavioural.CELL, network.synapse.law)
+        lines += netlist.cells("nonlinear_cell")
+    return lines
+
+
 def _plain(low: Array, high: Array) -> Neurons:
     """Return neurons of which ideal diodes are all."""
     zero, one = np.zeros(len(low)), np.ones(len(low))
@@ -239,17 +254,16 @@ def _clamps(layer: int, neurons: Neurons, units: Sequence[str]) -> list[str]:
     lines = []
     for side, levels in (("below", neurons.low), ("above", neurons.high)):
         for j in np.flatnonzero(np.isfinite(levels)).tolist():
-            lines.append(
-                netlist.instance(
-                    f"x{side}{layer}_{j}",
-                    units[j],
-                    f"hold_from_{side}",
-                    level=levels[j],
-                    saturation_current=neurons.saturation_current[j],
-                    ideality=neurons.slope[j] / _THERMAL_VOLTAGE,
-                    series_resistance=neurons.series_resistance[j],
-                )
-            )
+            cell, values = f"measured_from_{side}", {}
+            if neurons.curve_scale is not None:
+                values["scale"] = neurons.curve_scale[j]
+            else:
+                cell = f"hold_from_{side}"
+                values["saturation_current"] = neurons.saturation_current[j]
+                values["ideality"] = neurons.slope[j] / _THERMAL_VOLTAGE
+                values["series_resistance"] = neurons.series_resistance[j]
+            name = f"x{side}{layer}_{j}"
+            lines.append(netlist.instance(name, units[j], cell, level=levels[j], **values))
     return lines
 
 

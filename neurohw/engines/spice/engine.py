@@ -16,6 +16,7 @@ from neurohw.engines.equilibrium import (
 )
 from neurohw.engines.spice import deck
 from neurohw.engines.spice.session import session
+from neurohw.engines.synapses import NonlinearCells
 from neurohw.errors import UnsupportedError
 from neurohw.networks.resistive import ResistiveNetwork
 
@@ -53,7 +54,7 @@ class SpiceEngine:
         UnsupportedError
             No inputs, or a duration; or see `neurohw.engines.spice.session.Session`.
         InvalidValueError
-            See `neurohw.engines.spice.deck.build`.
+            See `neurohw.engines.spice.deck.build`, or a nonlinear cell out of its range.
         ConvergenceError
             ngspice finds no operating point.
         """
@@ -63,6 +64,11 @@ class SpiceEngine:
                 "engine = spice: solves the driven array too, so it needs the inputs' voltages"
             )
         batch, ngspice = len(input_current), session()
+        cells = None
+        if network.synapse is not None:
+            cells = NonlinearCells(
+                network, arrays, sources, inputs, nudging, "none", batch=batch, polynomial=False
+            )
         names = [node for k in range(len(network.layers)) for node in deck.nodes(network, k + 1)]
         voltages = np.empty((batch, len(names)))
         drives = deck.drives(network, inputs, batch, nudging)
@@ -78,9 +84,12 @@ class SpiceEngine:
                 ngspice.load(msgspec.structs.replace(circuit, groups=groups))
                 voltages[k] = ngspice.operating_point(names)
         state = np.split(voltages, np.cumsum(network.layers)[:-1], axis=1)
-        return Equilibrium(
+        equilibrium = Equilibrium(
             state=tuple(v.astype(input_current.dtype) for v in state),
             residual=_RELATIVE_TOLERANCE,
             iterations=1,
             result="converged",
         )
+        if cells is not None:
+            cells.require_range(equilibrium)
+        return equilibrium

@@ -2,8 +2,9 @@
 
     C_j·dv_j/dt = clip(injected_j − (A·v)_j − i_diode,j(v_j), ± current limit_j)
 
-A capacitor to ground at every free node; ideal diodes hold a node at their voltage at once, and
-amplifiers follow their node without delay.
+Of nonlinear cells A is that at 0 V, and Σ_i g_ji·f(x_i − v_j) flows in its place into a node, and
+out of their inputs. A capacitor to ground at every free node; ideal diodes hold a node at their
+voltage at once, and amplifiers follow their node without delay.
 """
 
 from collections.abc import Sequence
@@ -14,9 +15,11 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from neurohw.circuits.curves import Characteristic
 from neurohw.circuits.neuron import Neuron
-from neurohw.engines.equilibrium import Nudging, SeenArray, Source, refuse_measured
+from neurohw.engines.equilibrium import Nudging, SeenArray, Source
 from neurohw.engines.kirchhoff import injected, system
+from neurohw.engines.synapses import NonlinearCells
 from neurohw.errors import InvalidValueError
 from neurohw.networks.resistive import ResistiveNetwork
 
@@ -27,7 +30,8 @@ class Circuit(msgspec.Struct, frozen=True, eq=False, kw_only=True, dict=True):
     """Free nodes of a network in one phase, layer after layer, float64.
 
     matrix A (nodes, nodes) [S], injected (batch, nodes) [A], added (batch, nodes) by nudging [S],
-    low and high (batch, nodes) of ideal clamps [V]; capacitance [F] and limit [A] (nodes,).
+    low and high (batch, nodes) of ideal clamps [V]; capacitance [F] and limit [A] (nodes,); and the
+    nonlinear cells, if there are any, whose currents are then not in `injected`.
     """
 
     network: ResistiveNetwork
@@ -38,6 +42,7 @@ class Circuit(msgspec.Struct, frozen=True, eq=False, kw_only=True, dict=True):
     high: Array
     capacitance: Array
     limit: Array
+    among: NonlinearCells | None
 
     @cached_property
     def layers(self) -> NDArray[np.int64]:
@@ -46,12 +51,49 @@ class Circuit(msgspec.Struct, frozen=True, eq=False, kw_only=True, dict=True):
 
     @cached_property
     def diodes(self) -> Array:
-        """(nodes, 5), see `Neurons.parameters`; a slope of 0 where there is no Shockley diode."""
+        """(nodes, 5), see `Neurons.parameters`; a size of 0 where clamps are all, or nothing."""
         neurons, nodes = self.network.neurons, len(self.capacitance)
         if neurons is None or all(n.ideal for n in neurons):
             return np.zeros((nodes, 5))
         parts = [np.zeros((len(n.low), 5)) if n.ideal else n.parameters for n in neurons]
         return np.concatenate(parts)
+
+    @cached_property
+    def curve(self) -> tuple[Array, Array, Array]:
+        """Knots, anchors and coefficients of measured elements, or empty arrays."""
+        return _pieces(self.network.curve)
+
+    @cached_property
+    def law(self) -> tuple[Array, Array, Array]:
+        """The same of nonlinear cells."""
+        return _pieces(None if self.network.synapse is None else self.network.synapse.law)
+
+    @cached_property
+    def linear(self) -> Array:
+        """What of A does not come from nonlinear cells, (nodes, nodes) [S]."""
+        if self.among is None:
+            return np.ascontiguousarray(self.matrix)
+        conductances = [source.conductance for source in self.among.sources]
+        return np.diag(np.concatenate(conductances).astype(np.float64))
+
+    @cached_property
+    def lines(self) -> Array:
+        """What drives nonlinear cells, (batch, inputs) [V]."""
+        return np.zeros((len(self.injected), 0)) if self.among is None else self.among.inputs
+
+    @cached_property
+    def cells(self) -> Array:
+        """Conductances of nonlinear cells, (nodes, inputs + nodes), from lines and nodes [S]."""
+        if self.among is None:
+            return np.zeros((0, 0))
+        inputs, nodes = self.network.inputs, len(self.matrix)
+        found = np.zeros((nodes, inputs + nodes))
+        lines = [slice(0, inputs), *(slice(*ends) for ends in pairwise(inputs + self.layers))]
+        for array, units, below in zip(
+            self.among.arrays, pairwise(self.layers), lines[:-1], strict=True
+        ):
+            found[slice(*units), below] = array.conductance
+        return found
 
     @cached_property
     def reach(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -66,9 +108,13 @@ class Circuit(msgspec.Struct, frozen=True, eq=False, kw_only=True, dict=True):
 
     def current(self, voltage: Array) -> Array:
         """Return what charges the capacitors at (batch, nodes) voltages [A]; clamps left out."""
-        flowing = self.injected - voltage @ self.matrix.T - self.added * voltage
+        parts = np.split(voltage, self.layers[1:-1], axis=1)
+        if self.among is None:
+            flowing = self.injected - voltage @ self.matrix.T - self.added * voltage
+        else:
+            currents = [self.among.flowing(parts, k)(v) for k, v in enumerate(parts)]
+            flowing = np.concatenate(currents, axis=1)
         if self.network.neurons is not None:
-            parts = np.split(voltage, self.layers[1:-1], axis=1)
             drawn = [n.current(v)[0] for n, v in zip(self.network.neurons, parts, strict=True)]
             flowing = flowing - np.concatenate(drawn, axis=1)
         return np.clip(flowing, -self.limit, self.limit)
@@ -96,7 +142,10 @@ class Circuit(msgspec.Struct, frozen=True, eq=False, kw_only=True, dict=True):
 
     @cached_property
     def slowest(self) -> float:
-        """Longest time constant while no diode conducts and nothing nudges [s]; ∞ if one drifts."""
+        """Longest time constant while no diode conducts and nothing nudges [s]; ∞ if one drifts.
+
+        Of nonlinear cells that at small voltages.
+        """
         rates = np.linalg.eigvals(self.matrix / self.capacitance[:, None]).real
         return float(1 / rates.min()) if rates.min() > 1e-12 * rates.max() else float("inf")
 
@@ -107,6 +156,7 @@ def circuit(
     sources: Sequence[Source],
     input_current: Array,
     nudging: Nudging | None,
+    inputs: Array | None = None,
 ) -> Circuit:
     """Assemble the equation of a phase; for the arguments see `Engine.relax`.
 
@@ -117,10 +167,22 @@ def circuit(
     InvalidValueError
         A capacitance that is not finite and above 0.
     UnsupportedError
-        Nonlinear cells or measured elements.
+        What nonlinear cells lack, see `NonlinearCells`.
     """
-    refuse_measured(network, "transient")
     batch, nodes = len(input_current), sum(network.layers)
+    among = None
+    if network.synapse is not None:
+        among = NonlinearCells(
+            network,
+            arrays,
+            sources,
+            None if inputs is None else np.asarray(inputs, np.float64),
+            nudging,
+            "none",
+            batch=batch,
+            polynomial=False,
+        )
+        input_current = np.zeros_like(input_current)
     flowing = injected(network, arrays, sources, input_current)
     added = np.zeros((batch, nodes))
     low, high = (
@@ -152,4 +214,11 @@ def circuit(
         high=high,
         capacitance=capacitance,
         limit=limit,
+        among=among,
     )
+
+
+def _pieces(curve: Characteristic | None) -> tuple[Array, Array, Array]:
+    if curve is None:
+        return np.zeros(0), np.zeros(0), np.zeros((0, 0))
+    return curve.knots, curve.anchors, curve.coefficients

@@ -1,7 +1,7 @@
 """Energy of a phase: where ∫ v·i dt comes from, and where it goes.
 
-All but diodes and limits is quadratic in the node voltages, so that the integral of (1, v)ᵀ(1, v)
-over the phase gives the energy of every element.
+All but diodes, limits and nonlinear cells is quadratic in the node voltages, so that the integral
+of (1, v)ᵀ(1, v) over the phase gives the energy of every element.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neurohw.circuits.crossbar import WiredCrossbar
-from neurohw.engines.equilibrium import Nudging, SeenArray, Source
+from neurohw.engines.equilibrium import Nudging, SeenArray, Source, joined_ideally
 from neurohw.engines.transient.circuit import Circuit
 from neurohw.engines.transient.engine import Waveform
 
@@ -58,6 +58,8 @@ def energy(
     square = waveform.moments[:, 1:, 1:]
     layers = [slice(a, b) for a, b in pairwise(equation.layers)]
     zero = np.zeros(len(total))
+    if equation.among is not None:
+        arrays = [joined_ideally(np.zeros_like(array.conductance)) for array in arrays]
     biases, leaks, amplifiers = zero, zero, zero
     delivered, dissipated = {}, {}
     for k, (array, source, units) in enumerate(zip(arrays, sources, layers, strict=True)):
@@ -89,6 +91,10 @@ def energy(
         dissipated[f"array {k + 1}"] = lines - into + np.einsum("ij,bij->b", matrix, own)
         biases = biases + mean[:, units] @ source.current
         leaks = leaks + np.diagonal(own, axis1=1, axis2=2) @ source.conductance
+    if equation.among is not None:
+        delivered["inputs"] = waveform.cells[:, 1].sum(1)
+        for k, units in enumerate(layers):
+            dissipated[f"array {k + 1}"] = waveform.cells[:, 0, units].sum(1)
     outputs = layers[-1]
     nudged, conducted, clamped = zero, zero, np.zeros(len(total), bool)
     if nudging is not None:

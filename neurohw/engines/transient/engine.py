@@ -26,7 +26,8 @@ class Waveform(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     (batch,), the last time at which a node was too far from the steady state, where one was given
     [s]; steps (batch,). Of a tallied phase, for each sample: moments (1 + nodes, 1 + nodes), the
     integral of (1, v)ᵀ(1, v) [s], [V s], [V² s]; charge (2, nodes) through the lower and the upper
-    diode [C]; lost (3, nodes) in these two and at the current limit [J].
+    diode [C]; lost (3, nodes) in these two and at the current limit [J]; cells (2, nodes), lost in
+    the nonlinear cells below each node, and delivered to them by the inputs [J].
     """
 
     times: Array
@@ -36,6 +37,7 @@ class Waveform(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     moments: Array
     charge: Array
     lost: Array
+    cells: Array
 
 
 class TransientEngine:
@@ -78,24 +80,30 @@ class TransientEngine:
         Raises
         ------
         InvalidValueError
-            No duration, or one that is not finite and above 0, or a capacitance that is not.
+            No duration, or one that is not finite and above 0, or a capacitance that is not; a
+            nonlinear cell that ends out of its range.
         ConvergenceError
             A time step that could resolve the circuit was not found.
+        UnsupportedError
+            What nonlinear cells lack.
         """
         if duration is None:
             raise InvalidValueError("relaxation.free_time, nudged_time: the engine needs them")
-        equation = circuit(network, arrays, sources, input_current, nudging)
+        equation = circuit(network, arrays, sources, input_current, nudging, inputs)
         before = np.concatenate(start_state(network, input_current, start), axis=1)
         waveform = integrate(equation, before, np.array([duration]), self.tolerance)
         voltages = waveform.voltages[:, -1]
         finite = bool(np.isfinite(voltages).all())
         state = np.split(voltages.astype(input_current.dtype), equation.layers[1:-1], axis=1)
-        return Equilibrium(
+        equilibrium = Equilibrium(
             state=tuple(np.ascontiguousarray(v) for v in state),
             residual=equation.residual(voltages, before) if finite else np.inf,
             iterations=int(waveform.steps.max()),
             result="fixed time" if finite else "not finite",
         )
+        if finite and equation.among is not None:
+            equation.among.require_range(equilibrium)
+        return equilibrium
 
 
 def integrate(
@@ -144,12 +152,21 @@ def integrate(
     samples[:, 6] = np.full(shape, np.inf) if margin is None else margin
     found, ends = np.full((batch, len(times), nodes), np.nan), np.zeros((batch, 2))
     rows = nodes + 1 if tally else 0
-    moments, losses = np.zeros((batch, rows, rows)), np.zeros((batch, 5, nodes))
-    matrix, diodes = np.ascontiguousarray(equation.matrix), equation.diodes
+    moments, losses = np.zeros((batch, rows, rows)), np.zeros((batch, 7, nodes))
     kernels.integrate(
-        (matrix, diodes, equation.capacitance, equation.limit, *equation.reach),
+        (
+            equation.linear,
+            equation.diodes,
+            equation.capacitance,
+            equation.limit,
+            *equation.reach,
+            *equation.curve,
+            equation.cells,
+            *equation.law,
+        ),
         equation.layers,
         samples,
+        np.ascontiguousarray(equation.lines),
         times,
         tolerance,
         found,
@@ -174,5 +191,6 @@ def integrate(
         steps=ends[:, 1].astype(np.int64),
         moments=moments,
         charge=losses[:, :2],
-        lost=losses[:, 2:],
+        lost=losses[:, 2:5],
+        cells=losses[:, 5:],
     )

@@ -53,9 +53,7 @@ def _lambert(y):
 
 @inner
 def _diode(voltage, saturation, slope, resistance):
-    """Return the current of a diode and its derivative; of none, at −∞, nothing."""
-    if slope == 0.0 or voltage == -np.inf:
-        return 0.0, 0.0
+    """Return the current of a diode and its derivative."""
     junction = voltage
     if resistance > 0.0:
         unit = saturation * resistance
@@ -66,6 +64,40 @@ def _diode(voltage, saturation, slope, resistance):
 
 
 @inner
+def _curve(voltage, knots, anchors, coefficients):
+    """Return the current of a measured element and its derivative."""
+    piece, stop = 0, knots.shape[0]
+    while piece < stop:
+        middle = (piece + stop) // 2
+        if knots[middle] <= voltage:
+            piece = middle + 1
+        else:
+            stop = middle
+    away = voltage - anchors[piece]
+    value, slope = 0.0, 0.0
+    for k in range(coefficients.shape[1] - 1, -1, -1):
+        slope = slope * away + value
+        value = value * away + coefficients[piece, k]
+    return value, slope
+
+
+@inner
+def _element(voltage, parameters, curve):
+    """Return the current of a diode or a measured element, and its derivative.
+
+    Nothing flows at −∞, where there is no source, or through elements without a size.
+    """
+    size, width, resistance = parameters[2], parameters[3], parameters[4]
+    if size == 0.0 or voltage == -np.inf:
+        return 0.0, 0.0
+    if width > 0.0:
+        return _diode(voltage, size, width, resistance)
+    knots, anchors, coefficients = curve
+    value, slope = _curve(voltage, knots, anchors, coefficients)
+    return size * value, size * slope
+
+
+@inner
 def _limited(old, new, critical, slope):
     """Return a diode's next voltage: beyond `critical` its exponential grows as Newton's step."""
     base = max(old, critical)
@@ -73,18 +105,46 @@ def _limited(old, new, critical, slope):
 
 
 @part
-def _balance(matrix, injected, added, diodes, v, current, slope):
-    """Set what flows towards each capacitor [A], and the slope of its diodes [S]."""
+def _balance(circuit, drive, v, current, slope, coupling):
+    """Set what flows towards each capacitor [A], and the slope of its elements [S].
+
+    Of nonlinear cells, if there are any, also what they couple nodes with, (nodes, nodes) [S].
+    """
+    matrix, diodes, curve = circuit[0], circuit[1], circuit[6:9]
+    sample, lines = drive
+    injected, added = sample[0], sample[1]
     n = len(v)
     for j in range(n):
         row = matrix[j]
         leaving = row[0] * v[0]
         for i in range(1, n):
             leaving += row[i] * v[i]
-        down, slope_down = _diode(v[j] - diodes[j, 1], diodes[j, 2], diodes[j, 3], diodes[j, 4])
-        up, slope_up = _diode(diodes[j, 0] - v[j], diodes[j, 2], diodes[j, 3], diodes[j, 4])
+        down, slope_down = _element(v[j] - diodes[j, 1], diodes[j], curve)
+        up, slope_up = _element(diodes[j, 0] - v[j], diodes[j], curve)
         current[j] = injected[j] - added[j] * v[j] - leaving - down + up
         slope[j] = slope_down + slope_up
+    if len(coupling):
+        _among_cells(circuit, lines, v, current, slope, coupling)
+
+
+@part
+def _among_cells(circuit, lines, v, current, slope, coupling):
+    """Add the currents of nonlinear cells and their slopes, and set what they couple."""
+    cells, knots, anchors, coefficients = circuit[9:]
+    coupling[:] = 0.0
+    for j in range(len(v)):
+        for i in range(cells.shape[1]):
+            g, below = cells[j, i], i - len(lines)
+            if g == 0.0:
+                continue
+            x = lines[i] if below < 0 else v[below]
+            value, rise = _curve(x - v[j], knots, anchors, coefficients)
+            current[j] += g * value
+            slope[j] += g * rise
+            if below >= 0:
+                current[below] -= g * value
+                slope[below] += g * rise
+                coupling[j, below] = coupling[below, j] = g * rise
 
 
 @part
@@ -119,14 +179,15 @@ def _solve(m, first, last, x):
 
 
 @part
-def _stage(circuit, sample, w, span, weight, v, factors):
+def _stage(circuit, drive, w, span, weight, v, factors):
     """Solve C·(v − w)/span = current(v) within the clamps, starting from v; whether it worked."""
-    matrix, diodes, capacitance, limit, first, last = circuit
-    injected, added, low, high = sample[0], sample[1], sample[2], sample[3]
-    m, mode, known_slope, known_span, current, slope, change = factors
+    matrix, diodes, capacitance, limit, first, last = circuit[:6]
+    sample = drive[0]
+    added, low, high = sample[1], sample[2], sample[3]
+    m, mode, known_slope, known_span, current, slope, change, coupling = factors
     n = len(v)
     for _ in range(NEWTON):
-        _balance(matrix, injected, added, diodes, v, current, slope)
+        _balance(circuit, drive, v, current, slope, coupling)
         worst, stale = 0.0, known_span[0] != span
         for j in range(n):
             inertia = capacitance[j] / span
@@ -147,6 +208,8 @@ def _stage(circuit, sample, w, span, weight, v, factors):
             for j in range(n):
                 for i in range(n):
                     m[j, i] = matrix[j, i] if mode[j] == FREE else 0.0
+                    if len(coupling) and mode[j] == FREE:
+                        m[j, i] -= coupling[j, i]
                 m[j, j] += capacitance[j] / span
                 if mode[j] == FREE:
                     m[j, j] += added[j] + slope[j]
@@ -175,12 +238,14 @@ def _stage(circuit, sample, w, span, weight, v, factors):
 
 
 @part
-def _tally(circuit, sample, v, rate, share, current, slope, tally):
+def _tally(circuit, drive, v, rate, share, work, tally):
     """Add a moment of the given share [s] to the integrals of `integrate`."""
-    matrix, diodes, capacitance, limit, _, _ = circuit
-    injected, added, low, high = sample[0], sample[1], sample[2], sample[3]
+    diodes, capacitance, limit = circuit[1], circuit[2], circuit[3]
+    sample, lines = drive
+    low, high = sample[2], sample[3]
+    current, slope, coupling = work
     moments, losses = tally
-    _balance(matrix, injected, added, diodes, v, current, slope)
+    _balance(circuit, drive, v, current, slope, coupling)
     n = len(v)
     moments[0, 0] += share
     for j in range(n):
@@ -188,8 +253,8 @@ def _tally(circuit, sample, v, rate, share, current, slope, tally):
         for i in range(n):
             moments[j + 1, i + 1] += share * v[j] * v[i]
         bottom, top, width = diodes[j, 0], diodes[j, 1], diodes[j, 3]
-        down, _ = _diode(v[j] - top, diodes[j, 2], width, diodes[j, 4])
-        up, _ = _diode(bottom - v[j], diodes[j, 2], width, diodes[j, 4])
+        down, _ = _element(v[j] - top, diodes[j], circuit[6:9])
+        up, _ = _element(bottom - v[j], diodes[j], circuit[6:9])
         passed = min(max(current[j], -limit[j]), limit[j])
         losses[4, j] += share * (current[j] - passed) * v[j]
         held = passed - capacitance[j] * rate[j]
@@ -203,6 +268,14 @@ def _tally(circuit, sample, v, rate, share, current, slope, tally):
             losses[2, j] += share * up * (bottom - v[j])
         if down != 0.0:
             losses[3, j] += share * down * (v[j] - top)
+    cells, knots, anchors, coefficients = circuit[9:]
+    for j in range(len(cells)):
+        for i in range(cells.shape[1]):
+            x = lines[i] if i < len(lines) else v[i - len(lines)]
+            value, _ = _curve(x - v[j], knots, anchors, coefficients)
+            losses[5, j] += share * cells[j, i] * value * (x - v[j])
+            if i < len(lines):
+                losses[6, j] += share * cells[j, i] * value * x
 
 
 @part
@@ -218,12 +291,16 @@ def _weigh(v, start, layers, tolerance, floor, weight):
 
 
 @part
-def _begin(circuit, sample, v, rate, current, slope):
+def _begin(circuit, drive, v, rate, work):
     """Set the first rates [V/s]; return shortest time constant, largest voltage, and validity."""
-    matrix, diodes, capacitance, limit, _, _ = circuit
+    matrix, capacitance, limit = circuit[0], circuit[2], circuit[3]
+    sample, lines = drive
     injected, added, low, high = sample[0], sample[1], sample[2], sample[3]
-    _balance(matrix, injected, added, diodes, v, current, slope)
+    current, slope, coupling = work
+    _balance(circuit, drive, v, current, slope, coupling)
     largest, fastest, finite = 1e-300, np.inf, True
+    for line in lines:
+        largest = max(largest, abs(line))
     for j in range(len(v)):
         passed = min(max(current[j], -limit[j]), limit[j])
         if (v[j] <= low[j] and passed < 0.0) or (v[j] >= high[j] and passed > 0.0):
@@ -239,18 +316,20 @@ def _begin(circuit, sample, v, rate, current, slope):
 
 
 @part
-def _phase(circuit, layers, sample, times, tolerance, found, tally):
+def _phase(circuit, layers, drive, times, tolerance, found, tally):
     """Integrate one sample as `integrate` says; return its settled and its steps."""
-    _, _, capacitance, _, first, last = circuit
+    _, _, capacitance, _, first, last = circuit[:6]
+    sample, _ = drive
     start, steady, margin = sample[4], sample[5], sample[6]
-    nodes = len(start)
+    nodes, coupled = len(start), len(circuit[9])
     v, x, y, w = start.copy(), np.empty(nodes), np.empty(nodes), np.empty(nodes)
     rate, middle, end = np.empty(nodes), np.empty(nodes), np.empty(nodes)
     current, slope, error = np.empty(nodes), np.empty(nodes), np.empty(nodes)
     mode, known, weight = np.zeros(nodes, np.int64), np.zeros(1), np.zeros(nodes)
-    m = np.empty((nodes, nodes))
-    factors = m, mode, np.zeros(nodes), known, current, slope, np.empty(nodes)
-    fastest, largest, finite = _begin(circuit, sample, v, rate, current, slope)
+    m, coupling = np.empty((nodes, nodes)), np.empty((coupled, coupled))
+    factors = m, mode, np.zeros(nodes), known, current, slope, np.empty(nodes), coupling
+    work = current, slope, coupling
+    fastest, largest, finite = _begin(circuit, drive, v, rate, work)
     if not finite:
         for point in range(len(times)):
             for j in range(nodes):
@@ -267,12 +346,12 @@ def _phase(circuit, layers, sample, times, tolerance, found, tally):
         for j in range(nodes):
             w[j], x[j] = v[j] + span * rate[j], v[j]
         _weigh(v, start, layers, tolerance, FLOOR * largest, weight)
-        good = _stage(circuit, sample, w, span, weight, x, factors)
+        good = _stage(circuit, drive, w, span, weight, x, factors)
         if good:
             for j in range(nodes):
                 middle[j] = (x[j] - w[j]) / span
                 w[j], y[j] = v[j] + W * step * (rate[j] + middle[j]), x[j]
-            good = _stage(circuit, sample, w, span, weight, y, factors)
+            good = _stage(circuit, drive, w, span, weight, y, factors)
         norm = np.inf
         if good:
             for j in range(nodes):
@@ -296,9 +375,9 @@ def _phase(circuit, layers, sample, times, tolerance, found, tally):
         done += 1
         t = times[point] if step == left else t + step
         if len(tally[0]):
-            _tally(circuit, sample, v, rate, THIRD[0] * step, current, slope, tally)
-            _tally(circuit, sample, x, middle, THIRD[1] * step, current, slope, tally)
-            _tally(circuit, sample, y, end, THIRD[2] * step, current, slope, tally)
+            _tally(circuit, drive, v, rate, THIRD[0] * step, work, tally)
+            _tally(circuit, drive, x, middle, THIRD[1] * step, work, tally)
+            _tally(circuit, drive, y, end, THIRD[2] * step, work, tally)
         far = False
         for j in range(nodes):
             v[j] = y[j]
@@ -317,23 +396,27 @@ def _phase(circuit, layers, sample, times, tolerance, found, tally):
 
 
 @njit(cache=True, fastmath=FAST, error_model="numpy", parallel=True)
-def integrate(circuit, layers, samples, times, tolerance, found, ends, moments, losses):
+def integrate(circuit, layers, samples, lines, times, tolerance, found, ends, moments, losses):
     """Integrate C·dv/dt = current(v) through all `times`.
 
-    circuit : matrix A (nodes, nodes) [S], diodes (nodes, 5), capacitance [F], limit [A], and first
-    and last (nodes,), the rows that the elimination of each node reaches. layers : first node of
-    each layer, and the number of nodes. samples (batch, 7, nodes) : injected [A], added [S], low,
-    high, start, steady state, and the distance from it that counts as settled [V].
+    circuit : matrix A (nodes, nodes) [S], diodes (nodes, 5), capacitance [F], limit [A], first and
+    last (nodes,), the rows that the elimination of each node reaches, and knots, anchors and
+    coefficients of the curve that elements with a size, but no slope, have; and conductances
+    (nodes, inputs + nodes) of nonlinear cells [S], or none, with knots, anchors and coefficients of
+    their law. layers : first node of each layer, and the number of nodes. samples (batch, 7, nodes)
+    : injected [A], added [S], low, high, start, steady state, and the distance from it that counts
+    as settled [V]. lines (batch, inputs) : what drives the inputs of nonlinear cells [V].
 
     found (batch, times, nodes) [V] is set as far as the integration goes, and ends (batch, 2) to
     the last time at which a node was not settled [s] and the number of steps; this is −1 where no
     step was short enough, the time being that reached, and −2 where a current is not finite.
     Added to, unless it has no rows: moments (batch, 1 + nodes, 1 + nodes), the integrals of
-    (1, v)ᵀ(1, v), the first column left out; and losses (batch, 5, nodes), charge through the
-    lower and the upper diode [C], loss in these and at the current limit [J].
+    (1, v)ᵀ(1, v), the first column left out; and losses (batch, 7, nodes), charge through the
+    lower and the upper diode [C], loss in these, at the current limit and in the nonlinear cells
+    below a node, and what inputs deliver to these [J].
     """
     for b in prange(len(samples)):
         tally = moments[b], losses[b]
         ends[b, 0], ends[b, 1] = _phase(
-            circuit, layers, samples[b], times, tolerance, found[b], tally
+            circuit, layers, (samples[b], lines[b]), times, tolerance, found[b], tally
         )

@@ -92,7 +92,7 @@ def settling(
     if word_lines.shape[1] != g.shape[1]:
         raise InvalidValueError(f"{inputs.shape[1]} inputs: the first array has {g.shape[1]}")
     input_current = word_lines @ g.T.astype(np.float64)
-    equation = circuit(network, arrays, sources, input_current, nudging)
+    equation = circuit(network, arrays, sources, input_current, nudging, word_lines)
     before = np.concatenate(start_state(network, input_current, start), axis=1)
     times = np.linspace(0.0, duration, points + 1)[1:]
     at_rest = NumbaEngine().relax(
@@ -103,8 +103,8 @@ def settling(
         nudging=nudging,
         sweeps=_SWEEPS,
         tolerance=_TOLERANCE,
-        accelerator="newton",
-        inputs=inputs,
+        accelerator="newton" if network.synapse is None else "none",
+        inputs=word_lines,
     )
     require_settled(at_rest, "free" if nudging is None else "nudged", _TOLERANCE)
     steady = np.concatenate(at_rest.state, axis=1)

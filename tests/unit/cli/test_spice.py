@@ -63,24 +63,50 @@ def test_verify_of_wires_whose_reduction_is_old(invoke):
     assert json.loads(result.stdout)["state_error"]["max"] < 1e-6
 
 
-@pytest.mark.parametrize(
-    ("setting", "fault"),
-    [
-        ("synapse={voltage=[-10,10],coefficients=[1,0,0.01]}", "engine = spice and synapse"),
-        (
-            'neuron={kind="measured",curve={voltage=[0,0.5],current=[0,1e-6]}}',
-            "engine = spice and neuron.curve",
-        ),
-    ],
-)
-def test_measured_elements_are_refused_at_once(invoke, monkeypatch, setting, fault):
-    settings = (f"chip.{setting}", "relaxation.accelerator=none")
-    trainer.train(load("drn-xor", settings=settings, epochs=0), out=Path("a.h5"))
-    monkeypatch.delattr(trained_circuit.Circuit, "relax")
-    for command in (("verify",), ("netlist", "--phase", "nudged")):
-        result = invoke("spice", *command, "a.h5")
-        assert result.exit_code == 2
-        assert fault in result.stderr
+MEASURED = 'neuron={kind="measured",low_voltage=0.1,curve={voltage=[0,0.5],current=[0,1e-6]}}'
+CELLS = "synapse={voltage=[-10,10],coefficients=[1,0,0.01]}"
+
+
+@pytest.mark.parametrize("chip", [(MEASURED,), (CELLS,), (MEASURED, CELLS)], ids=str)
+def test_measured_elements(invoke, chip):
+    """Verified whole, and a deck of them that stands alone has the engine's voltages."""
+    settings = (*(f"chip.{key}" for key in chip), "relaxation.accelerator=none")
+    trainer.train(load("drn-xor", settings=settings, epochs=2), out=Path("a.h5"))
+    result = invoke("spice", "verify", "a.h5", "--json")
+    assert result.exit_code == 0, result.output
+    facts = json.loads(result.stdout)
+    assert facts["sizes"]["verified"] == [4, 6, 2]
+    # The drn-xor of linear cells and Shockley diodes is a percent and more away.
+    for key, limit in (("state_error", 1e-6), ("update_error", 1e-5)):
+        assert 0 < facts[key]["max"] < limit
+    text = invoke("spice", "netlist", "a.h5", "--sample", 1, "--phase", "nudged").stdout
+    assert (".func element_current" in text) == (MEASURED in chip)
+    assert (".func cell_law" in text) == (CELLS in chip)
+    state = verification.solve(trained_circuit.trained(load_run("a.h5"), slice(1, 2)), "numba")[1]
+    np.testing.assert_allclose(solve(text, ["n1_0", "n2_1"]), [state[0][0, 0], state[1][0, 1]])
+
+
+def test_a_large_network_of_measured_elements_is_cut(invoke):
+    settings = (*SMALL, *(f"chip.{key}" for key in (MEASURED, CELLS)))
+    trainer.train(load("drn-digits", settings=settings, epochs=1), out=Path("a.h5"))
+    result = invoke("spice", "verify", "a.h5", "--samples", 2, "--json")
+    assert result.exit_code == 0, result.output
+    facts = json.loads(result.stdout)
+    assert facts["sizes"] == {"trained": [128, 40, 10], "verified": [64, 32, 10]}
+    for key, limit in (("state_error", 1e-6), ("update_error", 1e-5)):
+        assert 0 < facts[key]["max"] < limit
+
+
+def solve(text, nodes):
+    """Return the voltages of nodes of a deck."""
+    session().unload()
+    ngspice = session()._ngspice
+    ngspice.load_circuit(text)
+    ngspice.exec_command("op")
+    found = ngspice.voltages(nodes)
+    ngspice.exec_command("destroy all")
+    ngspice.exec_command("remcirc")
+    return found
 
 
 def test_numbers_may_overflow_as_they_do_in_training(invoke, bits, monkeypatch):
@@ -111,13 +137,7 @@ def test_netlist_is_the_circuit_of_a_sample(invoke, bits):
         assert invoke(*words, "-o", "deck.cir").exit_code == 0
         text = Path("deck.cir").read_text(encoding="utf-8")
         assert invoke(*words).stdout == text
-        session().unload()
-        ngspice = session()._ngspice
-        ngspice.load_circuit(text)
-        ngspice.exec_command("op")
-        found = ngspice.voltages(["n1_0", "n1_5", "n2_0", "n2_1"])
-        ngspice.exec_command("destroy all")
-        ngspice.exec_command("remcirc")
+        found = solve(text, ["n1_0", "n1_5", "n2_0", "n2_1"])
         circuit = trained_circuit.trained(load_run(bits), slice(2, 3))
         state = verification.solve(circuit, "numba")[k]
         expected = [state[0][0, 0], state[0][0, 5], state[1][0, 0], state[1][0, 1]]

@@ -13,10 +13,10 @@ from neurohw.circuits.neuron import Neuron, fabricate
 from neurohw.circuits.synapse import Synapse
 from neurohw.engines.equilibrium import Nudging
 from neurohw.engines.numba import engine as compiled
-from neurohw.engines.spice import deck
 from neurohw.errors import InvalidValueError, UnsupportedError
 
 ENGINES = pytest.mark.parametrize("engine", ["numpy", "numba"])
+ALL_ENGINES = pytest.mark.parametrize("engine", ["numpy", "numba", "spice"])
 CUBIC = Curve(voltage=(-0.6, 0.6), coefficients=(1.0, 0.0, 4.0))
 
 
@@ -46,7 +46,7 @@ def lines(points):
     return Curve(voltage=tuple(v), current=tuple(v + 4 * v**3))
 
 
-@ENGINES
+@ALL_ENGINES
 def test_a_voltage_beyond_the_measured_range_is_an_error(make_problem, engine):
     narrow = with_cells(
         make_problem((5, 4), seed=2), Curve(voltage=(-0.25, 0.25), coefficients=(1.0,))
@@ -111,12 +111,16 @@ def test_all_threads_settle_the_same(problem, monkeypatch, measured):
 
 
 @ENGINES
-def test_what_is_not_supported_is_named(problem, engine):
-    inputs = problem.inputs
+def test_inputs_are_needed_and_no_accelerator(problem, engine):
     with pytest.raises(UnsupportedError, match="synapse: nonlinear cells need the inputs'"):
         problem.relax(engine, sweeps=1)
     with pytest.raises(UnsupportedError, match=r"synapse and relaxation\.accelerator = newton"):
-        problem.relax(engine, inputs=inputs, sweeps=1, accelerator="newton")
+        problem.relax(engine, inputs=problem.inputs, sweeps=1, accelerator="newton")
+
+
+@ALL_ENGINES
+def test_what_is_not_supported_is_named(problem, engine):
+    inputs = problem.inputs
     neurons = tuple(
         fabricate(Neuron(gain=2.0), n, temperature=300.0, seed=0, layer=k, output=k == 2)
         for k, n in enumerate(problem.network.layers)
@@ -133,11 +137,3 @@ def test_what_is_not_supported_is_named(problem, engine):
     wired = Wired(**{f.name: getattr(problem, f.name) for f in dataclasses.fields(problem)})
     with pytest.raises(UnsupportedError, match="synapse and wires"):
         wired.relax(engine, inputs=inputs, sweeps=1)
-
-
-def test_netlists_refuse_measured_curves(problem):
-    (drive, *_) = deck.drives(problem.network, problem.inputs, 4, None)
-    with pytest.raises(UnsupportedError, match="engine = spice and synapse"):
-        deck.build(problem.network, problem.arrays, problem.sources, drive)
-    with pytest.raises(UnsupportedError, match=r"engine = spice and neuron\.curve"):
-        deck.build(with_nodes(problem, CUBIC).network, problem.arrays, problem.sources, drive)

@@ -18,6 +18,8 @@ from neurohw.errors import ConvergenceError, InvalidValueError, NumericalError, 
 
 # Time constants of the problems are below 1 pF / 2 uS.
 LONG = 50e-6
+CURVE = Curve(voltage=(-0.05, 0.0, 0.02), current=(-1e-8, 0.0, 1e-6))
+MEASURED = Neuron(kind="measured", curve=CURVE, saturation_current_spread=0.2)
 
 
 def with_neurons(problem, neuron):
@@ -31,12 +33,21 @@ def with_neurons(problem, neuron):
     return replace(problem, network=replace(problem.network, low=low, high=high, neurons=neurons))
 
 
+def among_cells(problem, volts=0.6):
+    cells = Curve(voltage=(-volts, volts), coefficients=(1.0, 0.0, 4.0))
+    return replace(problem, network=replace(problem.network, synapse=Synapse(cells)))
+
+
 def equation_of(problem, nudging=None):
     return circuit(problem.network, problem.arrays, problem.sources, problem.input_current, nudging)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("neuron", [None, Neuron(kind="diode"), Neuron(kind="diode", gain=3.0)])
+@pytest.mark.parametrize(
+    "neuron",
+    [None, Neuron(kind="diode"), Neuron(kind="diode", gain=3.0), MEASURED],
+    ids=["ideal", "diode", "amplifier", "measured"],
+)
 def test_a_long_phase_ends_in_the_steady_state(make_problem, neuron, dtype):
     problem = make_problem((5, 4), seed=1, dtype=dtype)
     if neuron is not None:
@@ -56,11 +67,15 @@ def test_a_long_phase_ends_in_the_steady_state(make_problem, neuron, dtype):
 
 
 @pytest.mark.kernels
-def test_a_phase_in_two_parts_is_the_phase(make_problem):
+@pytest.mark.parametrize("curves", [False, True])
+def test_a_phase_in_two_parts_is_the_phase(make_problem, curves):
     problem = make_problem((3,), batch=2, outputs=2, pixels=2, seed=1)
-    whole = problem.relax("transient", duration=40e-9, sweeps=0)
-    half = problem.relax("transient", duration=20e-9, sweeps=0)
-    other = problem.relax("transient", duration=20e-9, start=half, sweeps=0)
+    if curves:
+        problem = among_cells(with_neurons(problem, MEASURED))
+    options = {"sweeps": 0, "inputs": problem.inputs}
+    whole = problem.relax("transient", duration=40e-9, **options)
+    half = problem.relax("transient", duration=20e-9, **options)
+    other = problem.relax("transient", duration=20e-9, start=half, **options)
     for early, v, w in zip(half.state, whole.state, other.state, strict=True):
         largest = np.abs(v).max()
         assert np.abs(v - early).max() > 0.01 * largest
@@ -199,16 +214,45 @@ def test_settling_refuses(make_problem, options, named):
         settling(problem.network, problem.arrays, problem.sources, inputs, duration=1e-6, **options)
 
 
-def test_measured_elements_are_refused(make_problem):
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_nonlinear_cells_settle_too(make_problem, dtype):
+    problem = among_cells(make_problem((5, 4), seed=1, dtype=dtype))
+    nudging = Nudging(strength=np.array([2e-6, -1e-6, np.inf, 0.0], dtype), target=problem.target)
+    options = {"sweeps": 20_000, "tolerance": 1e-6 if dtype == "float32" else 1e-12}
+    for phase in (None, nudging):
+        found = problem.relax(
+            "transient", duration=LONG, nudging=phase, sweeps=0, inputs=problem.inputs
+        )
+        expected = problem.relax("numba", nudging=phase, inputs=problem.inputs, **options)
+        assert found.residual < 1e-6
+        for v, w in zip(found.state, expected.state, strict=True):
+            assert v.dtype == dtype
+            assert_allclose(v, w, rtol=0, atol=(1e-5 if dtype == "float32" else 1e-7))
+
+
+def test_what_nonlinear_cells_lack_is_named(make_problem):
     problem = make_problem((5,))
-    curve = Curve(voltage=(-1.0, 0.0, 1.0), current=(-1e-6, 0.0, 1e-5))
-    measured = with_neurons(problem, Neuron(kind="measured", curve=curve))
-    cells = Synapse(curve)
-    drive = {"inputs": problem.inputs, "sweeps": 1}
-    for name, options in (("transient", {"duration": 1e-6}), ("spice", {})):
-        for network, key in (
-            (measured.network, r"and neuron\.curve"),
-            (replace(problem.network, synapse=cells), "and synapse"),
-        ):
-            with pytest.raises(UnsupportedError, match=f"engine = {name} {key}"):
-                replace(problem, network=network).relax(name, **drive, **options)
+    with pytest.raises(UnsupportedError, match="synapse: nonlinear cells need the inputs'"):
+        among_cells(problem).relax("transient", duration=1e-6, sweeps=0)
+    amplified = with_neurons(problem, Neuron(gain=2.0))
+    options = {"duration": LONG, "sweeps": 0, "inputs": problem.inputs}
+    with pytest.raises(UnsupportedError, match=r"synapse and neuron\.gain"):
+        among_cells(amplified).relax("transient", **options)
+    narrow = among_cells(problem, 0.2)
+    with pytest.raises(InvalidValueError, match=r"synapse\.voltage = -0\.2 to 0\.2 V: drops at"):
+        narrow.relax("transient", **options)
+
+
+@pytest.mark.parametrize("engine", ["transient", "spice"])
+def test_layers_share_a_curve(make_problem, engine):
+    """Equal ones, that is: each layer of a chip has its own."""
+    problem = with_neurons(make_problem((5, 4)), MEASURED)
+    first, second, last = problem.network.neurons
+    assert first.curve is not second.curve
+    options = {"duration": 1e-6} if engine == "transient" else {"inputs": problem.inputs}
+    problem.relax(engine, sweeps=0, **options)
+    steeper = Curve(voltage=CURVE.voltage, current=(-1e-8, 0.0, 2e-6)).characteristic()
+    neurons = first, replace(second, curve=steeper), last
+    problem = replace(problem, network=replace(problem.network, neurons=neurons))
+    with pytest.raises(UnsupportedError, match=r"neuron\.curve: this engine has one"):
+        problem.relax(engine, sweeps=0, **options)

@@ -28,10 +28,15 @@ def at_rest():
     return ("relaxation.free_sweeps=200", "relaxation.nudged_sweeps=200")
 
 
-def test_long_phases_learn_as_at_rest(small, at_rest):
-    _, start = trained(small, *at_rest, "learning.learning_rate=0", "learning.bias_learning_rate=0")
-    _, expected = trained(small, *at_rest)
-    run, found = trained(small, *times(LONG, LONG))
+CELLS = ("chip.synapse={voltage=[-10,10],coefficients=[1,0,0.5]}",)
+
+
+@pytest.mark.parametrize("chip", [(), CELLS], ids=["resistors", "nonlinear"])
+def test_long_phases_learn_as_at_rest(small, at_rest, chip):
+    still = (*at_rest, *chip)
+    _, start = trained(small, *still, "learning.learning_rate=0", "learning.bias_learning_rate=0")
+    _, expected = trained(small, *still)
+    run, found = trained(small, *times(LONG, LONG), *chip)
     for a, b, c in zip(found, expected, start, strict=True):
         moved = np.abs(b - c).max()
         assert moved > 0
