@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from neurohw.chip import Chip
+from neurohw.chip import Chip, Moment, SignedChip
 from neurohw.errors import InvalidValueError
 from neurohw.experiments import configuration, evaluation, trainer
 from neurohw.mappings import chip_specification
@@ -104,3 +104,27 @@ def test_errors_after_a_time():
     assert evaluation.evaluate(run) == now
     with pytest.raises(InvalidValueError, match="after = -1 s"):
         evaluation.evaluate_after(run, [-1.0])
+
+
+@pytest.mark.parametrize("scheme", ["differential-pair", "offset"])
+def test_signed_weights_are_read_with_the_noise_of_their_cells(scheme):
+    reading = {"relative": "1 %", "correlation": "phase", "drift": {"exponent": 0.1}}
+    table = {"device": {"preset": "epiram", "reading": reading}, "mapping": {"scheme": scheme}}
+    rng = np.random.default_rng(0)
+    weights = [rng.uniform(-1, 1, (4, 5)), rng.uniform(-1, 1, (3, 4))]
+    chip = SignedChip(chip_specification.load(table), weights, seed=0, dtype="float64")
+    assert chip.noisy
+    for array in chip.arrays:
+        units, inputs = array.shape
+        x, y = rng.normal(size=(2, inputs)), rng.normal(size=(2, units))
+        seen = [array.seen(Moment(3, phase=phase)).conductance for phase in (0, 1)]
+        assert np.all(seen[0] != seen[1])
+        for phase, g in enumerate(seen):
+            # float32 draws, of cells much larger than their differences.
+            size = 1e-5 * np.abs(g).max()
+            assert_allclose(array.read(x, Moment(3, phase)), x @ g.T, atol=size)
+            assert_allclose(array.read_transposed(y, Moment(3, phase)), y @ g, atol=size)
+        assert_allclose(array.read(x), x @ array.values().T, atol=1e-12)
+        before = array.values()
+        chip.wait(1e3)
+        assert np.all(array.values() != before)
