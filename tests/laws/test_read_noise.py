@@ -11,7 +11,7 @@ from neurohw.mappings import chip_specification
 from neurohw.networks.resistive import deep_resistive_network, encode
 
 PIXELS, HIDDEN, OUTPUTS, BATCH, SWEEPS = 8, 12, 3, 4, 40
-EVENTS = 6
+EVENTS = 8
 
 
 def make_rule(reading, variant="positive", **options):
@@ -19,7 +19,8 @@ def make_rule(reading, variant="positive", **options):
     device = {"preset": "ideal", "reading": reading}
     network = deep_resistive_network(PIXELS, [HIDDEN], OUTPUTS, "float32")
     chip = Chip(chip_specification.load({"device": device}), network, 10.0, seed=0, dtype="float32")
-    rng = np.random.default_rng(1)
+    # With this seed no diode is so near to 0 V that such noise makes it switch.
+    rng = np.random.default_rng(3)
     chip.write([rng.uniform(0.05, 1.0, array.values().shape) for array in chip.arrays], [])
     inputs = encode(rng.uniform(size=(BATCH, PIXELS)), 0.2, "float32")
     target = np.float32(chip.scale.unit_voltage) * np.eye(3, dtype=np.float32)[[0, 2, 1, 1]]
@@ -37,14 +38,11 @@ def gradient(rule, inputs, target, event):
 
 
 def cosine(reading, variant="positive"):
-    """Return the median cosine of noisy gradients with the noiseless one.
-
-    The median, because in one event or another noise makes a diode switch.
-    """
+    """Return the mean cosine of noisy gradients with the noiseless one."""
     exact = gradient(*make_rule({}, variant), 0)
     case = make_rule(reading, variant)
     found = [gradient(*case, event) for event in range(EVENTS)]
-    return np.median([np.sum(g * exact) / np.linalg.norm(g) / np.linalg.norm(exact) for g in found])
+    return np.mean([np.sum(g * exact) / np.linalg.norm(g) / np.linalg.norm(exact) for g in found])
 
 
 @pytest.mark.parametrize("variant", ["positive", "centered"])
