@@ -1,10 +1,15 @@
 """Chips whose cells drift, wear out or are disturbed while they learn."""
 
+import json
+import re
+
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from numpy.testing import assert_allclose, assert_array_equal
 
 from neurohw.chip import Chip, Moment, SignedChip
+from neurohw.cli import main
 from neurohw.errors import InvalidValueError
 from neurohw.experiments import configuration, evaluation, trainer
 from neurohw.mappings import chip_specification
@@ -88,20 +93,28 @@ def test_the_state_behind_write_noise_ages_with_what_is_read():
     assert_allclose(after["conductance"] - before["conductance"], shift, rtol=1e-10)
 
 
-def test_errors_after_a_time():
+def test_errors_after_a_time(tmp_path):
     drift = "chip.device.reading.drift"
     settings = [
         *("data.train=200", "network.hidden=[16]", "learning.variant=positive"),
         *(f"{drift}.exponent=0.05", f"{drift}.exponent_spread=0.05"),
         *("chip.device.reading.relative=1 %", "chip.bias.kind=rails"),
     ]
-    run = trainer.train(configuration.load("drn-digits", settings=settings, epochs=1))
+    path = tmp_path / "a.h5"
+    run = trainer.train(configuration.load("drn-digits", settings=settings, epochs=1), out=path)
     now = evaluation.evaluate(run)
     rows = evaluation.evaluate_after(run, [0.0, 1e9])
     assert rows[0] == {"seconds": 0.0, **now}
     assert rows[1]["seconds"] == 1e9
     assert rows[1]["test_error"] != now["test_error"]
     assert evaluation.evaluate(run) == now
+    command = ["evaluate", str(path), "--after", "0 s, 1e9 s"]
+    shown = CliRunner().invoke(main, command).output
+    assert re.findall(r"after +train error +test error\n +0 s .*\n +1e9 s .* %", shown)
+    printed = json.loads(CliRunner().invoke(main, [*command, "--json"]).output)
+    assert printed["after"] == rows
+    wrong = CliRunner().invoke(main, ["evaluate", str(path), "--after", "1 V"])
+    assert (wrong.exit_code, '"1 V": its unit must be s' in wrong.output) == (2, True)
     with pytest.raises(InvalidValueError, match="after = -1 s"):
         evaluation.evaluate_after(run, [-1.0])
 
