@@ -61,13 +61,15 @@ class Readings:
         reading = noise.reading
         self._each = 1 if reading.correlation in ("frozen", "spectrum") else 2
         self._taken: dict[tuple[int, ...], _Taken] = {}
+        # Written anew by every reading: fresh memory would cost more than the draws.
+        self._cells = np.empty((self._each, *conductance.shape), conductance.dtype)
 
     def forget(self) -> None:
         """Drop readings that were made of the cells as they were."""
         self._taken.clear()
 
     def seen(self, moment: Moment, wired: TerminalModel | None) -> SeenArray:
-        """Return the array as the physics sees it at a moment."""
+        """Return the array as the physics sees it at a moment, valid until the next moment's."""
         return self._reading(moment, wired, None).seen
 
     def read(self, moment: Moment, wired: TerminalModel | None, voltages: Array) -> Array:
@@ -150,7 +152,7 @@ class Readings:
             parts = reading.flicker, reading.flicker_exponent, reading.flicker_most
             shape = (*parts, 1 / noise.g_max, noise.band())
         variance = dtype(noise.constant), dtype(noise.linear), dtype(quadratic)
-        cells = np.empty((self._each, *g.shape), g.dtype)
+        cells = self._cells
         sums = np.empty(cells.shape[:2], g.dtype)
         currents = np.empty((len(cells), len(lines), len(g)), g.dtype)
         words = np.array(keys, np.uint32)
