@@ -55,6 +55,14 @@ PURPOSES = {
     "sampling_offset": 44,
     "transposed_gain": 45,
     "capacitance": 46,
+    "read": 50,
+    "trap": 51,
+    "telegraph": 52,
+    "drift": 53,
+    "lifetime": 54,
+    "diffusion": 55,
+    "programming_error": 56,
+    "disturb": 57,
 }
 
 
@@ -121,10 +129,17 @@ def roundings(key: tuple[int, int], cells: NDArray[np.integer]) -> NDArray[np.fl
 
 def normals(key: tuple[int, int], cells: NDArray[np.integer]) -> NDArray[np.float32]:
     """Return one standard normal draw a cell (Box and Muller, the cosine of each pair)."""
+    return normal_pairs(key, cells)[1].astype(np.float32)
+
+
+def normal_pairs(
+    key: tuple[int, int], cells: NDArray[np.integer]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return two independent standard normal draws a cell (Box and Muller): sines and cosines."""
     word = words(key, cells)
     radius = np.sqrt(-2.0 * np.log(fractions(word), dtype=np.float64))
     angle = 2.0 * np.pi * (fractions(derived(word)).astype(np.float64) - 0.5)
-    return (radius * np.cos(angle)).astype(np.float32)
+    return radius * np.sin(angle), radius * np.cos(angle)
 
 
 def normals_by_tile(
@@ -140,11 +155,9 @@ def normals_by_tile(
         length = min(tile, inputs - start)
         half = (length + 1) // 2
         cells = np.arange(units)[:, None] * inputs + start + np.arange(half)[None, :]
-        word = words(key, cells)
-        radius = np.sqrt(-2.0 * np.log(fractions(word), dtype=np.float64))
-        angle = 2.0 * np.pi * (fractions(derived(word)).astype(np.float64) - 0.5)
-        draws[:, start : start + half] = radius * np.sin(angle)
-        draws[:, start + half : start + length] = (radius * np.cos(angle))[:, : length - half]
+        sines, cosines = normal_pairs(key, cells)
+        draws[:, start : start + half] = sines
+        draws[:, start + half : start + length] = cosines[:, : length - half]
     return draws
 
 

@@ -24,6 +24,7 @@ FaradsPerMetre = Annotated[float, msgspec.Meta(extra={"unit": "F/m"})]
 FaradsPerSquareMetre = Annotated[float, msgspec.Meta(extra={"unit": "F/m²"})]
 WattsPerSquareMetre = Annotated[float, msgspec.Meta(extra={"unit": "W/m²"})]
 Decibels = Annotated[float, msgspec.Meta(extra={"unit": "dB"})]
+Hertz = Annotated[float, msgspec.Meta(extra={"unit": "Hz"})]
 Fraction = Annotated[float, msgspec.Meta(extra={"unit": "%"})]
 Number = Annotated[float, msgspec.Meta(extra={"unit": ""})]
 
@@ -32,6 +33,8 @@ _LENGTHS = {"m": 0, "mm": -3, "um": -6, "µm": -6, "μm": -6, "nm": -9}
 _AREA = re.compile(rf"(?P<number>.*?)\s*(?P<length>{'|'.join(_LENGTHS)})(?:²|\^2|2)")
 # From where on an area is shown in each unit.
 _AREAS = {"mm²": (1e-6, 1e-8), "µm²": (1e-12, 1e-15), "nm²": (1e-18, 0.0)}
+
+_SECONDS = {"min": 60.0, "h": 3600.0, "d": 86400.0, "y": 365.25 * 86400.0}
 
 
 def quantity(value: str | float, unit: str) -> float:
@@ -84,6 +87,24 @@ def duration(text: str) -> float:
     if not 0 < value < float("inf"):
         raise InvalidValueError(f"time = {text}: must be finite, above 0")
     return value
+
+
+def durations(text: str) -> list[float]:
+    """Read times such as ``"10 s, 2 h, 1 d"``, in seconds; d, h, min and y count as SI units do.
+
+    Raises
+    ------
+    InvalidValueError
+        If one of them is no time.
+    """
+    found = []
+    for part in text.split(","):
+        number, _, unit = part.strip().rpartition(" ")
+        if unit in _SECONDS and number:
+            found.append(quantity(number, "") * _SECONDS[unit])
+        else:
+            found.append(quantity(part.strip(), "s"))
+    return found
 
 
 def show(value: float, unit: str) -> str:

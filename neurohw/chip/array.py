@@ -6,12 +6,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from neurohw.chip.reading import Moment, Readings, sum_over_units
 from neurohw.circuits.interconnect import Wires
 from neurohw.circuits.terminal_model import TerminalModel
 from neurohw.devices import kernels
 from neurohw.devices.fabrication import Cells
 from neurohw.devices.law import FAMILIES
 from neurohw.devices.programming import first_write
+from neurohw.devices.reading.fabrication import CellReading
 from neurohw.engines.equilibrium import SeenArray
 from neurohw.errors import InvalidValueError
 from neurohw.update import Update, pairs
@@ -37,6 +39,8 @@ class CrossbarArray:
         as of the last refresh (see `neurohw.circuits.terminal_model`).
     transposed_gain : (inputs,) array, optional
         Gain of a transposed read over that of a forward read, of each input line.
+    reading : CellReading, optional
+        Noise of reads, and what time, reads and pulses do to cells.
     """
 
     def __init__(
@@ -48,6 +52,7 @@ class CrossbarArray:
         paired: bool = False,
         wires: Wires | None = None,
         transposed_gain: Array | None = None,
+        reading: CellReading | None = None,
     ) -> None:
         if paired and conductance.shape[1] % 2:
             raise InvalidValueError(
@@ -70,21 +75,41 @@ class CrossbarArray:
         self._wired: TerminalModel | None = None
         if wires is not None:
             self._wired = TerminalModel(conductance, wires, driven=driven)
+        self._readings: Readings | None = None
+        self.reading = CellReading() if reading is None else reading
+        if self.reading.noise is not None:
+            self._readings = Readings(
+                self.reading.noise, conductance, self._every_line, driven=driven
+            )
+        retention = self.reading.retention
+        self._ages = retention is not None and retention.active
+        # Whether pulses are counted, and their number is limited.
+        self.wears = cells.whole and bool(np.isfinite(self.reading.endurance))
         self._sum()
 
-    def read(self, voltages: Array) -> Array:
-        """Return the unit lines' currents, held at 0 V, for (batch, inputs) voltages [A]."""
+    @property
+    def noisy(self) -> bool:
+        """Whether reads at two moments may differ."""
+        return self._readings is not None
+
+    def read(self, voltages: Array, moment: Moment | None = None) -> Array:
+        """Return the unit lines' currents, held at 0 V, for (batch, inputs) voltages [A].
+
+        With the noise of a moment; without one, exact.
+        """
+        if self._readings is not None and moment is not None:
+            return self._readings.read(moment, self._wired, voltages)
         g = self._seen.conductance
         if self.paired:
             g = g[:, : g.shape[1] // 2] - g[:, g.shape[1] // 2 :]
         return np.asarray(voltages @ g.T)
 
-    def read_transposed(self, voltages: Array) -> Array:
+    def read_transposed(self, voltages: Array, moment: Moment | None = None) -> Array:
         """Return the input lines' currents, held at 0 V, for (batch, units) voltages [A].
 
         Of all of them, (batch, inputs), also where inputs are paired.
         """
-        currents = voltages @ self._seen.conductance
+        currents = voltages @ self.seen(moment).conductance
         if self._transposed_gain is not None:
             currents = currents * self._transposed_gain.astype(currents.dtype)
         return np.asarray(currents)
@@ -93,12 +118,16 @@ class CrossbarArray:
         """Return a copy of all conductances (units, inputs) [S]: a digital read-out."""
         return self._conductance.copy()
 
-    def seen(self, event: int) -> SeenArray:
-        """Return the array as the physics sees it at an event; cells that do not drift or flicker.
+    def seen(self, moment: Moment | int | None = None) -> SeenArray:
+        """Return the array as the physics sees it, with the noise of a moment if one is given.
 
-        The arrays in it are the hardware's own, valid until the next `program`.
+        An event's number stands for its start. The arrays in it are the hardware's own, valid
+        until the next `program`.
         """
-        return self._seen
+        at = Moment.of(moment)
+        if self._readings is None or at is None:
+            return self._seen
+        return self._readings.seen(at, self._wired)
 
     def program(self, update: Update, event: int, next_input: Array | None = None) -> Array | None:
         """Apply an update through the cells' law, in one pass.
@@ -141,18 +170,81 @@ class CrossbarArray:
             self._lines(update.decay, update),
         )
         coming = (y, projection, sums)
+        before = None
+        if self._ages or self.wears:
+            before = g.copy(), self._conductance.copy()
         if cells.ideal:
             kernels.program_ideal(g, lines, self._limits, coming)
         else:
             read = self._conductance
             kernels.program_device(g, read, self.pulses, lines, self._law, event, coming)
+        if before is not None and self._age(*before, event):
+            sums = self._conductance.sum(axis=1)
+            if next_input is not None and self._wired is None:
+                projection = self._every_line(next_input) @ self._conductance.T
         if self._wired is None:
             self._sum(sums)
         else:
-            self._wired.advance(g, event, event + len(update.presynaptic))
-            projection = self._wired.follow(g, self._every_line(next_input))
+            self._wired.advance(self._conductance, event, event + len(update.presynaptic))
+            coming_lines = None if next_input is None else self._every_line(next_input)
+            projection = self._wired.follow(self._conductance, coming_lines)
             self._see(self._wired)
         return None if next_input is None else projection[: len(next_input)]
+
+    def wait(self, seconds: float) -> None:
+        """Leave the cells alone for a time after they were programmed [s]."""
+        if self.reading.noise is not None:
+            self.reading.noise.waited = seconds
+        if self.reading.retention is not None:
+            self._move(self.reading.retention.waited(self._state, seconds))
+            self.refresh()
+            self._sum()
+
+    def disturb(self, inputs: Array, units: Array, event: int) -> int:
+        """Let reads above the write threshold move cells; return how many steps they took.
+
+        inputs (batch, inputs), as `read` takes them, and units (batch, units) [V] are the voltages
+        while they are read, a read a sample.
+        """
+        law = self.reading.disturb
+        moves = None
+        if law is not None:
+            lines = pairs(inputs) if self.paired else inputs
+            moves = law.moves(lines, units, event)
+        if law is None or moves is None:
+            return 0
+        moved = self._state + law.step * moves
+        self._move(np.clip(moved, self.cells.low, self.cells.high).astype(self._state.dtype))
+        self.refresh()
+        self._sum()
+        return int(np.abs(moves).sum())
+
+    @property
+    def worn(self) -> float:
+        """Share of the cells that are past their endurance, and stay where they stand."""
+        return float(np.mean(self.pulses > self.reading.endurance)) if self.wears else 0.0
+
+    def _age(self, state: Array, read: Array, event: int) -> bool:
+        """Let a mini-batch pass, in which worn cells stay as they were; tell whether any moved.
+
+        state and read are what pulses moved, and what was read, before the mini-batch.
+        """
+        moved = False
+        if self.wears:
+            worn = self.pulses > self.reading.endurance
+            moved = bool(worn.any())
+            self._state[worn] = state[worn]
+            self._conductance[worn] = read[worn]
+        if self.reading.retention is not None and self._ages:
+            self._move(self.reading.retention.step(state, self._state, event))
+            moved = True
+        return moved
+
+    def _move(self, state: Array) -> None:
+        """Take over another state of all cells, and read as much more or less."""
+        if self._state is not self._conductance:
+            self._conductance += state - self._state
+        self._state[:] = state
 
     def _require_lines(self, update: Update, next_input: Array | None) -> None:
         if update.paired and not self.paired:
@@ -188,10 +280,13 @@ class CrossbarArray:
         self._state[:] = state.get("state", state["conductance"])
         if "pulses" in state:
             self.pulses[:] = state["pulses"]
+        if "age" in state and self.reading.retention is not None:
+            self.reading.retention.age[:] = state["age"]
         if self._wired is not None:
             self._wired.restore(self._conductance, state)
             self._see(self._wired)
             return
+        self._forget()
         self._seen = SeenArray(
             conductance=self._conductance,
             unit_sums=state["unit_sums"].copy(),
@@ -208,6 +303,8 @@ class CrossbarArray:
             state["input_sums"] = self._seen.input_sums.copy()
         if self.cells.whole:
             state["pulses"] = self.pulses.copy()
+        if self.reading.retention is not None and self.reading.retention.age.size > 0:
+            state["age"] = self.reading.retention.age.copy()
         if self._wired is not None:
             state |= self._wired.record()
         state["g_min"], state["g_max"] = np.array(self.cells.low), np.array(self.cells.high)
@@ -220,6 +317,7 @@ class CrossbarArray:
 
     def _sum(self, unit_sums: Array | None = None) -> None:
         """Form what the physics sees; unit_sums (units,) where a pass has added them up [S]."""
+        self._forget()
         if self._wired is not None:
             self._see(self._wired)
             return
@@ -227,10 +325,15 @@ class CrossbarArray:
         self._seen = SeenArray(
             conductance=g,
             unit_sums=g.sum(axis=1) if unit_sums is None else unit_sums,
-            input_sums=None if self.driven else self._sum_over_units(),
+            input_sums=None if self.driven else sum_over_units(g),
         )
 
+    def _forget(self) -> None:
+        if self._readings is not None:
+            self._readings.forget()
+
     def _see(self, wired: TerminalModel) -> None:
+        self._forget()
         self._seen = SeenArray(
             conductance=wired.transfer,
             unit_sums=wired.unit_sums,
@@ -241,20 +344,10 @@ class CrossbarArray:
             wires=wired.wires,
         )
 
-    def _every_line(self, inputs: Array | None) -> Array | None:
+    def _every_line(self, inputs: Array) -> Array:
         """Return the voltages of all word lines, a multiple of 4 of samples."""
-        if inputs is None:
-            return None
         lines = _multiple_of_4(inputs, 0)
         return pairs(lines) if self.paired else lines
-
-    def _sum_over_units(self) -> Array:
-        g = self._conductance
-        if g.size < kernels.SMALL:
-            return np.asarray(g.sum(axis=0))
-        partial = np.empty((max(1, len(g) // 64), g.shape[1]), g.dtype)
-        kernels.input_sums(g, partial)
-        return np.asarray(partial.sum(axis=0))
 
     def _lines(self, lines: Array | None, update: Update) -> Array:
         if lines is None:

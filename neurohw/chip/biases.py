@@ -5,6 +5,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neurohw.chip.array import CrossbarArray
+from neurohw.chip.reading import Moment
 from neurohw.chip.signed import SignedArray
 from neurohw.engines.equilibrium import Source
 from neurohw.update import Update
@@ -22,7 +23,7 @@ class BiasCurrents:
         self.values = np.zeros(units, dtype)
         self._none = np.zeros(units, dtype)
 
-    def source(self, event: int) -> Source:
+    def source(self, moment: Moment | int | None = None) -> Source:
         """Return what the sources add at each node."""
         return Source(current=self.values, conductance=self._none)
 
@@ -51,10 +52,10 @@ class BiasRails:
         self.array = array
         self._rails = np.array([self.word_lines], array.values().dtype)
 
-    def source(self, event: int) -> Source:
+    def source(self, moment: Moment | int | None = None) -> Source:
         """Return what the cells add at each node."""
-        seen = self.array.seen(event)
-        return Source(current=self.array.read(self._rails)[0], conductance=seen.unit_sums)
+        seen, at = self.array.seen(moment), Moment.of(moment)
+        return Source(current=self.array.read(self._rails, at)[0], conductance=seen.unit_sums)
 
     def program(self, update: Update, event: int) -> None:
         """Apply an update of the cells [S]."""
@@ -81,9 +82,10 @@ class BiasLine:
         self._line = np.full((1, 1), rail, array.values().dtype)
         self._none = np.zeros(array.shape[0], array.values().dtype)
 
-    def source(self, event: int) -> Source:
+    def source(self, moment: Moment | int | None = None) -> Source:
         """Return what the cells add at each unit's virtual ground."""
-        return Source(current=self.array.read(self._line)[0], conductance=self._none)
+        current = self.array.read(self._line, Moment.of(moment))[0]
+        return Source(current=current, conductance=self._none)
 
     def program(self, update: Update, event: int) -> None:
         """Apply an update [A]."""

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from neurohw import randomness
 from neurohw.chip.array import CrossbarArray
 from neurohw.chip.biases import BiasCurrents, BiasRails
+from neurohw.chip.reading import Moment
 from neurohw.circuits import readout
 from neurohw.circuits.neuron import Neuron
 from neurohw.circuits.neuron import fabricate as fabricate_neurons
@@ -16,6 +17,7 @@ from neurohw.circuits.readout import Readout
 from neurohw.circuits.synapse import Synapse
 from neurohw.devices.fabrication import fabricate
 from neurohw.devices.programming import first_write
+from neurohw.devices.reading.fabrication import fabricate as fabricate_reading
 from neurohw.engines.equilibrium import SeenArray, Source
 from neurohw.errors import InvalidValueError
 from neurohw.mappings.chip_specification import ChipSpecification
@@ -127,6 +129,16 @@ class Chip:
             transposed_gain=self.specification.converters.transposed_gains(
                 wanted.shape[1], seed, number
             ),
+            reading=fabricate_reading(
+                self.specification.device,
+                cells.low,
+                cells.high,
+                *wanted.shape,
+                width=width,
+                temperature=self.specification.temperature,
+                seed=seed,
+                array=number,
+            ),
         )
 
     @property
@@ -164,15 +176,42 @@ class Chip:
         """Every crossbar of the arrays."""
         return self.arrays
 
-    def seen(self, event: int) -> list[SeenArray]:
-        """Return every array as the physics sees it at an event."""
-        return [array.seen(event) for array in self.arrays]
+    @property
+    def noisy(self) -> bool:
+        """Whether reads at two moments may differ."""
+        return any(array.noisy for array in self.arrays)
 
-    def sources(self, event: int) -> Sequence[Source]:
-        """Return what biases and leaks add at the nodes of each layer."""
+    def wait(self, seconds: float) -> None:
+        """Leave all cells alone for a time after they were programmed [s]."""
+        for array in self._every_array:
+            array.wait(seconds)
+
+    def disturb(self, inputs: Array, nodes: Sequence[Array], event: int) -> int:
+        """Let the voltages of a phase move the cells that they stress; return the steps taken.
+
+        inputs (batch, inputs) as the first array takes them, nodes a (batch, units) array a layer
+        [V]. Bias cells are left out.
+        """
+        moved, below = 0, inputs
+        for k, (array, voltage) in enumerate(zip(self.arrays, nodes, strict=True)):
+            moved += array.disturb(below, voltage, event)
+            below = self.network.forward(k, voltage)
+        return moved
+
+    @property
+    def _every_array(self) -> list[CrossbarArray]:
+        rails = [bias.array for bias in self.biases if isinstance(bias, BiasRails)]
+        return [*self.arrays, *rails]
+
+    def seen(self, moment: Moment | int | None = None) -> list[SeenArray]:
+        """Return every array as the physics sees it, with the noise of a moment if given."""
+        return [array.seen(moment) for array in self.arrays]
+
+    def sources(self, moment: Moment | int | None = None) -> Sequence[Source]:
+        """Return what biases and leaks add at the nodes of each layer; see `seen`."""
         if not self.biases:
             return self._leaks
-        sources = [bias.source(event) for bias in self.biases]
+        sources = [bias.source(moment) for bias in self.biases]
         if self.specification.neuron.leak == 0:
             return sources
         return [

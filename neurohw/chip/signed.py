@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from neurohw import randomness
 from neurohw.chip.array import CrossbarArray
+from neurohw.chip.reading import Moment
 from neurohw.engines.equilibrium import SeenArray
 from neurohw.errors import UnsupportedError
 from neurohw.mappings.schemes import Scheme
@@ -66,7 +67,7 @@ class SignedArray:
     @property
     def shape(self) -> tuple[int, int]:
         """(units, inputs)."""
-        units, inputs = self.crossbars[0].seen(0).conductance.shape
+        units, inputs = self.crossbars[0].seen().conductance.shape
         return units, inputs
 
     @property
@@ -82,28 +83,36 @@ class SignedArray:
         """The crossbars, and the reference where it is of cells."""
         return self.crossbars + ([] if self.reference is None else [self.reference])
 
-    def read(self, voltages: Array) -> Array:
-        """Return the unit lines' currents, (batch, units) [A], for (batch, inputs) voltages [V]."""
-        current = self._added([crossbar.read(voltages) for crossbar in self.crossbars])
+    @property
+    def noisy(self) -> bool:
+        """Whether reads at two moments may differ."""
+        return self.crossbars[0].noisy
+
+    def read(self, voltages: Array, moment: Moment | None = None) -> Array:
+        """Return the unit lines' currents, (batch, units) [A], for (batch, inputs) voltages [V].
+
+        With the noise of a moment; without one, exact.
+        """
+        current = self._added([crossbar.read(voltages, moment) for crossbar in self.crossbars])
         if self.scheme.referenced:
             if self.reference is None:
                 lines = self.scheme.middle * voltages.sum(axis=1, keepdims=True)
             else:
-                lines = self.reference.read(voltages)
+                lines = self.reference.read(voltages, moment)
             current = current - current.dtype.type(sum(self.scheme.coefficients)) * lines
         return self._amplified(current)
 
-    def read_transposed(self, voltages: Array) -> Array:
+    def read_transposed(self, voltages: Array, moment: Moment | None = None) -> Array:
         """Return the input lines' currents, (batch, inputs) [A], for (batch, units) voltages."""
         voltages = self._amplified(voltages)
-        parts = [crossbar.read_transposed(voltages) for crossbar in self.crossbars]
+        parts = [crossbar.read_transposed(voltages, moment) for crossbar in self.crossbars]
         current = self._added(parts)
         if self.scheme.referenced:
             driven = voltages.sum(axis=1, keepdims=True)
             if self.reference is None:
                 lines = self.scheme.middle * driven
             else:
-                lines = self.reference.read_transposed(driven)
+                lines = self.reference.read_transposed(driven, moment)
             current = current - current.dtype.type(sum(self.scheme.coefficients)) * lines
         return current
 
@@ -113,12 +122,12 @@ class SignedArray:
         weights = self.scheme.to_weights([c.values() for c in self.crossbars], reference)
         return self._amplified(weights.T).T
 
-    def seen(self, event: int) -> SeenArray:
-        """Return the weights as the physics sees them at an event; sums of lines are 0 here."""
+    def seen(self, moment: Moment | int | None = None) -> SeenArray:
+        """Return the weights as the physics sees them at a moment; sums of lines are 0 here."""
         reference = None
         if self.reference is not None:
-            reference = self.reference.seen(event).conductance[0]
-        cells = [crossbar.seen(event).conductance for crossbar in self.crossbars]
+            reference = self.reference.seen(moment).conductance[0]
+        cells = [crossbar.seen(moment).conductance for crossbar in self.crossbars]
         weights = self._amplified(self.scheme.to_weights(cells, reference).T).T
         units, inputs = weights.shape
         return SeenArray(
@@ -168,6 +177,11 @@ class SignedArray:
         cells = self.scheme.to_conductances(wanted / self._gains[:, None], self._draws(0))
         for crossbar, conductance in zip(self.crossbars, cells, strict=True):
             self._write(crossbar, conductance, np.ones(conductance.shape, bool), 0)
+
+    def wait(self, seconds: float) -> None:
+        """Leave the cells alone for a time after they were programmed [s]."""
+        for crossbar in self.every_crossbar:
+            crossbar.wait(seconds)
 
     def refresh(self) -> None:
         """Reduce the wires exactly, to the cells as they are; nothing where there are none."""

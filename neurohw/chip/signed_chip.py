@@ -9,11 +9,13 @@ from numpy.typing import NDArray
 from neurohw import randomness
 from neurohw.chip.array import CrossbarArray
 from neurohw.chip.biases import BiasCurrents, BiasLine
+from neurohw.chip.reading import Moment
 from neurohw.chip.signed import Programming, SignedArray
 from neurohw.circuits.neuron import Neuron
 from neurohw.circuits.readout import Converters
 from neurohw.devices.fabrication import fabricate
 from neurohw.devices.programming import first_write
+from neurohw.devices.reading.fabrication import fabricate as fabricate_reading
 from neurohw.engines.equilibrium import SeenArray, Source
 from neurohw.errors import UnsupportedError
 from neurohw.mappings.chip_specification import ChipSpecification
@@ -84,7 +86,7 @@ class SignedChip:
         units = self.scale.unit_conductances
         return (
             [array.values() / unit for array, unit in zip(self.arrays, units, strict=True)],
-            [bias.source(0).current / self.scale.current(k) for k, bias in enumerate(self.biases)],
+            [bias.source().current / self.scale.current(k) for k, bias in enumerate(self.biases)],
         )
 
     @property
@@ -92,13 +94,26 @@ class SignedChip:
         """Every crossbar of the arrays."""
         return [crossbar for array in self.arrays for crossbar in array.every_crossbar]
 
-    def seen(self, event: int) -> list[SeenArray]:
-        """Return every array as the physics sees it at an event."""
-        return [array.seen(event) for array in self.arrays]
+    @property
+    def noisy(self) -> bool:
+        """Whether reads at two moments may differ."""
+        return any(array.noisy for array in self.arrays)
 
-    def sources(self, event: int) -> list[Source]:
+    def wait(self, seconds: float) -> None:
+        """Leave all cells alone for a time after they were programmed [s]."""
+        for array in self.arrays:
+            array.wait(seconds)
+        for bias in self.biases:
+            if isinstance(bias, BiasLine):
+                bias.array.wait(seconds)
+
+    def seen(self, moment: Moment | int | None = None) -> list[SeenArray]:
+        """Return every array as the physics sees it, with the noise of a moment if given."""
+        return [array.seen(moment) for array in self.arrays]
+
+    def sources(self, moment: Moment | int | None = None) -> list[Source]:
         """Return the bias currents of each layer, none where the chip has no biases."""
-        return [bias.source(event) for bias in self.biases]
+        return [bias.source(moment) for bias in self.biases]
 
     def _fabricate(self, wanted: Array, number: int, seed: int, dtype: str) -> SignedArray:
         """Return an array written to effective conductances [S]."""
@@ -114,11 +129,22 @@ class SignedChip:
                 cells = replace(cells, low=np.full((1, 1), -np.inf))
             written = first_write(cells, np.full(shape, conductance)).astype(dtype)
             # Without wires no one asks for the sums of lines at virtual ground.
+            reading = fabricate_reading(
+                chip.device,
+                cells.low,
+                cells.high,
+                *shape,
+                width=1.0,
+                temperature=chip.temperature,
+                seed=seed,
+                array=index,
+            )
             return CrossbarArray(
                 written,
                 cells,
                 driven=wires is None,
                 wires=wires,
+                reading=reading,
                 transposed_gain=chip.converters.transposed_gains(shape[1], seed, number),
             )
 

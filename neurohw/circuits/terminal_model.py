@@ -111,6 +111,15 @@ class TerminalModel:
             self.input_sums = self.transfer.sum(axis=0) + self._coupled_inputs
         return projection
 
+    def with_noise(self, conductance: Array, noisy: Array) -> tuple[Array, Array, Array | None]:
+        """Return transfer, unit_sums and input_sums while cells (units, inputs) are noisy [S].
+
+        To first order: each terminal conductance moves by the share of its cell; couplings stay.
+        """
+        change = self._share * (noisy - conductance)
+        inputs = None if self.input_sums is None else self.input_sums + change.sum(axis=0)
+        return self.transfer + change, self.unit_sums + change.sum(axis=1), inputs
+
     def record(self) -> dict[str, Array]:
         """Return what a run file holds of the last refresh."""
         state: dict[str, Array] = {

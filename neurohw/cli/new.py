@@ -78,6 +78,39 @@ MEANINGS = {
     "device.stuck.at_value": "",
     "device.stuck.yield": "share that works, in place of low and high",
     "device.stuck.cells": "a mask: [array, unit, input, siemens] of each stuck cell",
+    "device.reading.correlation": 'how long noise lasts: "frozen", "sample", "phase", "sweep"'
+    ' or "spectrum"',
+    "device.reading.relative": "read noise, of the conductance",
+    "device.reading.absolute": "read noise, of g_max - g_min",
+    "device.reading.bandwidth": "of reading",
+    "device.reading.thermal": "4kT·G over the bandwidth",
+    "device.reading.read_voltage": "for which thermal noise counts",
+    "device.reading.flicker": "1/f noise in a band of frequencies from f to e·f, relative",
+    "device.reading.flicker_exponent": "it falls with this power of G/g_max",
+    "device.reading.flicker_most": "and is this at most",
+    "device.reading.flicker_corner": "its lowest frequency",
+    "device.reading.phase_time": "from the start of a phase to the next",
+    "device.reading.disturb": "step by a read above write_threshold, of g_max - g_min",
+    "device.reading.disturb_chance": "that such a read makes the step",
+    "device.reading.telegraph.share": "of the cells that have a trap",
+    "device.reading.telegraph.amplitude": "of the conductance that a full trap takes",
+    "device.reading.telegraph.capture_time": "until an empty trap fills",
+    "device.reading.telegraph.emission_time": "until a full trap empties",
+    "device.reading.drift.step_time": "of a mini-batch; 0: no drift while training",
+    "device.reading.drift.exponent": "nu of ((t + reference_time)/reference_time)^-nu",
+    "device.reading.drift.reference_time": "",
+    "device.reading.drift.exponent_slope": "change of nu by ln(G/g_max)",
+    "device.reading.drift.exponent_limits": "",
+    "device.reading.drift.exponent_spread": "of nu, from device to device",
+    "device.reading.drift.exponent_spread_slope": "",
+    "device.reading.drift.exponent_spread_limits": "",
+    "device.reading.drift.target": 'where it leads: "zero", "minimum", "maximum", "random"',
+    "device.reading.drift.lifetime": "mini-batches of a decay by 1/e",
+    "device.reading.drift.lifetime_spread": "from device to device, relative",
+    "device.reading.drift.resting": "where it decays to, of the range",
+    "device.reading.drift.diffusion": "random step a mini-batch, of g_max - g_min",
+    "device.reading.drift.programming_error": "rows of coefficients by powers of G/g_max",
+    "device.reading.drift.programming_error_times": "one a row",
     "mapping.unit_conductance": "stands for 1; only for a device without a finite g_max",
     "mapping.conductance_scale": "g_max of a layer in units of 1/sqrt(inputs); one, or one a layer",
     "mapping.scheme": '"differential-pair", "offset" or "bit-sliced": signed weights',
@@ -265,11 +298,11 @@ def _written_lines(source: str) -> dict[str, tuple[str, str]]:
     return (_lines(device, "device.") if device.is_file() else {}) | chip
 
 
-def _lines(path: Path, section: str) -> dict[str, tuple[str, str]]:
-    found = {}
+def _lines(path: Path, prefix: str) -> dict[str, tuple[str, str]]:
+    found, section = {}, prefix
     for line in path.read_text(encoding="utf-8").splitlines():
         if line.startswith("["):
-            section = line.strip("[] ") + "."
+            section = f"{prefix}{line.strip('[] ')}."
         elif match := _LINE.match(line):
             found[section + match["key"]] = (match["value"], match["comment"] or "")
     return found

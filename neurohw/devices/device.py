@@ -6,6 +6,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from neurohw.devices.reading.specification import Reading
 from neurohw.errors import InvalidValueError
 from neurohw.units import Fraction, Number, Seconds, Siemens, Volts, show
 
@@ -101,7 +102,9 @@ class MemoryDevice(
     write_threshold : float [V]
         Magnitude above which reading disturbs the cell.
     endurance : float
-        Pulses that the cell survives.
+        Pulses that the cell survives; after them it stays where it stands.
+    reading : Reading
+        Read noise, drift, disturb.
     """
 
     name: str = "custom"
@@ -120,6 +123,7 @@ class MemoryDevice(
     pulse_width_down: Seconds = 0.0
     write_threshold: Volts = float("inf")
     endurance: Number = float("inf")
+    reading: Reading = msgspec.field(default_factory=Reading)
 
     def __post_init__(self) -> None:
         if not 0 <= self.g_min < float("inf"):
@@ -145,6 +149,7 @@ class MemoryDevice(
             self.require(key, "must be finite", bool(np.isfinite(getattr(self, key))))
         for key in ("write_threshold", "endurance"):
             self.require(key, "must be above 0", getattr(self, key) > 0)
+        self.reading.require_range(self.g_max)
 
     @property
     def law(self) -> str:

@@ -55,7 +55,7 @@ def train(machine: ResistiveMachine, dataset: Dataset, *, epochs: int, duration:
     found: dict[str, list[float]] = {"error": [], "cost": []}
     cosimulate(
         machine.network,
-        [source.conductance.astype(np.float64) for source in machine.chip.sources(0)],
+        [source.conductance.astype(np.float64) for source in machine.chip.sources()],
         _phases(machine, dataset, epochs, found),
         count=epochs * steps * training.batch * (1 + len(signs)),
         duration=duration,
@@ -143,7 +143,8 @@ def _require_supported(machine: ResistiveMachine) -> None:
         "learning.variant = random_sign": machine.rule.variant == "random_sign",
         "training.precision = float32": machine.experiment.training.precision != "float64",
         "chip.bias.kind = rails": any(isinstance(b, BiasRails) for b in machine.chip.biases),
-        "chip.wires": any(array.wires is not None for array in machine.chip.seen(0)),
+        "chip.wires": any(array.wires is not None for array in machine.chip.seen()),
+        "chip.device.reading": machine.chip.noisy,
         "chip.neuron.current_limit": np.isfinite(chip.neuron.current_limit),
     }
     for what, wrong in reasons.items():

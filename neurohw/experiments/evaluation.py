@@ -1,9 +1,11 @@
 """Evaluation: the errors of a trained run, on its chip or written into another."""
 
+from collections.abc import Sequence
+
 import msgspec
 
 from neurohw.datasets import Dataset
-from neurohw.errors import DataError
+from neurohw.errors import DataError, InvalidValueError
 from neurohw.experiments import transfer
 from neurohw.experiments.machine import build, computing, dataset_of, require_same_data
 from neurohw.experiments.run_file import Run
@@ -32,20 +34,65 @@ def evaluate(
     UnsupportedError
         The run's bias cells cannot be written into a chip that has none.
     """
-    experiment = run.experiment
-    if dataset is None:
-        dataset = dataset_of(experiment)
-        require_same_data(run, dataset, experiment.data.name)
-    _require_fit(run, dataset)
+    dataset = _data_of(run, dataset)
     with computing():
-        machine = build(experiment, dataset)
-        machine.restore(run)
-        if chip is not None:
-            machine = _on_chip(machine, chip, dataset)
-        return {
-            "train_error": machine.error(dataset.train_images, dataset.train_labels),
-            "test_error": machine.error(dataset.test_images, dataset.test_labels),
-        }
+        return _errors(_machine(run, chip, dataset), dataset)
+
+
+def evaluate_after(
+    run: Run,
+    times: Sequence[float],
+    *,
+    chip: ChipSpecification | None = None,
+    dataset: Dataset | None = None,
+) -> list[dict[str, float]]:
+    """Measure the errors of a run whose cells were left alone, for each of some times [s].
+
+    The times count from the end of programming, each apart from the others. What time does to
+    cells is in the device's `reading.drift`; see `evaluate` for the rest.
+
+    Returns
+    -------
+    list of dict
+        seconds, train_error and test_error, one for each time, in the order given.
+
+    Raises
+    ------
+    InvalidValueError
+        A time below 0, or one that is not finite.
+    """
+    for seconds in times:
+        if not 0 <= seconds < float("inf"):
+            raise InvalidValueError(f"after = {seconds:g} s: must be finite, 0 or more")
+    dataset = _data_of(run, dataset)
+    rows = []
+    with computing():
+        for seconds in times:
+            machine = _machine(run, chip, dataset)
+            machine.chip.wait(seconds)
+            rows.append({"seconds": float(seconds)} | _errors(machine, dataset))
+    return rows
+
+
+def _data_of(run: Run, dataset: Dataset | None) -> Dataset:
+    if dataset is None:
+        dataset = dataset_of(run.experiment)
+        require_same_data(run, dataset, run.experiment.data.name)
+    _require_fit(run, dataset)
+    return dataset
+
+
+def _machine(run: Run, chip: ChipSpecification | None, dataset: Dataset) -> Machine:
+    machine = build(run.experiment, dataset)
+    machine.restore(run)
+    return machine if chip is None else _on_chip(machine, chip, dataset)
+
+
+def _errors(machine: Machine, dataset: Dataset) -> dict[str, float]:
+    return {
+        "train_error": machine.error(dataset.train_images, dataset.train_labels),
+        "test_error": machine.error(dataset.test_images, dataset.test_labels),
+    }
 
 
 def _require_fit(run: Run, dataset: Dataset) -> None:

@@ -12,7 +12,7 @@ from neurohw.datasets import Dataset
 from neurohw.errors import NumericalError
 from neurohw.experiments.configuration import Experiment
 from neurohw.experiments.run_file import Run
-from neurohw.experiments.step import Batch, Step, restore_chip
+from neurohw.experiments.step import EVALUATION, Batch, Step, restore_chip
 from neurohw.learning.backpropagation import Activity, Backpropagation
 from neurohw.networks.feedforward import FeedforwardNetwork, initial_weights
 
@@ -51,8 +51,10 @@ class FeedforwardMachine:
         wrong = 0
         for first in range(0, len(images), _EVALUATED_AT_ONCE):
             part = slice(first, first + _EVALUATED_AT_ONCE)
-            current = self.chip.arrays[0].read(self.encode(images[part]))
-            outputs = _finite(self.rule.forward(current, 0)).states[-1]
+            inputs = self.encode(images[part])
+            current = self.chip.arrays[0].read(inputs)
+            event = EVALUATION + first
+            outputs = _finite(self.rule.forward(current, event, inputs)).states[-1]
             wrong += int(np.count_nonzero(outputs.argmax(axis=1) != labels[part]))
         return wrong / len(images)
 
@@ -72,9 +74,9 @@ class FeedforwardMachine:
         self, batch: Batch, event: int, rates: Sequence[float], bias_rates: Sequence[float]
     ) -> Step:
         """Read a mini-batch forwards, and its errors backwards."""
-        activity = _finite(self.rule.forward(batch.pending, event))
+        activity = _finite(self.rule.forward(batch.pending, event, batch.inputs))
         targets = batch.targets * batch.targets.dtype.type(1 / self.chip.scale.unit_voltage)
-        errors = self.rule.errors(activity, targets)
+        errors = self.rule.errors(activity, targets, event)
         updates, bias_updates = self.rule.updates(batch.inputs, activity, errors, rates, bias_rates)
         outputs = activity.states[-1]
         cost = float(self.network.costs(outputs, targets).sum())

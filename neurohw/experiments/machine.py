@@ -16,8 +16,9 @@ from neurohw.errors import DataError, RunFileError, UnsupportedError
 from neurohw.experiments import feedforward_machine
 from neurohw.experiments.configuration import Experiment
 from neurohw.experiments.run_file import Run
-from neurohw.experiments.step import Batch, Machine, Step, restore_chip
+from neurohw.experiments.step import EVALUATION, Batch, Machine, Step, restore_chip
 from neurohw.learning.equilibrium_propagation import EquilibriumPropagation
+from neurohw.learning.relaxation import relax
 from neurohw.networks.resistive import ResistiveNetwork, deep_resistive_network, encode
 
 Array = NDArray[np.floating]
@@ -80,11 +81,12 @@ class ResistiveMachine:
         parts = []
         for first in range(0, len(images), _EVALUATED_AT_ONCE):
             voltages = self.encode(images[first : first + _EVALUATED_AT_ONCE], first)
-            equilibrium = self.engine.relax(
+            equilibrium = relax(
+                self.engine,
                 self.network,
-                self.chip.seen(0),
-                self.chip.sources(0),
+                self.chip,
                 self.chip.arrays[0].read(voltages),
+                event=EVALUATION + first,
                 sweeps=settings.free_sweeps,
                 tolerance=settings.tolerance,
                 duration=settings.free_time,
@@ -125,6 +127,8 @@ class ResistiveMachine:
         targets, inputs = batch.targets, batch.inputs
         contrast = self.rule.contrast(batch.pending, targets, self.start, event, inputs)
         updates, bias_updates = self.rule.updates(contrast, inputs, rates, bias_rates)
+        for nodes in (contrast.free.state, contrast.upper, contrast.lower):
+            self.chip.disturb(inputs, nodes, event)
         self.start = _start_from(contrast.free.state)
         outputs = contrast.free.state[-1]
         miss = (outputs - targets).ravel()

@@ -36,7 +36,8 @@ def measure(machine: Machine, dataset: Dataset) -> dict[str, Array]:
         saturated_low and saturated_high, share of its cells at a limit. A chip with bias cells to
         rails adds the last four of the cells of each layer, as bias_power and so on. Wires add
         wire_loading and wire_loss, see `neurohw.experiments.wiring`; power then includes theirs,
-        and cells count with the voltages of their terminals.
+        and cells count with the voltages of their terminals. A device of limited endurance adds
+        worn_out, the share of cells past it. Read noise is that of one mini-batch.
     """
     if isinstance(machine.chip, SignedChip):
         return _saturation(machine.chip.arrays) | wiring.measure(machine.chip.crossbars)
@@ -75,7 +76,10 @@ def measure(machine: Machine, dataset: Dataset) -> dict[str, Array]:
         if isinstance(bias, BiasRails):
             rails = np.tile(np.array(bias.word_lines, voltage.dtype), (len(voltage), 1))
             add(_measure_cells(bias.array, rails, voltage, threshold), "bias_")
-    return {key: np.array(values) for key, values in rows.items()} | wiring.measure(arrays)
+    measured = {key: np.array(values) for key, values in rows.items()} | wiring.measure(arrays)
+    if any(array.wears for array in arrays):
+        measured["worn_out"] = np.array([array.worn for array in arrays])
+    return measured
 
 
 def _measure_cells(
@@ -86,7 +90,7 @@ def _measure_cells(
     synapse: Synapse | None = None,
 ) -> dict[str, float]:
     """Return power [W] and shares of the cells that join (batch, inputs) and (batch, units) [V]."""
-    g, wires = array.values(), array.seen(0).wires
+    g, wires = array.values(), array.seen().wires
     if wires is None:
         power = dissipation(g, inputs, units, synapse)
     else:

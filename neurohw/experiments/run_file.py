@@ -31,6 +31,7 @@ UNITS = {
     "wire_rest": "S",
     "g_min": "S",
     "g_max": "S",
+    "age": "s",
     "current": "A",
     "pending": "A",
     "voltage": "V",
@@ -73,7 +74,8 @@ class Run:
         One value a layer or array: `voltage`, `voltage_p90`, `difference` [V], `bits`,
         `power` [W], and the shares `above_write_threshold`, `saturated_low`, `saturated_high`;
         the last four again as `bias_power` and so on where there are bias cells; `wire_loading`
-        and the share `wire_loss` where wires have resistance.
+        and the share `wire_loss` where wires have resistance; the share `worn_out` of cells past
+        their endurance, where there is one.
     times : dict of arrays or floats
         `seconds_per_epoch` [s] and others; no part of the checksum.
     versions : dict of str

@@ -15,6 +15,9 @@ from neurohw.update import Update
 
 Array = NDArray[np.floating]
 
+# Events of evaluation are numbered from here, apart from the mini-batches of training.
+EVALUATION = 1 << 40
+
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Batch:

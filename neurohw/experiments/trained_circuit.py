@@ -121,14 +121,14 @@ def trained(run: Run, samples: slice) -> Circuit:
         network=machine.network,
         arrays=[
             _seen(_cells(array).astype(np.float64), array.wires, driven=k == 0)
-            for k, array in enumerate(machine.chip.seen(0))
+            for k, array in enumerate(machine.chip.seen())
         ],
         sources=[
             Source(
                 current=source.current.astype(np.float64),
                 conductance=source.conductance.astype(np.float64),
             )
-            for source in machine.chip.sources(0)
+            for source in machine.chip.sources()
         ],
         inputs=pairs(machine.encode(images).astype(np.float64)),
         target=machine.targets(labels).astype(np.float64) + machine.rule.offsets,

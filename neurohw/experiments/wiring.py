@@ -25,7 +25,7 @@ def measure(arrays: Sequence[CrossbarArray]) -> dict[str, Array]:
     """
     rows: list[tuple[float, float]] = []
     for array in arrays:
-        seen = array.seen(0)
+        seen = array.seen()
         if seen.wires is None:
             return {}
         g = array.values()

@@ -16,7 +16,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from neurohw.chip import SignedChip
+from neurohw.chip import Moment, SignedChip
 from neurohw.networks.feedforward import FeedforwardNetwork
 from neurohw.update import Update
 
@@ -43,30 +43,41 @@ class Backpropagation:
         self.network = network
         self.chip = chip
 
-    def forward(self, input_current: Array, event: int) -> Activity:
-        """Return the activity for the first array's currents, (batch, units) [A]."""
-        scale, sources = self.chip.scale, self.chip.sources(event)
+    def forward(self, input_current: Array, event: int, inputs: Array) -> Activity:
+        """Return the activity for the first array's currents, (batch, units) [A].
+
+        Where cells are noisy they are read anew, for inputs (batch, inputs) [V].
+        """
+        scale, moment = self.chip.scale, Moment(event)
+        sources = self.chip.sources(moment)
+        if self.chip.noisy:
+            input_current = self.chip.arrays[0].read(inputs, moment)
         totals: list[Array] = []
         states: list[Array] = []
         current, dtype = input_current, input_current.dtype.type
         for k, array in enumerate(self.chip.arrays):
             if k:
-                current = array.read(states[-1] * dtype(scale.unit_voltage))
+                current = array.read(states[-1] * dtype(scale.unit_voltage), moment)
             if sources:
                 current = current + sources[k].current
             totals.append(current * dtype(1 / scale.current(k)))
             states.append(self.network.activate(k, totals[-1]))
         return Activity(totals, states)
 
-    def errors(self, activity: Activity, targets: Array) -> list[Array]:
-        """Return δ of each layer, (batch, units), for (batch, outputs) targets, dimensionless."""
+    def errors(self, activity: Activity, targets: Array, event: int) -> list[Array]:
+        """Return δ of each layer, (batch, units), for (batch, outputs) targets, dimensionless.
+
+        The reads backwards are the second phase of an event.
+        """
+        moment = Moment(event, phase=1)
         z, a = activity.totals, activity.states
         delta = self.network.output_error(z[-1], a[-1], targets)
         deltas = [delta]
         scale, dtype = self.chip.scale, delta.dtype.type
         for k in range(len(self.chip.arrays) - 1, 0, -1):
             volts = delta * dtype(scale.unit_voltage)
-            back = self.chip.arrays[k].read_transposed(volts) * dtype(1 / scale.current(k))
+            current = self.chip.arrays[k].read_transposed(volts, moment)
+            back = current * dtype(1 / scale.current(k))
             delta = back * self.network.slope(k - 1, z[k - 1], a[k - 1])
             deltas.insert(0, delta)
         return deltas

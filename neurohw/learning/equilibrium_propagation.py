@@ -42,6 +42,7 @@ from neurohw.engines.equilibrium import (
 from neurohw.engines.kirchhoff import couplings, total_conductances
 from neurohw.errors import InvalidValueError
 from neurohw.learning import co_content, kernels
+from neurohw.learning.relaxation import relax
 from neurohw.networks.resistive import ResistiveNetwork, nudging_bound
 from neurohw.update import Update, pairs
 
@@ -141,11 +142,11 @@ class EquilibriumPropagation:
             )
         if self.variant == "positive" or kind != "conductance":
             return
-        arrays = self.chip.seen(0)
+        arrays = self.chip.seen()
         if self.network.synapse is not None:
             # No state makes the circuit softer than its cells' smallest slope.
             arrays = [_scaled(array, self.network.synapse.smallest_slope) for array in arrays]
-        totals = total_conductances(self.network, arrays, self.chip.sources(0))
+        totals = total_conductances(self.network, arrays, self.chip.sources())
         bound = nudging_bound(
             self.network,
             [array.conductance for array in arrays],
@@ -198,14 +199,15 @@ class EquilibriumPropagation:
         """Relax the free and the nudged phases of one mini-batch.
 
         input_current (batch, units) [A], target (batch, outputs) [V]; inputs (batch, lines) [V],
-        as `CrossbarArray.read` takes them, for engines that solve the driven array too.
+        as `CrossbarArray.read` takes them, for engines that solve the driven array too, and for
+        chips whose cells are noisy.
         """
-        arrays, sources = self.chip.seen(event), self.chip.sources(event)
-        free = self.engine.relax(
+        free = relax(
+            self.engine,
             self.network,
-            arrays,
-            sources,
+            self.chip,
             input_current,
+            event=event,
             start=start,
             sweeps=self.free_sweeps,
             tolerance=self.tolerance,
@@ -217,11 +219,13 @@ class EquilibriumPropagation:
         signs = self._signs(event)
         if len(signs) == 2:
             input_current = np.concatenate((input_current, input_current))
-        nudged = self.engine.relax(
+        nudged = relax(
+            self.engine,
             self.network,
-            arrays,
-            sources,
+            self.chip,
             input_current,
+            event=event,
+            nudged=True,
             start=free,
             nudging=self._nudge(signs, free.state[-1], target, event),
             sweeps=self.nudged_sweeps,

@@ -4,7 +4,7 @@ import pytest
 from numpy.testing import assert_allclose
 
 from neurohw.errors import InvalidValueError
-from neurohw.units import quantity, show
+from neurohw.units import durations, quantity, show
 
 
 @pytest.mark.parametrize(
@@ -94,3 +94,10 @@ def test_kelvins_are_not_thousands(text, kelvins):
 def test_temperatures_carry_their_unit(text):
     with pytest.raises(InvalidValueError, match="its unit must be K"):
         quantity(text, "K")
+
+
+def test_durations_take_days_and_seconds():
+    assert durations("20 s, 1.5 h,1 d , 2 min") == [20.0, 5400.0, 86400.0, 120.0]
+    assert durations("1 y") == [365.25 * 86400]
+    with pytest.raises(InvalidValueError, match="1 V"):
+        durations("1 s, 1 V")

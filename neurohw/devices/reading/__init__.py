@@ -1,0 +1,1 @@
+"""What reading a cell gives: noise, telegraph noise, drift, disturb and wear."""
