@@ -19,7 +19,7 @@ arXiv:2006.01981; Laborieux et al. (2021), Front. Neurosci. 15:633674, for the c
 
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 import numpy as np
@@ -38,9 +38,11 @@ from neurohw.engines.equilibrium import (
     nudge,
     require_settled,
 )
+from neurohw.engines.hopfield import HopfieldEngine
 from neurohw.engines.kirchhoff import couplings, total_conductances
 from neurohw.errors import InvalidValueError
 from neurohw.learning import co_content, kernels
+from neurohw.networks.hopfield import HopfieldNetwork
 from neurohw.networks.resistive import ResistiveNetwork, nudging_bound
 from neurohw.update import Update, pairs
 
@@ -89,8 +91,8 @@ class EquilibriumPropagation:
 
     def __init__(
         self,
-        network: ResistiveNetwork,
-        engine: Engine,
+        network: ResistiveNetwork | HopfieldNetwork,
+        engine: Engine | HopfieldEngine,
         chip: Chip,
         *,
         variant: Variant,
@@ -105,7 +107,7 @@ class EquilibriumPropagation:
     ) -> None:
         if network.synapse is not None:
             network.synapse.require_polynomial()
-        self.network = network
+        self.network: Any = network
         self.engine = engine
         self.chip = chip
         self.variant = variant
