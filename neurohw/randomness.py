@@ -37,6 +37,7 @@ PURPOSES = {
     "high_voltage": 14,
     "nudging_offset": 15,
     "hold": 16,
+    "levels": 40,
 }
 
 

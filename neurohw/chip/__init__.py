@@ -1,7 +1,17 @@
-"""What the hardware holds: arrays of cells, biases, and the chip that binds them."""
+"""What the hardware holds: arrays of cells, biases, and the chips that bind them."""
 
 from neurohw.chip.array import CrossbarArray
-from neurohw.chip.biases import BiasCurrents, BiasRails
+from neurohw.chip.biases import BiasCurrents, BiasLine, BiasRails
 from neurohw.chip.chip import Chip
+from neurohw.chip.signed import SignedArray
+from neurohw.chip.signed_chip import SignedChip
 
-__all__ = ["BiasCurrents", "BiasRails", "Chip", "CrossbarArray"]
+__all__ = [
+    "BiasCurrents",
+    "BiasLine",
+    "BiasRails",
+    "Chip",
+    "CrossbarArray",
+    "SignedArray",
+    "SignedChip",
+]

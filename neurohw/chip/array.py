@@ -150,9 +150,12 @@ class CrossbarArray:
         if given != taken:
             raise InvalidValueError(f"{given} input lines: the array takes {taken}")
 
-    def write(self, wanted: Array) -> None:
-        """Program every cell, fresh, to the value nearest to `wanted` (units, inputs) [S]."""
-        self._conductance[:] = first_write(self.cells, wanted)
+    def write(self, wanted: Array, where: NDArray[np.bool_] | bool = True) -> None:
+        """Program cells, fresh, to the values nearest to `wanted` (units, inputs) [S].
+
+        where (units, inputs) says which; all of them without.
+        """
+        np.copyto(self._conductance, first_write(self.cells, wanted), "same_kind", where)
         self.refresh()
         self._sum()
 
@@ -267,7 +270,7 @@ class CrossbarArray:
             dtype(1 / cells.per_siemens_up),
             dtype(1 / cells.per_siemens_down),
             dtype(1 / cells.pulses_up),
-            dtype(1 / cells.pulses_down),
+            dtype(1 / max(cells.pulses_down, 1)),
             cells.curved,
             cells.whole,
             dtype(cells.sigma),

@@ -1,9 +1,11 @@
-"""Biases of the nodes: programmable current sources, or cells to two rails."""
+"""Biases of the nodes: programmable current sources, or cells to one or two rails."""
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from neurohw.chip.array import CrossbarArray
+from neurohw.chip.signed import SignedArray
 from neurohw.engines.equilibrium import Source
 from neurohw.update import Update
 
@@ -27,6 +29,10 @@ class BiasCurrents:
     def program(self, update: Update, event: int) -> None:
         """Add an update [A]."""
         self.values = self.values + np.einsum("erp,eru->u", update.presynaptic, update.postsynaptic)
+
+    def write(self, currents: Array) -> None:
+        """Set the sources, (units,) [A]."""
+        self.values = currents.astype(self.values.dtype)
 
     def restore(self, state: dict[str, Array]) -> None:
         """Take over the currents of `record`."""
@@ -53,6 +59,40 @@ class BiasRails:
     def program(self, update: Update, event: int) -> None:
         """Apply an update of the cells [S]."""
         self.array.program(update, event)
+
+    def restore(self, state: dict[str, Array]) -> None:
+        """Take over the state of `record`."""
+        self.array.restore(state)
+
+    def record(self) -> dict[str, Array]:
+        """Return what a run file holds of these cells."""
+        return self.array.record()
+
+
+class BiasLine:
+    """One word line at a rail's voltage through an array of signed weights.
+
+    Its update is that of `BiasCurrents`, in amperes.
+    """
+
+    def __init__(self, array: SignedArray, rail: float) -> None:
+        self.rail = rail
+        self.array = array
+        self._line = np.full((1, 1), rail, array.values().dtype)
+        self._none = np.zeros(array.shape[0], array.values().dtype)
+
+    def source(self, event: int) -> Source:
+        """Return what the cells add at each unit's virtual ground."""
+        return Source(current=self.array.read(self._line)[0], conductance=self._none)
+
+    def program(self, update: Update, event: int) -> None:
+        """Apply an update [A]."""
+        postsynaptic = update.postsynaptic / update.postsynaptic.dtype.type(self.rail)
+        self.array.program(msgspec.structs.replace(update, postsynaptic=postsynaptic), event)
+
+    def write(self, currents: Array) -> None:
+        """Program the cells to currents (units,) [A]."""
+        self.array.write(currents[:, None] / self.rail)
 
     def restore(self, state: dict[str, Array]) -> None:
         """Take over the state of `record`."""

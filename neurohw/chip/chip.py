@@ -14,6 +14,7 @@ from neurohw.circuits.neuron import fabricate as fabricate_neurons
 from neurohw.circuits.synapse import Synapse
 from neurohw.devices.laws import fabricate, first_write
 from neurohw.engines.equilibrium import SeenArray, Source
+from neurohw.errors import InvalidValueError
 from neurohw.mappings.chip_specification import ChipSpecification
 from neurohw.mappings.scale import physical_scale
 from neurohw.networks.resistive import ResistiveNetwork, initial_conductances
@@ -46,6 +47,11 @@ class Chip:
     biases : list of BiasCurrents or BiasRails
         One a free layer; empty where the chip has none.
     scale : PhysicalScale
+
+    Raises
+    ------
+    InvalidValueError
+        The chip's mapping is one of signed weights.
     """
 
     def __init__(
@@ -57,6 +63,12 @@ class Chip:
         seed: int,
         dtype: str,
     ) -> None:
+        scheme = specification.mapping.scheme
+        if scheme not in (None, "single-ended"):
+            raise InvalidValueError(
+                f"mapping.scheme = {scheme}: conductances of a resistive network are not negative;"
+                f" take single-ended"
+            )
         self.specification = specification
         self.scale = physical_scale(specification, network.fan_in, input_gain)
         self.network = _with_neurons(specification, network, seed)
@@ -112,6 +124,11 @@ class Chip:
         if self.specification.bias.kind == "current":
             for bias, current in zip(self.biases, currents, strict=bool(currents)):
                 bias.restore({"current": current * self.scale.unit_current})
+
+    @property
+    def crossbars(self) -> list[CrossbarArray]:
+        """Every crossbar of the arrays."""
+        return self.arrays
 
     def seen(self, event: int) -> list[SeenArray]:
         """Return every array as the physics sees it at an event."""

@@ -40,7 +40,7 @@ class Cells:
     curvature_up, curvature_down : likewise
         Signed 1/A of each cell's law.
     pulses_up, pulses_down : int
-        Pulses for the whole range.
+        Pulses for the whole range; cells of 0 pulses down are not lowered by any update.
     per_siemens_up, per_siemens_down : float [1/S]
         Pulses that the controller counts for a wanted change; it knows the nominal range only.
     sigma : float [S]
@@ -154,7 +154,7 @@ def moved(cells: Cells, conductance: Array, pulses: Array) -> Array:
     if not cells.curved:
         return conductance + pulses / np.where(up, cells.per_siemens_up, cells.per_siemens_down)
     curvatures = np.where(up, cells.curvature_up, cells.curvature_down)
-    rate = curvatures / np.where(up, cells.pulses_up, cells.pulses_down)
+    rate = curvatures / np.where(up, cells.pulses_up, max(cells.pulses_down, 1))
     target = np.where(up, cells.target(cells.curvature_up), cells.target(cells.curvature_down))
     return conductance + (conductance - target) * np.expm1(-pulses * rate)
 

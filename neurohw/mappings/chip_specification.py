@@ -17,7 +17,7 @@ from neurohw.devices import memory
 from neurohw.devices.memory import MemoryDevice
 from neurohw.errors import InvalidValueError, UnsupportedError
 from neurohw.presets import Presets
-from neurohw.units import Kelvins, Siemens, Volts, show
+from neurohw.units import Fraction, Kelvins, Siemens, Volts, show
 
 DEFAULT_UNIT_CONDUCTANCE = 10e-6
 # Key paths that may name files of measured points.
@@ -27,29 +27,79 @@ SYNAPSE_DEGREE = 5
 
 
 class Mapping(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """How dimensionless conductances become those of cells.
+    """How dimensionless conductances, or weights, become those of cells.
+
+    Resistive networks have conductances, one cell each, and take no notice of the keys from
+    `weight_range` on; those with signed weights take no notice of `conductance_scale`. An ideal
+    device without a finite `g_max` holds signed weights itself, in one cell each.
 
     Parameters
     ----------
+    scheme : {"single-ended", "differential-pair", "offset", "bit-sliced"}, optional
+        Default single-ended for resistive networks, which have no other, and differential-pair
+        for signed weights, which have the other three; see `neurohw.mappings.schemes`.
     unit_conductance : float [S], optional
         Conductance that stands for 1; only where the device has no finite `g_max`, which sets it
         otherwise. Default 10 uS.
     conductance_scale : float or one a layer
         `g_max` of a layer's cells in units of the largest initial conductance of that layer,
         ``1/sqrt(inputs)``.
+    weight_range : float or one a layer
+        Largest magnitude of a weight that the cells can hold.
+    scale : {"layer", "column"}
+        ``column``: amplifiers of their own gain let the largest weight of each unit fill the range
+        when a trained network is written.
+    sides : {"both", "one"}
+        Cells of a differential pair that updates move; ``one``: only upwards.
+    refresh : int
+        Updates between two rewritings of pairs, or slices, that have a cell near a limit; 0: none.
+    reference : {"fixed", "column"}
+        What the scheme offset, or bit-sliced, subtracts: the middle conductance itself, or that
+        of a column of cells written to it.
+    slices, slice_bits : int
+        Cells of a weight, and bits of each digit, of the scheme bit-sliced.
+    n_levels : int
+        Values, evenly spaced, that cells are written to; 0: any.
+    rounding : {"nearest", "stochastic"}
+        To these.
+    verify_pulses : int
+        Most pulses a cell gets when it is written by pulses and reads in turn; 0: it is written
+        once, to the nearest value that it can take.
+    verify_tolerance : float
+        Difference, of the range, at which no further pulse follows.
     """
 
+    scheme: Literal["single-ended", "differential-pair", "offset", "bit-sliced"] | None = None
     unit_conductance: Siemens | None = None
     conductance_scale: float | tuple[float, ...] = 4.0
+    weight_range: float | tuple[float, ...] = 1.0
+    scale: Literal["layer", "column"] = "layer"
+    sides: Literal["both", "one"] = "both"
+    refresh: int = 0
+    reference: Literal["fixed", "column"] = "fixed"
+    slices: int = 2
+    slice_bits: int = 3
+    n_levels: int = 0
+    rounding: Literal["nearest", "stochastic"] = "nearest"
+    verify_pulses: int = 0
+    verify_tolerance: Fraction = 0.01
 
     def __post_init__(self) -> None:
         unit = self.unit_conductance
         if unit is not None and not 0 < unit < float("inf"):
             raise InvalidValueError(f"unit_conductance = {unit}: must be finite, above 0")
-        scale = np.atleast_1d(self.conductance_scale)
-        if scale.size == 0 or not np.all((scale > 0) & np.isfinite(scale)):
+        for key in ("conductance_scale", "weight_range"):
+            value = np.atleast_1d(getattr(self, key))
+            if value.size == 0 or not np.all((value > 0) & np.isfinite(value)):
+                raise InvalidValueError(f"{key} = {getattr(self, key)}: must be finite, above 0")
+        for key, least in (("refresh", 0), ("verify_pulses", 0), ("slices", 2), ("slice_bits", 2)):
+            if getattr(self, key) < least:
+                raise InvalidValueError(f"{key} = {getattr(self, key)}: must be {least} or more")
+        if self.n_levels != 0 and self.n_levels < 2:
+            raise InvalidValueError(f"n_levels = {self.n_levels}: must be 0 (any) or 2 or more")
+        if not 0 < self.verify_tolerance < 1:
             raise InvalidValueError(
-                f"conductance_scale = {self.conductance_scale}: must be finite, above 0"
+                f"verify_tolerance = {self.verify_tolerance}: must lie between 0 and 1"
             )
 
 
@@ -139,15 +189,21 @@ class ChipSpecification(msgspec.Struct, frozen=True, forbid_unknown_fields=True,
 
     def conductance_scales(self, layers: int) -> tuple[float, ...]:
         """One conductance scale a layer; `InvalidValueError` for a list of another length."""
-        scale = self.mapping.conductance_scale
-        if not isinstance(scale, tuple):
-            return (scale,) * layers
-        if len(scale) != layers:
+        return self._each("conductance_scale", layers)
+
+    def weight_ranges(self, layers: int) -> tuple[float, ...]:
+        """One weight range a layer; `InvalidValueError` for a list of another length."""
+        return self._each("weight_range", layers)
+
+    def _each(self, key: str, layers: int) -> tuple[float, ...]:
+        value: float | tuple[float, ...] = getattr(self.mapping, key)
+        if not isinstance(value, tuple):
+            return (value,) * layers
+        if len(value) != layers:
             raise InvalidValueError(
-                f"mapping.conductance_scale = {list(scale)}: must be one number, or {layers}, "
-                f"one a layer"
+                f"mapping.{key} = {list(value)}: must be one number, or {layers}, one a layer"
             )
-        return scale
+        return value
 
 
 def load(source: str | Path | TableLike[str, object]) -> ChipSpecification:
