@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neurohw import randomness
-from neurohw.chip import BiasRails, Chip
+from neurohw.chip import BiasRails, Chip, HopfieldChip
 from neurohw.circuits.periphery import SampleAndHold
 from neurohw.circuits.synapse import Synapse
 from neurohw.engines.equilibrium import (
@@ -93,7 +93,7 @@ class EquilibriumPropagation:
         self,
         network: ResistiveNetwork | HopfieldNetwork,
         engine: Engine | HopfieldEngine,
-        chip: Chip,
+        chip: Chip | HopfieldChip,
         *,
         variant: Variant,
         nudging: float,
@@ -109,7 +109,7 @@ class EquilibriumPropagation:
             network.synapse.require_polynomial()
         self.network: Any = network
         self.engine = engine
-        self.chip = chip
+        self.chip: Any = chip
         self.variant = variant
         self.nudging = nudging
         circuit = chip.specification.nudging

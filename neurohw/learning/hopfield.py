@@ -52,7 +52,7 @@ class HopfieldPropagation(EquilibriumPropagation):
             return
         leak = self.chip.sources(0)[-1].conductance.min()
         if self.strength >= leak:
-            bound = leak / self.chip.scale.unit_conductance
+            bound = leak / self.chip.scale.leak
             raise InvalidValueError(
                 f"learning.nudging = {self.nudging:g}: with negative nudging and block sweeps it"
                 f" must be below {bound:.4g}, the leak of the outputs; take less nudging,"

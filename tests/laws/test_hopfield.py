@@ -1,17 +1,17 @@
 """A Hopfield network goes down its energy, and its contrast is the gradient of its cost."""
 
 from dataclasses import replace
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from neurohw.circuits.periphery import NudgingCircuit, SampleAndHold
+from neurohw.chip import HopfieldChip
 from neurohw.engines.equilibrium import Equilibrium, Nudging
 from neurohw.engines.hopfield import HopfieldEngine
 from neurohw.learning.hopfield import HopfieldPropagation
 from neurohw.learning.hopfield_reference import cost_gradient
+from neurohw.mappings import chip_specification
 from neurohw.networks.activations import ACTIVATIONS
 from neurohw.networks.hopfield import energy
 
@@ -60,15 +60,14 @@ def test_the_energy_falls(make_hopfield, hidden, activation, step):
 
 
 def propagation(problem, variant, nudging):
-    """Return the rule on a chip that holds the problem's conductances as they are."""
+    """Return the rule on an ideal chip that holds the problem's weights and biases."""
     unit = problem.leak[0][0]
-    chip = SimpleNamespace(
-        specification=SimpleNamespace(nudging=NudgingCircuit(), hold=SampleAndHold()),
-        scale=SimpleNamespace(nudging=lambda beta: beta * unit, unit_conductance=unit),
-        seen=lambda event: problem.arrays,
-        sources=lambda event: problem.sources,
-        biases=[None] * len(problem.leak),
-    )
+    weights = [g / unit for g in problem.conductances]
+    specification = chip_specification.load("ideal")
+    chip = HopfieldChip(specification, problem.network, weights, seed=0, dtype="float64")
+    assert chip.scale.leak == unit
+    for bias, current in zip(chip.biases, problem.current, strict=True):
+        bias.write(current)
     return HopfieldPropagation(
         problem.network,
         HopfieldEngine(),
@@ -113,7 +112,7 @@ def cosine(a, b):
 @pytest.mark.parametrize("hidden", HIDDEN, ids=str)
 def test_the_contrast_is_the_gradient(make_hopfield, hidden, activation):
     """Off by the square of β = 1e-3, times what the curvatures are: below 100."""
-    problem = make_hopfield(hidden, activation=activation)
+    problem = make_hopfield(hidden, activation=activation, spread=0.0)
     true, found = estimate(problem, "centered", 1e-3)
     for wanted, ours in zip((*true[0], *true[1]), (*found[0], *found[1]), strict=True):
         assert np.abs(wanted).max() > 0
@@ -124,7 +123,7 @@ def test_the_contrast_is_the_gradient(make_hopfield, hidden, activation):
 @pytest.mark.parametrize(("variant", "order"), [("positive", 1), ("negative", 1), ("centered", 2)])
 def test_its_error_falls_with_the_nudging(make_hopfield, variant, order):
     """In proportion to β from one side, to its square from both: tanh, so that nothing clips."""
-    problem = make_hopfield((5, 4), activation="tanh")
+    problem = make_hopfield((5, 4), activation="tanh", spread=0.0)
     misses = []
     for nudging in (1e-2, 5e-3):
         true, found = estimate(problem, variant, nudging)
@@ -134,7 +133,7 @@ def test_its_error_falls_with_the_nudging(make_hopfield, variant, order):
 
 
 def test_the_reference_is_the_slope_of_the_cost(make_hopfield):
-    problem = make_hopfield((5, 4), activation="sigmoid")
+    problem = make_hopfield((5, 4), activation="sigmoid", spread=0.0)
     true, _ = estimate(problem, "positive", 1e-2)
 
     def cost():
