@@ -11,7 +11,7 @@ Without a test part, the last sixth of the samples becomes it: shuffle them befo
 
 import difflib
 import hashlib
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -124,6 +124,26 @@ def first(dataset: Dataset, count: int) -> Dataset:
         dataset.test_labels,
         dataset.split,
     )
+
+
+def cropped(dataset: Dataset, border: int) -> Dataset:
+    """Return `dataset` with that many pixels left out on every side of its images."""
+    shape = dataset.image_shape
+    if len(shape) != 2 or min(shape) <= 2 * border:
+        raise DataError(f"{dataset.name}: crop = {border}: images are of shape {shape}")
+    inner = slice(border, -border)
+
+    def cut(images: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        kept = images.reshape(len(images), *shape)[:, inner, inner]
+        return np.ascontiguousarray(kept).reshape(len(images), -1)
+
+    smaller = shape[0] - 2 * border, shape[1] - 2 * border
+    return replace(_with_images(dataset, cut), image_shape=smaller)
+
+
+def binarised(dataset: Dataset, threshold: float) -> Dataset:
+    """Return `dataset` in black and white: pixels of at least the threshold are 1, others 0."""
+    return _with_images(dataset, lambda images: (images >= threshold).astype(np.float32))
 
 
 def from_arrays(name: str, arrays: Mapping[str, Any], *, where: str | None = None) -> Dataset:
@@ -291,6 +311,19 @@ def _with_parts(
         test_labels=test_labels,
         checksum=_checksum(train_images, train_labels, test_images, test_labels),
         split=split,
+    )
+
+
+def _with_images(
+    dataset: Dataset, change: Callable[[npt.NDArray[np.float32]], npt.NDArray[np.float32]]
+) -> Dataset:
+    return _with_parts(
+        dataset,
+        change(dataset.train_images),
+        dataset.train_labels,
+        change(dataset.test_images),
+        dataset.test_labels,
+        dataset.split,
     )
 
 

@@ -125,6 +125,17 @@ class Chip:
             for bias, current in zip(self.biases, currents, strict=bool(currents)):
                 bias.restore({"current": current * self.scale.unit_current})
 
+    def logical(self) -> tuple[list[Array], list[Array]]:
+        """Return what `write` takes, by a digital read-out; biases of sources only."""
+        return (
+            [array.values() / self.scale.unit_conductance for array in self.arrays],
+            [
+                bias.values / self.scale.unit_current
+                for bias in self.biases
+                if isinstance(bias, BiasCurrents)
+            ],
+        )
+
     @property
     def crossbars(self) -> list[CrossbarArray]:
         """Every crossbar of the arrays."""

@@ -77,6 +77,14 @@ class SignedChip:
             for k, (bias, wanted) in enumerate(zip(self.biases, biases, strict=True)):
                 bias.write(wanted * self.scale.current(k))
 
+    def logical(self) -> tuple[list[Array], list[Array]]:
+        """Return what `write` takes, by a digital read-out."""
+        units = self.scale.unit_conductances
+        return (
+            [array.values() / unit for array, unit in zip(self.arrays, units, strict=True)],
+            [bias.source(0).current / self.scale.current(k) for k, bias in enumerate(self.biases)],
+        )
+
     @property
     def crossbars(self) -> list[CrossbarArray]:
         """Every crossbar of the arrays."""

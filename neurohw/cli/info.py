@@ -131,12 +131,12 @@ def _run(path: Path) -> Facts:
 
 
 def _chip(target: str, recipe: str) -> Facts:
-    from neurohw import datasets
     from neurohw.experiments import configuration
+    from neurohw.experiments.machine import dataset_of
 
     experiment = configuration.load(recipe, chip=target)
-    inputs = datasets.load(experiment.data.name).train_images.shape[1]
-    scale = _scale(experiment, [2 * inputs, *experiment.network.hidden])
+    inputs = dataset_of(experiment).train_images.shape[1]
+    scale = _scale(experiment, [experiment.lines_per_pixel * inputs, *experiment.network.hidden])
     chip = experiment.chip
     curves = {"neuron_curve": chip.neuron.curve, "synapse": chip.synapse}
     # How far a fitted polynomial is from the measured points, of the largest current.
@@ -152,7 +152,7 @@ def _wires(experiment: "Experiment") -> Facts:
     from neurohw.experiments.machine import build, computing, dataset_of
 
     with computing():
-        measured = wiring.measure(build(experiment, dataset_of(experiment)).chip.arrays)
+        measured = wiring.measure(build(experiment, dataset_of(experiment)).chip.crossbars)
     return {**measured, "warnings": wiring.warnings(measured)}
 
 

@@ -32,11 +32,17 @@ class DataSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
         Use only the first that many training images.
     validation : int
         Hold out the last that many training images and evaluate on them, not on the test set.
+    crop : int
+        Leave out that many pixels on every side of the images.
+    threshold : float, optional
+        Make images black and white: pixels of at least this are 1, others 0.
     """
 
     name: str = "mnist"
     train: Positive | None = None
     validation: Count = 0
+    crop: Count = 0
+    threshold: Annotated[float, Meta(gt=0, le=1)] | None = None
 
     def __post_init__(self) -> None:
         if self.train is not None and self.validation >= self.train:
@@ -46,11 +52,34 @@ class DataSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
 
 
 class NetworkSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Deep resistive network: units of each hidden layer, dimensionless voltage of a pixel of 1."""
+    """The network.
 
-    kind: Literal["resistive"] = "resistive"
+    Parameters
+    ----------
+    kind : {"resistive", "feedforward"}
+        Deep resistive network, or layers of signed weights one after the other.
+    hidden : tuple of int
+        Units of each hidden layer.
+    input_gain : float
+        Resistive: dimensionless voltage of a pixel of 1.
+    activation : {"hard-sigmoid", "sigmoid", "tanh", "relu"}
+        Feedforward: of the hidden units.
+    output : {"linear", "hard-sigmoid", "sigmoid", "tanh", "relu", "softmax"}
+        Feedforward: of the outputs.
+    cost : {"squared", "cross-entropy"}
+        Feedforward; cross-entropy goes with the outputs softmax and sigmoid.
+    initial_range : float, optional
+        Feedforward: weights start uniform between ± this; default Glorot's sqrt(6/(inputs +
+        units)) of each layer.
+    """
+
+    kind: Literal["resistive", "feedforward"] = "resistive"
     hidden: tuple[Annotated[int, Meta(ge=2)], ...]
-    input_gain: Annotated[float, Meta(gt=0)]
+    input_gain: Annotated[float, Meta(gt=0)] | None = None
+    activation: Literal["hard-sigmoid", "sigmoid", "tanh", "relu"] | None = None
+    output: Literal["linear", "hard-sigmoid", "sigmoid", "tanh", "relu", "softmax"] | None = None
+    cost: Literal["squared", "cross-entropy"] | None = None
+    initial_range: Annotated[float, Meta(gt=0)] | None = None
 
     def __post_init__(self) -> None:
         if not self.hidden:
@@ -99,27 +128,43 @@ class LearningSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
     variant : {"positive", "negative", "random_sign", "centered"}
         Sign of the nudging: one nudged phase, or both.
     nudging : float
-        Magnitude of the nudging.
+        Magnitude of the nudging, of equilibrium propagation, which has to have it.
     learning_rate_decay : float
         Factor on all rates after each epoch.
     """
 
-    rule: Literal["equilibrium-propagation"] = "equilibrium-propagation"
+    rule: Literal["equilibrium-propagation", "backpropagation"] = "equilibrium-propagation"
     variant: Literal["positive", "negative", "random_sign", "centered"] = "centered"
-    nudging: Annotated[float, Meta(gt=0)]
+    nudging: Annotated[float, Meta(gt=0)] | None = None
     learning_rate: Rate | tuple[Rate, ...]
     bias_learning_rate: Rate | tuple[Rate, ...]
     learning_rate_decay: Annotated[float, Meta(gt=0, le=1)] = 0.99
 
 
 class TrainingSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Length of the training, and what computes it."""
+    """Length of the training, and what computes it.
+
+    images_per_epoch: of that many of the training images, drawn anew, is an epoch; default all.
+    """
 
     epochs: Count
+    images_per_epoch: Positive | None = None
     batch: Positive = 4
     seed: Annotated[int, Meta(ge=0, le=2**63 - 1)] = 0
     precision: Literal["float32", "float64"] = "float32"
     engine: Literal["numba", "numpy", "spice", "transient"] = "numba"
+
+
+# What each kind of network needs; it refuses what another one needs.
+_NEEDS = {
+    "resistive": ("network.input_gain", "relaxation", "learning.nudging"),
+    "feedforward": ("network.activation", "network.output", "network.cost"),
+}
+_MAY_HAVE: dict[str, tuple[str, ...]] = {
+    "resistive": (),
+    "feedforward": ("network.initial_range",),
+}
+_RULES = {"resistive": "equilibrium-propagation", "feedforward": "backpropagation"}
 
 
 class Experiment(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -130,7 +175,7 @@ class Experiment(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     chip: ChipSpecification
     data: DataSettings = msgspec.field(default_factory=DataSettings)
     network: NetworkSettings
-    relaxation: RelaxationSettings
+    relaxation: RelaxationSettings | None = None
     learning: LearningSettings
     training: TrainingSettings
 
@@ -142,24 +187,71 @@ class Experiment(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
                 raise InvalidValueError(
                     f"learning.{key} = {list(rates)}: must be one number, or {layers}, one a layer"
                 )
+        self._require_of_kind()
+        if self.relaxation is not None:
+            self._require_lengths(self.relaxation)
+        try:
+            self.chip.conductance_scales(layers)
+            self.chip.weight_ranges(layers)
+        except InvalidValueError as error:
+            raise InvalidValueError(f"chip.{error}") from None
+
+    def _require_of_kind(self) -> None:
+        """Refuse a rule or keys of another kind of network, and ask for those of this one."""
+        kind = self.network.kind
+        if self.learning.rule != _RULES[kind]:
+            raise InvalidValueError(
+                f"learning.rule = {self.learning.rule}: a {kind} network learns by {_RULES[kind]}"
+            )
+        needed, possible = _NEEDS[kind], _MAY_HAVE[kind]
+        for keys in (*_NEEDS.values(), *_MAY_HAVE.values()):
+            for key in keys:
+                value: Any = self
+                for part in key.split("."):
+                    value = getattr(value, part)
+                if value is None and key in needed:
+                    raise InvalidValueError(f"{key}: is missing")
+                if value is not None and key not in (*needed, *possible):
+                    raise InvalidValueError(f"{key}: a {kind} network has none")
+
+    def _require_lengths(self, relaxation: RelaxationSettings) -> None:
+        """Refuse lengths in time, or a tolerance, that the engine does not have."""
         timed = self.training.engine == "transient"
         for key in ("free_time", "nudged_time"):
-            value = getattr(self.relaxation, key)
+            value = getattr(relaxation, key)
             if timed != (value is not None):
                 raise InvalidValueError(
                     f"relaxation.{key} = {'none' if value is None else f'{value:g} s'}:"
                     f" training.engine = {self.training.engine} {'needs' if timed else 'has no'}"
                     f" phases of finite length"
                 )
-        if timed and self.relaxation.tolerance > 0:
+        if timed and relaxation.tolerance > 0:
             raise InvalidValueError(
-                f"relaxation.tolerance = {self.relaxation.tolerance:g}: training.engine ="
+                f"relaxation.tolerance = {relaxation.tolerance:g}: training.engine ="
                 f" transient stops after relaxation.free_time and nudged_time, not at a tolerance"
             )
-        try:
-            self.chip.conductance_scales(layers)
-        except InvalidValueError as error:
-            raise InvalidValueError(f"chip.{error}") from None
+
+    @property
+    def phases(self) -> RelaxationSettings:
+        """How a network that relaxes does so."""
+        assert self.relaxation is not None  # networks that relax need them
+        return self.relaxation
+
+    @property
+    def input_gain(self) -> float:
+        """Dimensionless voltage of a pixel of 1; 1 where a network has no key for it."""
+        return 1.0 if self.network.input_gain is None else self.network.input_gain
+
+    @property
+    def lines_per_pixel(self) -> int:
+        """Word lines of a pixel: a resistive network has two, of opposite voltages."""
+        return 2 if self.network.kind == "resistive" else 1
+
+    @property
+    def nudging(self) -> float:
+        """β, of equilibrium propagation."""
+        assert self.learning.nudging is not None  # networks that relax need it
+        return self.learning.nudging
 
     @property
     def layers(self) -> int:

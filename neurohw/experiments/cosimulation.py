@@ -13,7 +13,7 @@ from neurohw.datasets import Dataset
 from neurohw.engines.equilibrium import Equilibrium
 from neurohw.engines.spice.cosimulation import Phase, Phases, cosimulate
 from neurohw.errors import InvalidValueError, UnsupportedError
-from neurohw.experiments.machine import Machine
+from neurohw.experiments.machine import ResistiveMachine
 from neurohw.learning.equilibrium_propagation import Contrast
 from neurohw.update import pairs
 
@@ -27,7 +27,7 @@ class Learnt(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     cost: Array
 
 
-def train(machine: Machine, dataset: Dataset, *, epochs: int, duration: float) -> Learnt:
+def train(machine: ResistiveMachine, dataset: Dataset, *, epochs: int, duration: float) -> Learnt:
     """Train a machine's chip on its data set, each phase of a given length.
 
     A sample has a free phase and then its nudged ones, each from where the circuit is; the chip
@@ -65,7 +65,7 @@ def train(machine: Machine, dataset: Dataset, *, epochs: int, duration: float) -
 
 
 def _phases(
-    machine: Machine, dataset: Dataset, epochs: int, found: dict[str, list[float]]
+    machine: ResistiveMachine, dataset: Dataset, epochs: int, found: dict[str, list[float]]
 ) -> Phases:
     """Yield the phases of a training, and update the chip in between."""
     rule, chip, signs = machine.rule, machine.chip, _signs(machine)
@@ -108,7 +108,7 @@ def _phases(
 
 
 def _batches(
-    machine: Machine, dataset: Dataset, epochs: int
+    machine: ResistiveMachine, dataset: Dataset, epochs: int
 ) -> Iterator[tuple[int, NDArray[np.intp], int]]:
     """Yield number, samples and epoch of each mini-batch, as the trainer orders them."""
     training, count = machine.experiment.training, len(dataset.train_images)
@@ -123,7 +123,7 @@ def _batches(
             )
 
 
-def _signs(machine: Machine) -> tuple[float, ...]:
+def _signs(machine: ResistiveMachine) -> tuple[float, ...]:
     variants = {"centered": (1.0, -1.0), "positive": (1.0,), "negative": (-1.0,)}
     return variants[machine.rule.variant]
 
@@ -133,7 +133,7 @@ def _stacked(states: Sequence[Sequence[Array]]) -> tuple[Array, ...]:
     return tuple(np.stack(layer) for layer in zip(*states, strict=True))
 
 
-def _require_supported(machine: Machine) -> None:
+def _require_supported(machine: ResistiveMachine) -> None:
     chip = machine.chip.specification
     reasons = {
         "chip.nudging": chip.nudging != NudgingCircuit(),

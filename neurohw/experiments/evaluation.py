@@ -2,10 +2,12 @@
 
 import msgspec
 
+from neurohw.chip import Chip
 from neurohw.datasets import Dataset
 from neurohw.errors import DataError, UnsupportedError
-from neurohw.experiments.machine import Machine, build, computing, dataset_of, require_same_data
+from neurohw.experiments.machine import build, computing, dataset_of, require_same_data
 from neurohw.experiments.run_file import Run
+from neurohw.experiments.step import Machine
 from neurohw.mappings.chip_specification import ChipSpecification
 
 
@@ -49,10 +51,11 @@ def evaluate(
 def _require_fit(run: Run, dataset: Dataset) -> None:
     pixels, classes = dataset.train_images.shape[1], dataset.classes
     inputs, outputs = run.arrays[0]["conductance"].shape[1], len(run.arrays[-1]["conductance"])
-    if (2 * pixels, classes) != (inputs, outputs):
+    lines = run.experiment.lines_per_pixel
+    if (lines * pixels, classes) != (inputs, outputs):
         raise DataError(
             f"{dataset.name}: {pixels} pixels and {classes} classes do not fit a network of"
-            f" {inputs // 2} pixels and {outputs} outputs"
+            f" {inputs // lines} pixels and {outputs} outputs"
         )
 
 
@@ -61,14 +64,11 @@ def _on_chip(machine: Machine, chip: ChipSpecification, dataset: Dataset) -> Mac
     old = machine.chip
     if chip == old.specification:
         return machine
-    if "rails" in (old.specification.bias.kind, chip.bias.kind):
+    if isinstance(old, Chip) and "rails" in (old.specification.bias.kind, chip.bias.kind):
         raise UnsupportedError(
             f"chip.bias.kind = {chip.bias.kind}: bias cells on rails cannot be written into"
             f" another chip (the run has {old.specification.bias.kind})"
         )
     other = build(msgspec.structs.replace(machine.experiment, chip=chip), dataset)
-    other.chip.write(
-        [array.values() / old.scale.unit_conductance for array in old.arrays],
-        [bias.record()["current"] / old.scale.unit_current for bias in old.biases],
-    )
+    other.chip.write(*old.logical())
     return other

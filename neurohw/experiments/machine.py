@@ -1,6 +1,6 @@
-"""A machine: the network of an experiment on its chip, with the engine and the learning rule."""
+"""A machine: the network of an experiment on its chip, with the learning rule."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -11,10 +11,12 @@ from threadpoolctl import threadpool_limits
 from neurohw import datasets, engines
 from neurohw.chip import Chip
 from neurohw.datasets import Dataset
-from neurohw.engines.equilibrium import Engine, require_settled
-from neurohw.errors import DataError, RunFileError
+from neurohw.engines.equilibrium import Engine, Equilibrium, require_settled
+from neurohw.errors import DataError, RunFileError, UnsupportedError
+from neurohw.experiments import feedforward_machine
 from neurohw.experiments.configuration import Experiment
 from neurohw.experiments.run_file import Run
+from neurohw.experiments.step import Batch, Machine, Step, restore_chip
 from neurohw.learning.equilibrium_propagation import EquilibriumPropagation
 from neurohw.networks.resistive import ResistiveNetwork, deep_resistive_network, encode
 
@@ -23,14 +25,18 @@ Array = NDArray[np.floating]
 _EVALUATED_AT_ONCE = 500
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
-class Machine:
-    """Everything that an experiment builds before it trains."""
+@dataclass(eq=False, kw_only=True)
+class ResistiveMachine:
+    """A deep resistive network on its chip, with its engine; see `neurohw.experiments.step`.
+
+    start is where the next free phase starts from, 0 V if None.
+    """
 
     experiment: Experiment
     chip: Chip
     engine: Engine
     rule: EquilibriumPropagation
+    start: Equilibrium | None = None
 
     @property
     def network(self) -> ResistiveNetwork:
@@ -42,7 +48,11 @@ class Machine:
         """Word-line voltage of a pixel of 1 [V]."""
         return self.chip.specification.input.full_scale
 
-    def encode(self, images: Array) -> Array:
+    def check(self) -> None:
+        """Raise `InvalidValueError` if negative nudging leaves no minimum."""
+        self.rule.check_stability()
+
+    def encode(self, images: Array, event: int = 0) -> Array:
         """Return the voltages of the first word line of each pair, (n, pixels) [V]."""
         return encode(images, self.full_scale, self.experiment.training.precision)
 
@@ -53,7 +63,7 @@ class Machine:
 
     def outputs(self, images: Array) -> Array:
         """Return the output voltages of the free equilibrium from 0 V, (n, outputs) [V]."""
-        settings = self.experiment.relaxation
+        settings = self.experiment.phases
         parts = []
         for first in range(0, len(images), _EVALUATED_AT_ONCE):
             voltages = self.encode(images[first : first + _EVALUATED_AT_ONCE])
@@ -88,16 +98,49 @@ class Machine:
             ],
         )
 
+    def step(
+        self, batch: Batch, event: int, rates: Sequence[float], bias_rates: Sequence[float]
+    ) -> Step:
+        """Relax both phases of a mini-batch, from the free phase of the one before."""
+        targets, inputs = batch.targets, batch.inputs
+        contrast = self.rule.contrast(batch.pending, targets, self.start, event, inputs)
+        updates, bias_updates = self.rule.updates(contrast, inputs, rates, bias_rates)
+        self.start = _start_from(contrast.free.state)
+        outputs = contrast.free.state[-1]
+        miss = (outputs - targets).ravel()
+        cost = 0.5 * float(miss @ miss) / self.chip.scale.unit_voltage**2
+        return Step(updates=updates, bias_updates=bias_updates, outputs=outputs, cost=cost)
+
+    def carried(self) -> dict[str, Array]:
+        """Return the voltages of the last free phase, one array a layer [V]."""
+        state = () if self.start is None else self.start.state
+        return {f"voltage_{k}": v for k, v in enumerate(state)}
+
     def restore(self, run: Run) -> None:
-        """Take over the arrays and biases of a run."""
-        for array, record in zip(self.chip.arrays, run.arrays, strict=True):
-            array.restore(record)
-        for bias, record in zip(self.chip.biases, run.biases, strict=True):
-            bias.restore(record)
+        """Take over the arrays, the biases and the last free phase of a run."""
+        restore_chip(self.chip, run)
+        if "voltage_0" in run.state:
+            layers = range(len(self.network.layers))
+            self.start = _start_from([run.state[f"voltage_{k}"] for k in layers])
 
 
 def build(experiment: Experiment, dataset: Dataset) -> Machine:
     """Fabricate the chip of an experiment and put its network on it."""
+    return _BUILDERS[experiment.network.kind](experiment, dataset)
+
+
+def build_resistive(experiment: Experiment, dataset: Dataset) -> ResistiveMachine:
+    """Build a machine of a deep resistive network, for those who need its engine and phases.
+
+    Raises
+    ------
+    UnsupportedError
+        The network is of another kind.
+    """
+    if experiment.network.kind != "resistive":
+        raise UnsupportedError(
+            f"network.kind = {experiment.network.kind}: only circuits of resistive networks settle"
+        )
     settings, training = experiment.network, experiment.training
     network = deep_resistive_network(
         dataset.train_images.shape[1], settings.hidden, dataset.classes, training.precision
@@ -105,7 +148,7 @@ def build(experiment: Experiment, dataset: Dataset) -> Machine:
     chip = Chip(
         experiment.chip,
         network,
-        settings.input_gain,
+        experiment.input_gain,
         seed=training.seed,
         dtype=training.precision,
     )
@@ -115,16 +158,27 @@ def build(experiment: Experiment, dataset: Dataset) -> Machine:
         engine,
         chip,
         variant=experiment.learning.variant,
-        nudging=experiment.learning.nudging,
-        free_sweeps=experiment.relaxation.free_sweeps,
-        nudged_sweeps=experiment.relaxation.nudged_sweeps,
-        tolerance=experiment.relaxation.tolerance,
-        free_time=experiment.relaxation.free_time,
-        nudged_time=experiment.relaxation.nudged_time,
-        accelerator=experiment.relaxation.accelerator,
+        nudging=experiment.nudging,
+        free_sweeps=experiment.phases.free_sweeps,
+        nudged_sweeps=experiment.phases.nudged_sweeps,
+        tolerance=experiment.phases.tolerance,
+        free_time=experiment.phases.free_time,
+        nudged_time=experiment.phases.nudged_time,
+        accelerator=experiment.phases.accelerator,
         seed=training.seed,
     )
-    return Machine(experiment=experiment, chip=chip, engine=engine, rule=rule)
+    return ResistiveMachine(experiment=experiment, chip=chip, engine=engine, rule=rule)
+
+
+# One a value of network.kind.
+_BUILDERS: dict[str, Callable[[Experiment, Dataset], Machine]] = {
+    "resistive": build_resistive,
+    "feedforward": feedforward_machine.build,
+}
+
+
+def _start_from(state: Sequence[Array]) -> Equilibrium:
+    return Equilibrium(state=tuple(state), residual=np.inf, iterations=0, result="fixed sweeps")
 
 
 def dataset_of(experiment: Experiment) -> Dataset:
@@ -137,15 +191,21 @@ def dataset_of(experiment: Experiment) -> Dataset:
     """
     settings = experiment.data
     dataset = datasets.load(settings.name)
+    if settings.crop > 0:
+        dataset = datasets.cropped(dataset, settings.crop)
+    if settings.threshold is not None:
+        dataset = datasets.binarised(dataset, settings.threshold)
     if settings.train is not None:
         dataset = datasets.first(dataset, settings.train)
     if settings.validation > 0:
         dataset = datasets.hold_out(dataset, settings.validation)
-    if len(dataset.train_images) < experiment.training.batch:
-        raise DataError(
-            f"{settings.name}: training.batch = {experiment.training.batch}: there are only"
-            f" {len(dataset.train_images)} training images"
-        )
+    for key in ("batch", "images_per_epoch"):
+        wanted = getattr(experiment.training, key)
+        if wanted is not None and wanted > len(dataset.train_images):
+            raise DataError(
+                f"{settings.name}: training.{key} = {wanted}: there are only"
+                f" {len(dataset.train_images)} training images"
+            )
     return dataset
 
 

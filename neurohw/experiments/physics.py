@@ -1,14 +1,17 @@
 """What a trained network asks of its chip: voltages, resolution, power, stress, saturation."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
-from neurohw.chip import BiasRails, CrossbarArray
+from neurohw.chip import BiasRails, CrossbarArray, SignedArray, SignedChip
 from neurohw.circuits import tiles
 from neurohw.circuits.synapse import Synapse
 from neurohw.datasets import Dataset
 from neurohw.experiments import wiring
-from neurohw.experiments.machine import Machine
+from neurohw.experiments.machine import ResistiveMachine
+from neurohw.experiments.step import Machine
 from neurohw.networks.resistive import dissipation
 from neurohw.update import pairs
 
@@ -18,7 +21,9 @@ _SAMPLES = 256
 
 
 def measure(machine: Machine, dataset: Dataset) -> dict[str, Array]:
-    """Measure the free and nudged phases of the first training images on the chip as it is.
+    """Measure what the chip as it is carries of the first training images.
+
+    Of networks that are not resistive only the shares of saturated cells, one an array.
 
     Returns
     -------
@@ -33,6 +38,9 @@ def measure(machine: Machine, dataset: Dataset) -> dict[str, Array]:
         wire_loading and wire_loss, see `neurohw.experiments.wiring`; power then includes theirs,
         and cells count with the voltages of their terminals.
     """
+    if isinstance(machine.chip, SignedChip):
+        return _saturation(machine.chip.arrays) | wiring.measure(machine.chip.crossbars)
+    assert isinstance(machine, ResistiveMachine)  # no other kind is on such a chip
     images = dataset.train_images[:_SAMPLES]
     inputs = machine.encode(images)
     arrays = machine.chip.arrays
@@ -78,20 +86,35 @@ def _measure_cells(
     synapse: Synapse | None = None,
 ) -> dict[str, float]:
     """Return power [W] and shares of the cells that join (batch, inputs) and (batch, units) [V]."""
-    g, cells, wires = array.values(), array.cells, array.seen(0).wires
+    g, wires = array.values(), array.seen(0).wires
     if wires is None:
         power = dissipation(g, inputs, units, synapse)
     else:
         into, out = tiles.currents(g, wires, inputs, units)
         power = (inputs * into).sum(axis=1) - (units * out).sum(axis=1)
-    span = cells.high - cells.low
-    margin = np.where(np.isfinite(span), 1e-6 * span, 0.0)
     return {
         "power": float(power.mean()),
         "above_write_threshold": _share_above(inputs, units, threshold),
-        "saturated_low": float(np.mean(g <= cells.low + margin)),
-        "saturated_high": float(np.mean(g >= cells.high - margin)),
+        **_saturated([array]),
     }
+
+
+def _saturation(arrays: Sequence[SignedArray]) -> dict[str, Array]:
+    """Return the shares of the cells of each array that stand at a limit."""
+    rows = [_saturated(array.crossbars) for array in arrays]
+    return {key: np.array([row[key] for row in rows]) for key in rows[0]}
+
+
+def _saturated(crossbars: Sequence[CrossbarArray]) -> dict[str, float]:
+    """Return the shares of cells at either limit, over crossbars of one shape."""
+    low, high = [], []
+    for crossbar in crossbars:
+        g, cells = crossbar.values(), crossbar.cells
+        span = cells.high - cells.low
+        margin = np.where(np.isfinite(span), 1e-6 * span, 0.0)
+        low.append(np.mean(g <= cells.low + margin))
+        high.append(np.mean(g >= cells.high - margin))
+    return {"saturated_low": float(np.mean(low)), "saturated_high": float(np.mean(high))}
 
 
 def _share_above(inputs: Array, units: Array, threshold: float) -> float:

@@ -74,7 +74,7 @@ def measure(
         words = this.network, this.arrays, this.sources
         current = this.inputs @ this.arrays[0].conductance.T
         slowest = circuit(*words, current, None).slowest
-        settings = run.experiment.relaxation
+        settings = run.experiment.phases
         free_time = free_time or settings.free_time or _CONSTANTS * slowest
         nudged_time = nudged_time or settings.nudged_time or _CONSTANTS * slowest
         if not np.isfinite(free_time + nudged_time):

@@ -24,7 +24,7 @@ from neurohw.engines.equilibrium import (
 from neurohw.engines.kirchhoff import couplings, total_conductances
 from neurohw.engines.spice import deck
 from neurohw.errors import DataError
-from neurohw.experiments.machine import build, dataset_of, require_same_data
+from neurohw.experiments.machine import build_resistive, dataset_of, require_same_data
 from neurohw.experiments.run_file import Run
 from neurohw.networks.resistive import ResistiveNetwork, nudging_bound
 from neurohw.update import pairs
@@ -118,7 +118,7 @@ def trained(run: Run, samples: slice) -> Circuit:
             f"{dataset.name}: there is no sample {samples.start}: it has"
             f" {len(dataset.test_images)} test images, counted from 0"
         )
-    machine = build(experiment, dataset)
+    machine = build_resistive(experiment, dataset)
     machine.restore(run)
     beta = machine.rule.strength
     strengths = {"centered": (beta, -beta), "negative": (-beta, 0.0)}

@@ -18,12 +18,12 @@ from numpy.typing import NDArray
 
 from neurohw import randomness
 from neurohw.datasets import Dataset
-from neurohw.engines.equilibrium import Equilibrium
 from neurohw.errors import ConvergenceError, InvalidValueError, NumericalError, RunFileError
 from neurohw.experiments import configuration, physics, run_file, wiring
 from neurohw.experiments.configuration import Experiment
 from neurohw.experiments.machine import build, computing, dataset_of, require_same_data
 from neurohw.experiments.run_file import Run
+from neurohw.experiments.step import Batch
 
 Array = NDArray[np.floating]
 
@@ -96,7 +96,7 @@ def train(
         if checkpoint is not None:
             training.restore(checkpoint)
         if warn is not None:
-            for line in wiring.warnings(wiring.measure(training.machine.chip.arrays)):
+            for line in wiring.warnings(wiring.measure(training.machine.chip.crossbars)):
                 warn(line)
         while training.epoch < experiment.training.epochs:
             training.run_epoch(interrupted)
@@ -118,18 +118,18 @@ class _Training:
         self.path = path
         self.report = progress
         self.machine = build(experiment, dataset)
-        self.machine.rule.check_stability()
-        self.steps = len(dataset.train_images) // experiment.training.batch
+        self.machine.check()
+        images = experiment.training.images_per_epoch or len(dataset.train_images)
+        self.steps = images // experiment.training.batch
         self.targets = self.machine.targets(dataset.train_labels)
         self.epoch = self.step = self.errors = 0
         self.cost = 0.0
-        self.state: Equilibrium | None = None
         self.history: dict[str, list[float]] = {key: [] for key in _HISTORY}
         self.seconds: list[float] = []
         self.seconds_before = 0.0
         self.physical: dict[str, Array] = {}
         self.order, self.following = self._order(0), self._order(1)
-        self.inputs = self.machine.encode(dataset.train_images[self._batch(0)])
+        self.inputs = self._encoded()
         self.pending = self.machine.chip.arrays[0].read(self.inputs)
         self.saved = time.perf_counter()
 
@@ -138,7 +138,7 @@ class _Training:
         machine, training = self.machine, self.experiment.training
         if self.step == 0:
             with _located(f"epoch {self.epoch + 1}"):
-                machine.rule.check_stability()
+                machine.check()
         rates, bias_rates = machine.learning_rates(self.epoch)
         shown = time.perf_counter()
         started = shown - self.seconds_before
@@ -177,7 +177,7 @@ class _Training:
     def finish(self) -> Run:
         """Measure what the trained network asks of its chip, and write the final run file."""
         with _located("after the last epoch"):
-            self.machine.rule.check_stability()
+            self.machine.check()
             self.physical = physics.measure(self.machine, self.dataset)
         return self.save()
 
@@ -193,8 +193,7 @@ class _Training:
         """Return the run as it stands."""
         chip = self.machine.chip
         state: dict[str, Array] = {"pending": self.pending, "cost": np.array(self.cost)}
-        if self.state is not None:
-            state |= {f"voltage_{k}": v for k, v in enumerate(self.state.state)}
+        state |= self.machine.carried()
         return Run(
             experiment=self.experiment,
             dataset={"name": self.dataset.name, "checksum": self.dataset.checksum},
@@ -220,11 +219,8 @@ class _Training:
         self.seconds = [float(v) for v in np.atleast_1d(run.times["seconds_per_epoch"])]
         self.seconds_before = float(run.times["seconds_in_epoch"])
         self.order, self.following = self._order(self.epoch), self._order(self.epoch + 1)
-        self.inputs = self.machine.encode(self.dataset.train_images[self._batch(self.step)])
+        self.inputs = self._encoded()
         self.pending = run.state["pending"]
-        layers = range(len(self.machine.network.layers))
-        if "voltage_0" in run.state:
-            self.state = _start_from([run.state[f"voltage_{k}"] for k in layers])
 
     def _refresh_wires(self) -> None:
         """Make exact what evaluation, checkpoint and the next epoch start from."""
@@ -236,32 +232,42 @@ class _Training:
 
     def _train_batch(self, rates: Sequence[float], bias_rates: Sequence[float]) -> None:
         machine, chip, event = self.machine, self.machine.chip, self._event
-        batch = self._batch(self.step)
-        targets = self.targets[batch]
-        contrast = machine.rule.contrast(self.pending, targets, self.state, event, self.inputs)
-        updates, bias_updates = machine.rule.updates(contrast, self.inputs, rates, bias_rates)
+        samples = self._batch(self.step)
+        step = machine.step(
+            Batch(
+                inputs=self.inputs,
+                pending=self.pending,
+                targets=self.targets[samples],
+                samples=samples,
+            ),
+            event,
+            rates,
+            bias_rates,
+        )
         self.step += 1
-        self.inputs = machine.encode(self.dataset.train_images[self._batch(self.step)])
-        pending = chip.arrays[0].program(updates[0], event, self.inputs)
+        self.inputs = self._encoded()
+        pending = chip.arrays[0].program(step.updates[0], event, self.inputs)
         assert pending is not None
         self.pending = pending
-        for array, update in zip(chip.arrays[1:], updates[1:], strict=True):
-            array.program(update, event)
-        for bias, update in zip(chip.biases, bias_updates, strict=True):
-            bias.program(update, event)
-        outputs = contrast.free.state[-1]
-        miss = (outputs - targets).ravel()
-        self.cost += 0.5 * float(miss @ miss) / chip.scale.unit_voltage**2
-        labels = self.dataset.train_labels[batch]
-        self.errors += int(np.count_nonzero(outputs.argmax(axis=1) != labels))
-        self.state = _start_from(contrast.free.state)
+        for k, update in enumerate(step.updates[1:], start=1):
+            chip.arrays[k].program(update, event)
+        for k, update in enumerate(step.bias_updates):
+            chip.biases[k].program(update, event)
+        self.cost += step.cost
+        labels = self.dataset.train_labels[samples]
+        self.errors += int(np.count_nonzero(step.outputs.argmax(axis=1) != labels))
+
+    def _encoded(self) -> Array:
+        """Return the inputs of the mini-batch that comes next."""
+        images = self.dataset.train_images[self._batch(self.step)]
+        return self.machine.encode(images, self._event)
 
     @property
     def _event(self) -> int:
         return self.epoch * self.steps + self.step
 
     def _order(self, epoch: int) -> NDArray[np.intp]:
-        """Return the order of the training images in an epoch; the rest of n / batch is left."""
+        """Return the order of the training images in an epoch, which may leave some out."""
         count = len(self.dataset.train_images)
         return randomness.permutation(self.experiment.training.seed, "shuffle", epoch, count)
 
@@ -318,10 +324,6 @@ def _differences(ours: Any, theirs: Any, key: str = "") -> Iterator[tuple[str, A
             yield from _differences(ours[name], theirs[name], f"{key}.{name}".strip("."))
     elif ours != theirs:
         yield key, ours, theirs
-
-
-def _start_from(state: list[Array] | tuple[Array, ...]) -> Equilibrium:
-    return Equilibrium(state=tuple(state), residual=np.inf, iterations=0, result="fixed sweeps")
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from matplotlib.ticker import EngFormatter, FuncFormatter, LogLocator, MaxNLocat
 from numpy.typing import NDArray
 
 from neurohw.experiments.run_file import Run
-from neurohw.reports.summary import Comparison, array_name, labels, scale_of
+from neurohw.reports.summary import Comparison, array_name, labels, window
 
 INK, GRID = "#010101", "#020202"
 SERIES = [f"#0300{index:02x}" for index in range(8)]
@@ -115,32 +115,34 @@ class Draughtsman:
     def map(self, run: Run, index: int) -> Drawing:
         """Draw an array: receptive fields of some units where the inputs form a square, else all.
 
-        Inputs come in pairs +x and −x, the second half being −x; a field shows the difference.
+        Where inputs are pairs +x and −x, the second half is −x and a field shows the difference.
         """
         conductance = run.arrays[index]["conductance"]
         units, inputs = conductance.shape
-        side = int(np.sqrt(inputs / 2))
+        lines = run.experiment.lines_per_pixel
+        side = int(np.sqrt(inputs / lines))
         with self._figure() as (figure, axes, svg):
-            if index == 0 and 2 * side * side == inputs and side > 1:
+            if index == 0 and lines * side * side == inputs and side > 1:
                 image, shown = _receptive_fields(conductance, side)
                 limit = float(np.nanpercentile(np.abs(image), 99.5)) or 1.0
                 drawn = axes.imshow(
                     image, cmap="PuOr_r", vmin=-limit, vmax=limit, interpolation="none"
                 )
                 axes.set_axis_off()
+                less = " from +x less that from −x" if lines == 2 else ""
                 caption = (
-                    f"{array_name(run, index)}: {shown} of {units} units, conductance from +x less "
-                    f"that from −x, as {side} × {side} images."
+                    f"{array_name(run, index)}: {shown} of {units} units, conductance{less}, as"
+                    f" {side} × {side} images."
                 )
             else:
                 down = -(-units // LARGEST_IMAGE)
                 across = -(-inputs // LARGEST_IMAGE)
-                low, high = scale_of(run).window(index)
+                low, high = window(run, index)
                 image = conductance[::down, ::across]
                 drawn = axes.imshow(
                     image,
                     cmap="cividis",
-                    vmin=low,
+                    vmin=low if np.isfinite(low) else float(conductance.min()),
                     vmax=high if np.isfinite(high) else float(conductance.max()),
                     aspect="auto",
                     interpolation="none",
@@ -168,7 +170,7 @@ class Draughtsman:
         """Draw how the conductances of an array lie between the limits of the device."""
         conductance = run.arrays[index]["conductance"]
         lowest, highest = float(conductance.min()), float(conductance.max())
-        limits = [limit for limit in scale_of(run).window(index) if np.isfinite(limit)]
+        limits = [limit for limit in window(run, index) if np.isfinite(limit)]
         bounds = (min(lowest, *limits), max(highest, *limits))
         if bounds[0] == bounds[1]:
             bounds = (bounds[0], bounds[0] + 1.0)
@@ -198,7 +200,9 @@ def _receptive_fields(conductance: NDArray[Any], side: int) -> tuple[NDArray[Any
     """Tile the fields of evenly spaced units; the gaps between them are NaN."""
     chosen = np.unique(np.linspace(0, len(conductance) - 1, TILES).astype(int))
     half = side * side
-    fields = np.subtract(conductance[chosen, :half], conductance[chosen, half:], dtype=np.float64)
+    fields = conductance[chosen, :half].astype(np.float64)
+    if conductance.shape[1] > half:
+        fields -= conductance[chosen, half:]
     down = -(-chosen.size // TILES_ACROSS)
     image = np.full((down * (side + 1) - 1, TILES_ACROSS * (side + 1) - 1), np.nan)
     for place, values in enumerate(fields):

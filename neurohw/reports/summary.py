@@ -13,7 +13,8 @@ from quantiphy import Quantity
 from neurohw.experiments import scale, wiring
 from neurohw.experiments.configuration import to_json
 from neurohw.experiments.run_file import Run
-from neurohw.mappings.scale import PhysicalScale, physical_scale
+from neurohw.mappings.scale import physical_scale
+from neurohw.mappings.signed_scale import signed_scale
 
 PARTED = 0.01
 MISSING = "–"
@@ -93,9 +94,15 @@ def title(runs: Sequence[Run]) -> str:
     return ", ".join(chips[:2] if more else chips) + more
 
 
-def scale_of(run: Run) -> PhysicalScale:
-    """Physical scale of the run's chip and network."""
-    return physical_scale(run.experiment.chip, _fan_in(run), run.experiment.network.input_gain)
+def window(run: Run, index: int) -> tuple[float, float]:
+    """Smallest and largest conductance [S] of an array's cells; of signed weights, of these."""
+    experiment = run.experiment
+    if experiment.network.kind == "resistive":
+        scale = physical_scale(experiment.chip, _fan_in(run), experiment.input_gain)
+        return scale.window(index)
+    signed = signed_scale(experiment.chip, experiment.layers)
+    largest = signed.unit_conductances[index] * signed.weight_ranges[index]
+    return -largest, largest
 
 
 def _fan_in(run: Run) -> list[int]:
@@ -197,7 +204,7 @@ def saturation(run: Run) -> Table:
     """Share of the cells of each array, and of bias cells, that stand at a limit of the device."""
     rows = []
     for name, prefix, index, cells in _crossbars(run, array_name):
-        low, high = scale_of(run).window(index)
+        low, high = window(run, index)
         rows.append(
             (
                 name,
@@ -248,8 +255,13 @@ def scales(runs: Sequence[Run]) -> Table:
     return Table(("Quantity", *labels(runs)), rows)
 
 
-def physics(run: Run) -> Table:
-    """Tabulate what the circuit of each layer, and its bias cells, must carry and resolve."""
+def physics(run: Run) -> Table | None:
+    """Tabulate what the circuit of each layer, and its bias cells, must carry and resolve.
+
+    None where the nodes are at virtual ground.
+    """
+    if run.experiment.network.kind != "resistive":
+        return None
     rows, wired = [], run.experiment.chip.wires is not None
     for name, prefix, index, _ in _crossbars(run, layer_name):
         bits = _at(run.physical, prefix + "bits", index)

@@ -10,7 +10,7 @@ from neurohw.chip import CrossbarArray
 from neurohw.circuits import tiles
 from neurohw.errors import ConvergenceError, InvalidValueError, NumericalError
 from neurohw.experiments import evaluation, run_file, trainer
-from neurohw.experiments.machine import Machine, dataset_of
+from neurohw.experiments.machine import ResistiveMachine, dataset_of
 
 LEARNS = ("data.train=200", "network.hidden=[64]", "learning.nudging=0.5")
 
@@ -204,7 +204,7 @@ def test_evaluation_and_next_epoch_start_from_exact_wires(small, monkeypatch):
     settings = ("chip.wires.word_line=40", "chip.wires.bit_line=30", "training.precision=float64")
     experiment = small(*settings)
     training = trainer._Training(experiment, dataset_of(experiment), None, None)
-    chip, evaluate, deviations = training.machine.chip, Machine.error, []
+    chip, evaluate, deviations = training.machine.chip, ResistiveMachine.error, []
 
     def note():
         for array in chip.arrays:
@@ -216,7 +216,7 @@ def test_evaluation_and_next_epoch_start_from_exact_wires(small, monkeypatch):
         note()
         return evaluate(*given)
 
-    monkeypatch.setattr(Machine, "error", error)
+    monkeypatch.setattr(ResistiveMachine, "error", error)
     # Without the refresh at the epoch's end they are off.
     for _ in range(training.steps):
         training._train_batch(*training.machine.learning_rates(0))

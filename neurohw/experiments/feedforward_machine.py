@@ -1,0 +1,122 @@
+"""A feed-forward network of signed weights on its chip, with backpropagation."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neurohw import randomness
+from neurohw.chip import SignedChip
+from neurohw.datasets import Dataset
+from neurohw.errors import NumericalError
+from neurohw.experiments.configuration import Experiment
+from neurohw.experiments.run_file import Run
+from neurohw.experiments.step import Batch, Step, restore_chip
+from neurohw.learning.backpropagation import Activity, Backpropagation
+from neurohw.networks.feedforward import FeedforwardNetwork, initial_weights
+
+Array = NDArray[np.floating]
+
+_EVALUATED_AT_ONCE = 500
+
+
+@dataclass(eq=False, kw_only=True)
+class FeedforwardMachine:
+    """See `neurohw.experiments.step.Machine`."""
+
+    experiment: Experiment
+    chip: SignedChip
+    network: FeedforwardNetwork
+    rule: Backpropagation
+
+    def check(self) -> None:
+        """Do nothing: any weights will do."""
+
+    def encode(self, images: Array, event: int = 0) -> Array:
+        """Return the voltages of the word lines, (n, pixels) [V]."""
+        precision = self.experiment.training.precision
+        return np.multiply(images, self.chip.scale.unit_voltage, dtype=precision)
+
+    def targets(self, labels: NDArray[np.integer]) -> Array:
+        """Return the outputs' targets, (n, outputs): one-hot [V]."""
+        table = np.eye(self.network.sizes[-1], dtype=self.experiment.training.precision)
+        return np.asarray(table[labels] * table.dtype.type(self.chip.scale.unit_voltage))
+
+    def error(self, images: Array, labels: NDArray[np.integer]) -> float:
+        """Return the share of images whose largest output is not the label's."""
+        wrong = 0
+        for first in range(0, len(images), _EVALUATED_AT_ONCE):
+            part = slice(first, first + _EVALUATED_AT_ONCE)
+            current = self.chip.arrays[0].read(self.encode(images[part]))
+            outputs = _finite(self.rule.forward(current, 0)).states[-1]
+            wrong += int(np.count_nonzero(outputs.argmax(axis=1) != labels[part]))
+        return wrong / len(images)
+
+    def learning_rates(self, epoch: int) -> tuple[Sequence[float], Sequence[float]]:
+        """Return the rates of arrays [S/V²] and of biases [A/V] in an epoch counted from 0."""
+        experiment, scale = self.experiment, self.chip.scale
+        factor = experiment.learning.learning_rate_decay**epoch
+        return (
+            [scale.learning_rate(r * factor, k) for k, r in enumerate(experiment.learning_rates)],
+            [
+                scale.bias_learning_rate(r * factor, k)
+                for k, r in enumerate(experiment.bias_learning_rates)
+            ],
+        )
+
+    def step(
+        self, batch: Batch, event: int, rates: Sequence[float], bias_rates: Sequence[float]
+    ) -> Step:
+        """Read a mini-batch forwards, and its errors backwards."""
+        activity = _finite(self.rule.forward(batch.pending, event))
+        targets = batch.targets * batch.targets.dtype.type(1 / self.chip.scale.unit_voltage)
+        errors = self.rule.errors(activity, targets)
+        updates, bias_updates = self.rule.updates(batch.inputs, activity, errors, rates, bias_rates)
+        outputs = activity.states[-1]
+        cost = float(self.network.costs(outputs, targets).sum())
+        return Step(updates=updates, bias_updates=bias_updates, outputs=outputs, cost=cost)
+
+    def carried(self) -> dict[str, Array]:
+        """Return nothing: mini-batches share the chip only."""
+        return {}
+
+    def restore(self, run: Run) -> None:
+        """Take over the arrays and biases of a run."""
+        restore_chip(self.chip, run)
+
+
+def build(experiment: Experiment, dataset: Dataset) -> FeedforwardMachine:
+    """Fabricate the chip of an experiment and put its network on it."""
+    settings, training = experiment.network, experiment.training
+    assert settings.activation is not None  # the configuration asks for them
+    assert settings.output is not None
+    assert settings.cost is not None
+    network = FeedforwardNetwork(
+        sizes=(dataset.train_images.shape[1], *settings.hidden, dataset.classes),
+        hidden=settings.activation,
+        output=settings.output,
+        cost=settings.cost,
+    )
+    weights = []
+    for k, (inputs, units) in enumerate(zip(network.sizes, network.sizes[1:], strict=False)):
+        cells = np.arange(units * inputs).reshape(units, inputs)
+        draws = randomness.uniforms(
+            randomness.key(randomness.stream(training.seed, "initial", k)), cells
+        )
+        weights.append(initial_weights(draws, settings.initial_range))
+    chip = SignedChip(experiment.chip, weights, seed=training.seed, dtype=training.precision)
+    return FeedforwardMachine(
+        experiment=experiment, chip=chip, network=network, rule=Backpropagation(network, chip)
+    )
+
+
+def _finite(activity: Activity) -> Activity:
+    """Return it; `NumericalError` naming layer and unit if a total is NaN or infinite."""
+    for k, total in enumerate(activity.totals):
+        if not np.isfinite(total).all():
+            sample, unit = np.argwhere(~np.isfinite(total))[0]
+            raise NumericalError(
+                f"input of layer {k + 1}, unit {unit} is {total[sample, unit]}, sample {sample}"
+            )
+    return activity

@@ -1,0 +1,106 @@
+"""What the trainer asks of a machine, whatever the kind of its network."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neurohw.chip import Chip, SignedChip
+from neurohw.experiments.configuration import Experiment
+from neurohw.experiments.run_file import Run
+from neurohw.update import Update
+
+Array = NDArray[np.floating]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Batch:
+    """A mini-batch at the chip's lines.
+
+    Parameters
+    ----------
+    inputs : (batch, inputs) array [V]
+        As `encode` returns them.
+    pending : (batch, units) array [A]
+        The first array's currents for them.
+    targets : (batch, outputs) array [V]
+    samples : (batch,) array of int
+        Which training images they are.
+    """
+
+    inputs: Array
+    pending: Array
+    targets: Array
+    samples: NDArray[np.intp]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Step:
+    """What a mini-batch gave: an update an array, one a bias, and how far the outputs are.
+
+    outputs (batch, outputs) are in any unit, the largest is the answer; cost is the sum over the
+    mini-batch, dimensionless.
+    """
+
+    updates: Sequence[Update]
+    bias_updates: Sequence[Update]
+    outputs: Array
+    cost: float
+
+
+class Machine(Protocol):
+    """The network of an experiment on its chip, and its learning rule."""
+
+    @property
+    def experiment(self) -> Experiment:
+        """What it was built from."""
+        ...
+
+    @property
+    def chip(self) -> Chip | SignedChip:
+        """The chip, whose arrays and biases the trainer programs."""
+        ...
+
+    def check(self) -> None:
+        """Raise `InvalidValueError` if the next epoch cannot work with the weights as they are."""
+        ...
+
+    def encode(self, images: Array, event: int = 0) -> Array:
+        """Return the voltages that the first array takes for (n, pixels) images in [0, 1] [V]."""
+        ...
+
+    def targets(self, labels: NDArray[np.integer]) -> Array:
+        """Return what the outputs are to be, (n, outputs) [V]."""
+        ...
+
+    def error(self, images: Array, labels: NDArray[np.integer]) -> float:
+        """Return the share of images whose largest output is not the label's."""
+        ...
+
+    def learning_rates(self, epoch: int) -> tuple[Sequence[float], Sequence[float]]:
+        """Return the rates of arrays [S/V²] and of biases in an epoch counted from 0."""
+        ...
+
+    def step(
+        self, batch: Batch, event: int, rates: Sequence[float], bias_rates: Sequence[float]
+    ) -> Step:
+        """Run a mini-batch through the chip; its arrays are not changed yet."""
+        ...
+
+    def carried(self) -> dict[str, Array]:
+        """Return what one mini-batch leaves to the next, beside the chip: for the run file."""
+        ...
+
+    def restore(self, run: Run) -> None:
+        """Take over the arrays, biases and what is carried of a run."""
+        ...
+
+
+def restore_chip(chip: Chip | SignedChip, run: Run) -> None:
+    """Give a chip the arrays and biases of a run."""
+    for k, record in enumerate(run.arrays):
+        chip.arrays[k].restore(record)
+    for k, record in enumerate(run.biases):
+        chip.biases[k].restore(record)
