@@ -13,7 +13,7 @@ from neurohw.chip import Chip
 from neurohw.datasets import Dataset
 from neurohw.engines.equilibrium import Engine, Equilibrium, require_settled
 from neurohw.errors import DataError, RunFileError, UnsupportedError
-from neurohw.experiments import feedforward_machine
+from neurohw.experiments import feedforward_machine, hopfield_machine
 from neurohw.experiments.configuration import Experiment
 from neurohw.experiments.run_file import Run
 from neurohw.experiments.step import Batch, Machine, Step, restore_chip
@@ -174,6 +174,7 @@ def build_resistive(experiment: Experiment, dataset: Dataset) -> ResistiveMachin
 _BUILDERS: dict[str, Callable[[Experiment, Dataset], Machine]] = {
     "resistive": build_resistive,
     "feedforward": feedforward_machine.build,
+    "hopfield": hopfield_machine.build,
 }
 
 

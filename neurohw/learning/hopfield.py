@@ -56,7 +56,7 @@ class HopfieldPropagation(EquilibriumPropagation):
             raise InvalidValueError(
                 f"learning.nudging = {self.nudging:g}: with negative nudging and block sweeps it"
                 f" must be below {bound:.4g}, the leak of the outputs; take less nudging,"
-                " relaxation.step, or the variant positive"
+                " relaxation.dynamics = steps, or the variant positive"
             )
 
     def updates(
