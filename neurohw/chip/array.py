@@ -289,6 +289,8 @@ def _multiple_of_4(array: Array, axis: int) -> Array:
     missing = -array.shape[axis] % 4
     if missing == 0:
         return np.ascontiguousarray(array)
-    padding = [(0, 0)] * array.ndim
-    padding[axis] = (0, missing)
-    return np.pad(array, padding)
+    shape = list(array.shape)
+    shape[axis] += missing
+    padded = np.zeros(shape, array.dtype)
+    padded[tuple(slice(length) for length in array.shape)] = array
+    return padded

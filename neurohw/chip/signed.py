@@ -61,7 +61,7 @@ class SignedArray:
         self.scheme = scheme
         self.reference = reference
         self.programming = programming or Programming()
-        self._gains: Array = np.ones(len(self.crossbars[0].values()))
+        self._amplify(np.ones(self.shape[0]))
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -90,7 +90,7 @@ class SignedArray:
                 lines = self.scheme.middle * voltages.sum(axis=1, keepdims=True)
             else:
                 lines = self.reference.read(voltages)
-            current -= current.dtype.type(sum(self.scheme.coefficients)) * lines
+            current = current - current.dtype.type(sum(self.scheme.coefficients)) * lines
         return self._amplified(current)
 
     def read_transposed(self, voltages: Array) -> Array:
@@ -104,7 +104,7 @@ class SignedArray:
                 lines = self.scheme.middle * driven
             else:
                 lines = self.reference.read_transposed(driven)
-            current -= current.dtype.type(sum(self.scheme.coefficients)) * lines
+            current = current - current.dtype.type(sum(self.scheme.coefficients)) * lines
         return current
 
     def values(self) -> Array:
@@ -164,7 +164,7 @@ class SignedArray:
         largest = self.scheme.largest
         if fit and self.programming.scale == "column" and np.isfinite(largest):
             rows = np.abs(wanted).max(axis=1)
-            self._gains = np.where(rows > 0, rows / largest, 1.0)
+            self._amplify(np.where(rows > 0, rows / largest, 1.0))
         cells = self.scheme.to_conductances(wanted / self._gains[:, None], self._draws(0))
         for crossbar, conductance in zip(self.crossbars, cells, strict=True):
             self._write(crossbar, conductance, np.ones(conductance.shape, bool), 0)
@@ -185,22 +185,27 @@ class SignedArray:
 
     def restore(self, state: dict[str, Array]) -> None:
         """Take over the state of `record`."""
-        self._gains = state["gains"].copy()
+        self._amplify(state["gains"].copy())
         for k, crossbar in enumerate(self.every_crossbar):
             end = f"_{k}"
             crossbar.restore(
                 {key.removesuffix(end): v for key, v in state.items() if key.endswith(end)}
             )
 
+    def _amplify(self, gains: Array) -> None:
+        """Set the gains of the units' amplifiers, (units,)."""
+        self._gains = gains
+        self._alike = bool((gains == 1).all())
+
     def _added(self, currents: Sequence[Array]) -> Array:
-        total: Array = np.zeros_like(currents[0])
-        for coefficient, current in zip(self.scheme.coefficients, currents, strict=True):
-            total += current.dtype.type(coefficient) * current
+        total = currents[0]  # its coefficient is 1 in every scheme
+        for coefficient, current in zip(self.scheme.coefficients[1:], currents[1:], strict=True):
+            total = total + current.dtype.type(coefficient) * current
         return total
 
     def _amplified(self, lines: Array) -> Array:
         """Return (…, units) signals behind the units' amplifiers."""
-        return lines if (self._gains == 1).all() else lines * self._gains.astype(lines.dtype)
+        return lines if self._alike else lines * self._gains.astype(lines.dtype)
 
     def _of_cells(self, update: Update, share: float) -> Update:
         """Return the update of the cells that take a share of it."""

@@ -56,7 +56,7 @@ class Scheme(ABC):
     @property
     @abstractmethod
     def coefficients(self) -> tuple[float, ...]:
-        """c_k of each cell of a weight."""
+        """c_k of each cell of a weight; that of the first is 1."""
 
     @property
     @abstractmethod
