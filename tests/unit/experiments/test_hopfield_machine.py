@@ -148,3 +148,15 @@ def test_rates_are_of_each_layer():
 def test_what_it_does_not_have_is_refused(settings, error, words):
     with pytest.raises(error, match=words):
         trainer.train(load(*settings))
+
+
+def test_the_recipe_holds_the_published_settings():
+    experiment = configuration.load("ep-1h")
+    assert (experiment.network.hidden, experiment.network.activation) == ((500,), "hard-sigmoid")
+    phases, learning = experiment.phases, experiment.learning
+    assert (phases.dynamics, phases.step, phases.start) == ("steps", 0.5, "stored")
+    assert (phases.free_sweeps, phases.nudged_sweeps, phases.tolerance) == (20, 4, 0)
+    assert (learning.variant, learning.nudging) == ("random_sign", 1.0)
+    assert learning.learning_rate_decay == 1
+    assert experiment.learning_rates == experiment.bias_learning_rates == (0.1, 0.05)
+    assert (experiment.training.epochs, experiment.training.batch) == (25, 20)
