@@ -175,10 +175,14 @@ class SignedArray:
             crossbar.refresh()
 
     def record(self) -> dict[str, Array]:
-        """Return what a run file holds: weights [S], and each crossbar's record, numbered."""
+        """Return what a run file holds.
+
+        Weights [S], the most pulses that a cell of each took, the amplifiers' gains, and the record
+        of each crossbar, numbered.
+        """
         state: dict[str, NDArray[Any]] = {"conductance": self.values(), "gains": self._gains}
         if self.crossbars[0].cells.whole:
-            state["pulses"] = self.pulses
+            state["pulses"] = np.maximum.reduce([c.pulses for c in self.crossbars])
         for k, crossbar in enumerate(self.every_crossbar):
             state |= {f"{key}_{k}": value for key, value in crossbar.record().items()}
         return state

@@ -207,6 +207,11 @@ class Experiment(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
         self._require_of_kind()
         if self.relaxation is not None:
             self._require_lengths(self.relaxation)
+        elif self.training.engine != "numba":
+            raise InvalidValueError(
+                f"training.engine = {self.training.engine}: a {self.network.kind} network does not"
+                f" relax, so there is no engine to choose"
+            )
         try:
             self.chip.conductance_scales(layers)
             self.chip.weight_ranges(layers)

@@ -173,6 +173,27 @@ def test_a_record_restores_everything(name):
         assert_array_equal(value, other.record()[key])
 
 
+def test_wires_take_current_from_every_crossbar_alike():
+    wires = {"word_line": 50.0, "bit_line": 50.0, "tile": 4}
+    chips = [
+        chip_specification.load({"device": {"law": "ideal", "g_min": 1e-6, "g_max": 9e-6}, **more})
+        for more in ({}, {"wires": wires})
+    ]
+    weights = np.random.default_rng(0).uniform(-1, 1, (UNITS, INPUTS))
+    plain, wired = (SignedChip(c, [weights], seed=0, dtype="float64").arrays[0] for c in chips)
+    x, y = np.ones((2, INPUTS)), np.ones((3, UNITS))
+    seen = wired.seen(0).conductance
+    assert_allclose(wired.read(x), x @ seen.T, rtol=0, atol=1e-16)
+    assert_allclose(wired.read_transposed(y), y @ seen, rtol=0, atol=1e-16)
+    assert_array_equal(wired.values(), plain.values())
+    lost = np.abs(plain.values() - seen).max()
+    # At most tile segments on both lines carry at most tile cells' currents.
+    assert 0 < lost < 8 * 50.0 * (4 * 9e-6) * 9e-6
+    before, update = wired.values(), make_update(1e-8)
+    wired.program(update, 0)
+    assert_allclose(wired.values(), before + update.dense(before, 0), rtol=0, atol=1e-18)
+
+
 @pytest.mark.parametrize(
     ("keys", "error"),
     [

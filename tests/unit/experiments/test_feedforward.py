@@ -60,6 +60,7 @@ def test_a_resumed_run_is_the_uninterrupted_one(settings, tmp_path, monkeypatch)
     assert copies[-1]["epoch"] == 1
     assert copies[-1]["step"] > 0
     monkeypatch.setattr(run_file, "save", save)
+    monkeypatch.setattr(trainer, "CHECKPOINT_SECONDS", 30.0)
     resumed = trainer.train(experiment, out=out, resume=True)
     assert run_file.checksum(resumed) == run_file.checksum(reference)
     assert run_file.checksum(run_file.load(out)) == run_file.checksum(reference)
@@ -126,6 +127,7 @@ def test_overflow_is_named():
         (("relaxation.free_sweeps=4", "relaxation.nudged_sweeps=4"), r"relaxation: a feedforward"),
         (("chip.mapping.scheme=single-ended",), r"mapping\.scheme = single-ended"),
         (("chip.mapping.weight_range=[1.0]",), r"chip\.mapping\.weight_range = \[1\.0\]"),
+        (("training.engine=spice",), r"training\.engine = spice: a feedforward network does not"),
         (("network.output=softmax",), r"network\.output = softmax: goes with"),
     ],
 )
