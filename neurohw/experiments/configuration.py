@@ -13,6 +13,7 @@ from neurohw import specification
 from neurohw.errors import ConfigurationError, InvalidValueError
 from neurohw.mappings import chip_specification
 from neurohw.mappings.chip_specification import ChipSpecification
+from neurohw.networks.activations import ACTIVATIONS
 from neurohw.presets import Presets
 from neurohw.units import Seconds
 
@@ -235,6 +236,11 @@ class Experiment(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
                     raise InvalidValueError(f"{key}: is missing")
                 if value is not None and key not in (*needed, *possible):
                     raise InvalidValueError(f"{key}: a {kind} network has none")
+        if kind == "hopfield" and self.network.activation not in ACTIVATIONS:
+            raise InvalidValueError(
+                f"network.activation = {self.network.activation}: a hopfield network has"
+                f" {', '.join(ACTIVATIONS)}"
+            )
 
     def _require_lengths(self, relaxation: RelaxationSettings) -> None:
         """Refuse lengths in time, or a tolerance, that the engine does not have."""

@@ -136,7 +136,7 @@ def test_rates_are_of_each_layer():
 @pytest.mark.parametrize(
     ("settings", "error", "words"),
     [
-        (("network.activation=relu",), InvalidValueError, "activation = relu: known ones"),
+        (("network.activation=relu",), ConfigurationError, "network.activation = relu: a hopfield"),
         (("training.engine=spice",), UnsupportedError, "training.engine = spice: Hopfield"),
         (("relaxation.accelerator=newton",), UnsupportedError, "take none"),
         ((*SWEEPS, "learning.nudging=1.5"), InvalidValueError, "must be below 1, the leak"),
