@@ -38,6 +38,24 @@ def test_sweeps_learn():
     assert run.history["cost"][-1] < 0.95 * run.history["cost"][0]
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [
+        ("network.activation=sigmoid",),
+        ("network.activation=tanh",),
+        ("chip.nudging.kind=current",),
+        ("chip.nudging.kind=clamp", "learning.variant=positive"),
+        ("chip.hold.noise=1 mV", "chip.nudging.offset_spread=2 mV"),
+        ("chip.bias.kind=rails",),
+    ],
+    ids=" ".join,
+)
+def test_other_neurons_and_circuits_learn(settings):
+    larger = ("data.train=600", "network.hidden=[32]", "training.batch=10", *RATES)
+    run = trainer.train(load(*larger, *settings, epochs=4))
+    assert run.history["cost"][-1] < 0.7 * run.history["cost"][0]
+
+
 def test_engines_train_alike():
     """In float64, where rounding does not decide a sign."""
     words = ("training.precision=float64", "network.hidden=[8, 6]", *RATES)
