@@ -1,4 +1,4 @@
-"""Random resistive networks that several folders of tests relax."""
+"""Random networks, resistive and Hopfield, that several folders of tests relax."""
 
 from dataclasses import dataclass
 
@@ -8,6 +8,7 @@ import pytest
 from neurohw import engines
 from neurohw.circuits.crossbar import WiredCrossbar
 from neurohw.engines.equilibrium import Equilibrium, SeenArray, Source
+from neurohw.networks.hopfield import HopfieldNetwork, deep_hopfield_network, initial_weights
 from neurohw.networks.resistive import ResistiveNetwork, deep_resistive_network, encode
 from neurohw.update import pairs
 
@@ -100,6 +101,81 @@ def make_problem():
             sources=sources,
             inputs=pairs(encode(rng.uniform(size=(batch, pixels)), VOLTS, dtype)),
             target=(VOLTS * rng.normal(size=(batch, outputs))).astype(dtype),
+        )
+
+    return make
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class HopfieldProblem:
+    """A Hopfield network, its signed conductances [S], sources, inputs and targets [V]."""
+
+    network: HopfieldNetwork
+    conductances: list
+    leak: list
+    current: list
+    inputs: np.ndarray
+    target: np.ndarray
+
+    @property
+    def arrays(self):
+        return [SeenArray(conductance=g, unit_sums=g.sum(axis=1)) for g in self.conductances]
+
+    @property
+    def sources(self):
+        return [
+            Source(current=b, conductance=h) for b, h in zip(self.current, self.leak, strict=True)
+        ]
+
+    def relax(self, engine, *, copies=1, **options) -> Equilibrium:
+        inputs = np.concatenate([self.inputs] * copies)
+        return engine.relax(
+            self.network,
+            self.arrays,
+            self.sources,
+            inputs @ self.conductances[0].T,
+            **options,
+        )
+
+    def some_state(self):
+        """Return membranes between 0.1 and 0.9 unit voltages."""
+        rng = np.random.default_rng(1)
+        shape, unit = len(self.inputs), self.network.unit_voltage
+        return [unit * rng.uniform(0.1, 0.9, (shape, n)) for n in self.network.layers]
+
+
+@pytest.fixture
+def make_hopfield():
+    """Make a random problem: weights as at the start of learning, biases, unequal leaks."""
+
+    def make(
+        hidden,
+        *,
+        activation="hard-sigmoid",
+        pixels=5,
+        outputs=3,
+        batch=4,
+        seed=0,
+        dtype="float64",
+        spread=0.3,
+    ):
+        rng = np.random.default_rng(seed)
+        network = deep_hopfield_network(
+            pixels, hidden, outputs, activation_name=activation, unit_voltage=VOLTS
+        )
+        conductances, leak, current = [], [], []
+        for units, inputs in zip(network.layers, network.fan_in, strict=True):
+            weights = initial_weights(rng.uniform(size=(units, inputs)), inputs, units)
+            conductances.append((SIEMENS * weights).astype(dtype))
+            leak.append((SIEMENS * rng.uniform(1, 1 + spread, units)).astype(dtype))
+            current.append((SIEMENS * VOLTS * rng.normal(0.3, 0.2, units)).astype(dtype))
+        return HopfieldProblem(
+            network=network,
+            conductances=conductances,
+            leak=leak,
+            current=current,
+            inputs=encode(rng.uniform(size=(batch, pixels)), VOLTS, dtype),
+            target=(VOLTS * rng.uniform(size=(batch, outputs))).astype(dtype),
         )
 
     return make

@@ -9,11 +9,10 @@ from numpy.typing import NDArray
 from neurohw import randomness
 from neurohw.chip.array import CrossbarArray
 from neurohw.chip.biases import BiasCurrents, BiasRails
+from neurohw.chip.converted import ConvertedChip
 from neurohw.chip.reading import Moment
-from neurohw.circuits import readout
 from neurohw.circuits.neuron import Neuron
 from neurohw.circuits.neuron import fabricate as fabricate_neurons
-from neurohw.circuits.readout import Readout
 from neurohw.circuits.synapse import Synapse
 from neurohw.devices.fabrication import fabricate
 from neurohw.devices.programming import first_write
@@ -30,7 +29,7 @@ Array = NDArray[np.floating]
 _FIRST_BIAS_ARRAY = 1 << 16
 
 
-class Chip:
+class Chip(ConvertedChip):
     """A fabricated chip that holds one network.
 
     Parameters
@@ -52,10 +51,6 @@ class Chip:
     biases : list of BiasCurrents or BiasRails
         One a free layer; empty where the chip has none.
     scale : PhysicalScale
-    input_dac, nudge_dac : Channels or None
-        Of the word lines of a pair each, and of the outputs.
-    readout : Readout
-        What reads the nodes for learning.
 
     Raises
     ------
@@ -83,12 +78,7 @@ class Chip:
         self.network = _with_neurons(specification, network, seed)
         if specification.synapse is not None:
             self.network = replace(self.network, synapse=Synapse(specification.synapse))
-        converters = specification.converters
-        self.input_dac = readout.input_channels(converters, network.inputs // 2, seed)
-        signed = specification.nudging.kind != "conductance"
-        outputs = network.layers[-1]
-        self.nudge_dac = readout.nudging_channels(converters, outputs, seed, signed=signed)
-        self.readout = Readout(converters, network.layers, seed)
+        self.fit_converters(specification, network.inputs // 2, network.layers, seed)
         self.arrays: list[CrossbarArray] = []
         self.biases: list[BiasCurrents | BiasRails] = []
         leak = [specification.neuron.leak] * (len(network.layers) - 1) + [0.0]
@@ -140,13 +130,6 @@ class Chip:
                 array=number,
             ),
         )
-
-    @property
-    def calibrated(self) -> bool:
-        """Whether a converter has a range that is calibrated."""
-        dac = self.nudge_dac
-        nudged = dac is not None and dac.signed and dac.converter.calibrated
-        return nudged or self.readout.calibrated
 
     def write(self, conductances: Sequence[Array], currents: Sequence[Array]) -> None:
         """Program a trained network into the fresh arrays.

@@ -12,7 +12,6 @@ from neurohw.chip.biases import BiasCurrents, BiasLine
 from neurohw.chip.reading import Moment
 from neurohw.chip.signed import Programming, SignedArray
 from neurohw.circuits.neuron import Neuron
-from neurohw.circuits.readout import Converters
 from neurohw.devices.fabrication import fabricate
 from neurohw.devices.programming import first_write
 from neurohw.devices.reading.fabrication import fabricate as fabricate_reading
@@ -173,14 +172,6 @@ def _require_virtual_ground(chip: ChipSpecification) -> None:
     """Raise `UnsupportedError` where a chip has what signed weights are not modelled with."""
     if chip.synapse is not None:
         raise UnsupportedError("synapse: cells of signed weights are resistors")
-    gains = {
-        key: getattr(chip.converters, key)
-        for key in ("transposed_gain_error", "transposed_gain_spread")
-    }
-    if chip.converters != Converters(**gains):
-        raise UnsupportedError(
-            "converters: of networks of signed weights only the gain of transposed reads is known"
-        )
     if chip.neuron != Neuron():
         raise UnsupportedError(
             "neuron: the circuits at the nodes are those of resistive networks; signed weights are"

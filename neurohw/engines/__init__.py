@@ -1,6 +1,7 @@
 """Engines find the equilibrium of a relaxing network; all give the same answer, given time."""
 
 from neurohw.engines.equilibrium import Engine
+from neurohw.engines.hopfield import HopfieldEngine
 from neurohw.errors import UnsupportedError
 
 
@@ -26,3 +27,14 @@ def load(name: str) -> Engine:
 
         return TransientEngine()
     raise UnsupportedError(f"engine = {name}: known engines are numba, numpy, spice and transient")
+
+
+def load_hopfield(name: str, step: float | None) -> HopfieldEngine:
+    """Return the engine ``numba`` or ``numpy`` of Hopfield networks, with its step."""
+    if name == "numpy":
+        return HopfieldEngine(step)
+    if name == "numba":
+        from neurohw.engines.numba.hopfield.engine import NumbaHopfieldEngine
+
+        return NumbaHopfieldEngine(step)
+    raise UnsupportedError(f"training.engine = {name}: Hopfield networks have numba and numpy")

@@ -13,6 +13,7 @@ from neurohw import specification
 from neurohw.errors import ConfigurationError, InvalidValueError
 from neurohw.mappings import chip_specification
 from neurohw.mappings.chip_specification import ChipSpecification
+from neurohw.networks.activations import ACTIVATIONS
 from neurohw.presets import Presets
 from neurohw.units import Seconds
 
@@ -56,14 +57,15 @@ class NetworkSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
 
     Parameters
     ----------
-    kind : {"resistive", "feedforward"}
-        Deep resistive network, or layers of signed weights one after the other.
+    kind : {"resistive", "feedforward", "hopfield"}
+        Deep resistive network; or signed weights, in layers one after the other, or between layers
+        of integrators that go both ways.
     hidden : tuple of int
         Units of each hidden layer.
     input_gain : float
         Resistive: dimensionless voltage of a pixel of 1.
     activation : {"hard-sigmoid", "sigmoid", "tanh", "relu"}
-        Feedforward: of the hidden units.
+        Feedforward: of the hidden units. Hopfield, which has no relu: of all units.
     output : {"linear", "hard-sigmoid", "sigmoid", "tanh", "relu", "softmax"}
         Feedforward: of the outputs.
     cost : {"squared", "cross-entropy"}
@@ -73,7 +75,7 @@ class NetworkSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
         units)) of each layer.
     """
 
-    kind: Literal["resistive", "feedforward"] = "resistive"
+    kind: Literal["resistive", "feedforward", "hopfield"] = "resistive"
     hidden: tuple[Annotated[int, Meta(ge=2)], ...]
     input_gain: Annotated[float, Meta(gt=0)] | None = None
     activation: Literal["hard-sigmoid", "sigmoid", "tanh", "relu"] | None = None
@@ -104,6 +106,13 @@ class RelaxationSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True
     accelerator : {"none", "newton"}
         ``newton``: a Newton step of all nodes after each sweep, for deep networks; dense, so for
         at most some hundred nodes.
+    dynamics : {"sweeps", "steps"}, optional
+        Hopfield: ``sweeps``, as without it: layer after layer goes all of the way to rest;
+        ``steps``: a sweep moves all membranes at once, a share of the way.
+    step : float, optional
+        Hopfield: that share, 0.5 without it; sweeps take no notice.
+    start : {"zero", "stored"}, optional
+        Hopfield: free phases start from 0 V, as without it, or from the image's last one.
     """
 
     free_sweeps: Positive
@@ -112,6 +121,9 @@ class RelaxationSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True
     accelerator: Literal["none", "newton"] = "none"
     free_time: Seconds | None = None
     nudged_time: Seconds | None = None
+    dynamics: Literal["sweeps", "steps"] | None = None
+    step: Annotated[float, Meta(gt=0, le=1)] | None = None
+    start: Literal["zero", "stored"] | None = None
 
     def __post_init__(self) -> None:
         for key in ("free_time", "nudged_time"):
@@ -159,12 +171,18 @@ class TrainingSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
 _NEEDS = {
     "resistive": ("network.input_gain", "relaxation", "learning.nudging"),
     "feedforward": ("network.activation", "network.output", "network.cost"),
+    "hopfield": ("network.activation", "relaxation", "learning.nudging"),
 }
 _MAY_HAVE: dict[str, tuple[str, ...]] = {
     "resistive": (),
     "feedforward": ("network.initial_range",),
+    "hopfield": ("relaxation.dynamics", "relaxation.step", "relaxation.start"),
 }
-_RULES = {"resistive": "equilibrium-propagation", "feedforward": "backpropagation"}
+_RULES = {
+    "resistive": "equilibrium-propagation",
+    "feedforward": "backpropagation",
+    "hopfield": "equilibrium-propagation",
+}
 
 
 class Experiment(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -213,11 +231,16 @@ class Experiment(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
             for key in keys:
                 value: Any = self
                 for part in key.split("."):
-                    value = getattr(value, part)
+                    value = getattr(value, part, None)
                 if value is None and key in needed:
                     raise InvalidValueError(f"{key}: is missing")
                 if value is not None and key not in (*needed, *possible):
                     raise InvalidValueError(f"{key}: a {kind} network has none")
+        if kind == "hopfield" and self.network.activation not in ACTIVATIONS:
+            raise InvalidValueError(
+                f"network.activation = {self.network.activation}: a hopfield network has"
+                f" {', '.join(ACTIVATIONS)}"
+            )
 
     def _require_lengths(self, relaxation: RelaxationSettings) -> None:
         """Refuse lengths in time, or a tolerance, that the engine does not have."""

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from neurohw import randomness
 from neurohw.chip import SignedChip
 from neurohw.datasets import Dataset
-from neurohw.errors import NumericalError
+from neurohw.errors import NumericalError, UnsupportedError
 from neurohw.experiments.configuration import Experiment
 from neurohw.experiments.run_file import Run
 from neurohw.experiments.step import EVALUATION, Batch, Step, restore_chip
@@ -92,7 +92,18 @@ class FeedforwardMachine:
 
 
 def build(experiment: Experiment, dataset: Dataset) -> FeedforwardMachine:
-    """Fabricate the chip of an experiment and put its network on it."""
+    """Fabricate the chip of an experiment and put its network on it.
+
+    Raises
+    ------
+    UnsupportedError
+        The chip has converters.
+    """
+    if experiment.chip.converters.present:
+        raise UnsupportedError(
+            "chip.converters: those of word lines and nodes belong to networks that relax; of"
+            " feed-forward ones only the gain of transposed reads is known"
+        )
     settings, training = experiment.network, experiment.training
     assert settings.activation is not None  # the configuration asks for them
     assert settings.output is not None

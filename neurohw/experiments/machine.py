@@ -13,8 +13,9 @@ from neurohw.chip import Chip
 from neurohw.datasets import Dataset
 from neurohw.engines.equilibrium import Engine, Equilibrium, require_settled
 from neurohw.errors import DataError, RunFileError, UnsupportedError
-from neurohw.experiments import feedforward_machine
+from neurohw.experiments import feedforward_machine, hopfield_machine
 from neurohw.experiments.configuration import Experiment
+from neurohw.experiments.relaxing_machine import RelaxingMachine
 from neurohw.experiments.run_file import Run
 from neurohw.experiments.step import EVALUATION, Batch, Machine, Step, restore_chip
 from neurohw.learning.equilibrium_propagation import EquilibriumPropagation
@@ -27,7 +28,7 @@ _EVALUATED_AT_ONCE = 500
 
 
 @dataclass(eq=False, kw_only=True)
-class ResistiveMachine:
+class ResistiveMachine(RelaxingMachine):
     """A deep resistive network on its chip, with its engine; see `neurohw.experiments.step`.
 
     start is where the next free phase starts from, 0 V if None.
@@ -49,26 +50,14 @@ class ResistiveMachine:
         """Word-line voltage of a pixel of 1 [V]."""
         return self.chip.specification.input.full_scale
 
-    def check(self) -> None:
-        """Raise `InvalidValueError` if negative nudging leaves no minimum."""
-        self.rule.check_stability()
-
-    def prepare(self, event: int, dataset: Dataset) -> None:
-        """Calibrate the converters where that is due before a mini-batch."""
-        interval = self.chip.specification.converters.calibration_interval
-        if self.chip.calibrated and (event % interval == 0 if interval else event == 0):
-            self.calibrate(dataset)
-
     def encode(self, images: Array, event: int = 0) -> Array:
         """Return the voltages of the first word line of each pair, (n, pixels) [V].
 
         event numbers the mini-batch for the noise of the chip's DACs.
         """
-        voltages = encode(images, self.full_scale, self.experiment.training.precision)
-        dac = self.chip.input_dac
-        if dac is None:
-            return voltages
-        return dac.convert(voltages, dac.converter.range_or(self.full_scale), event)
+        return self.converted(
+            encode(images, self.full_scale, self.experiment.training.precision), event
+        )
 
     def targets(self, labels: NDArray[np.integer]) -> Array:
         """Return the outputs' target voltages, (n, outputs): one-hot [V]."""
@@ -113,13 +102,6 @@ class ResistiveMachine:
             ],
         )
 
-    def calibrate(self, dataset: Dataset) -> None:
-        """Set the ranges of the converters that the chip calibrates, with the first images."""
-        samples = slice(0, self.chip.specification.converters.calibration_samples)
-        inputs = self.encode(dataset.train_images[samples])
-        targets = self.targets(dataset.train_labels[samples])
-        self.rule.calibrate(self.chip.arrays[0].read(inputs), targets, inputs)
-
     def step(
         self, batch: Batch, event: int, rates: Sequence[float], bias_rates: Sequence[float]
     ) -> Step:
@@ -138,17 +120,12 @@ class ResistiveMachine:
     def carried(self) -> dict[str, Array]:
         """Return the voltages of the last free phase, one array a layer, and ranges [V]."""
         state = () if self.start is None else self.start.state
-        ranges = {f"{name}_range": v for name, v in self.chip.readout.ranges.items()}
-        return ranges | {f"voltage_{k}": v for k, v in enumerate(state)}
+        return self.ranges() | {f"voltage_{k}": v for k, v in enumerate(state)}
 
     def restore(self, run: Run) -> None:
         """Take over the arrays, biases, ranges of converters and last free phase of a run."""
         restore_chip(self.chip, run)
-        self.chip.readout.ranges = {
-            key.removesuffix("_range"): value
-            for key, value in run.state.items()
-            if key.endswith("_range")
-        }
+        self.restore_ranges(run)
         if "voltage_0" in run.state:
             layers = range(len(self.network.layers))
             self.start = _start_from([run.state[f"voltage_{k}"] for k in layers])
@@ -204,6 +181,7 @@ def build_resistive(experiment: Experiment, dataset: Dataset) -> ResistiveMachin
 _BUILDERS: dict[str, Callable[[Experiment, Dataset], Machine]] = {
     "resistive": build_resistive,
     "feedforward": feedforward_machine.build,
+    "hopfield": hopfield_machine.build,
 }
 
 

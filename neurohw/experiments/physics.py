@@ -10,8 +10,10 @@ from neurohw.circuits import tiles
 from neurohw.circuits.synapse import Synapse
 from neurohw.datasets import Dataset
 from neurohw.experiments import wiring
+from neurohw.experiments.hopfield_machine import HopfieldMachine
 from neurohw.experiments.machine import ResistiveMachine
 from neurohw.experiments.step import Machine
+from neurohw.learning.equilibrium_propagation import Contrast
 from neurohw.networks.resistive import dissipation
 from neurohw.update import pairs
 
@@ -23,7 +25,8 @@ _SAMPLES = 256
 def measure(machine: Machine, dataset: Dataset) -> dict[str, Array]:
     """Measure what the chip as it is carries of the first training images.
 
-    Of networks that are not resistive only the shares of saturated cells, one an array.
+    Of a feed-forward network only the shares of saturated cells, one an array; of a Hopfield
+    network these, and what concerns voltages and the difference of the phases.
 
     Returns
     -------
@@ -40,46 +43,62 @@ def measure(machine: Machine, dataset: Dataset) -> dict[str, Array]:
         worn_out, the share of cells past it. Read noise is that of one mini-batch.
     """
     if isinstance(machine.chip, SignedChip):
-        return _saturation(machine.chip.arrays) | wiring.measure(machine.chip.crossbars)
+        found = _saturation(machine.chip.arrays) | wiring.measure(machine.chip.crossbars)
+        if isinstance(machine, HopfieldMachine):
+            found |= _columns(_measure_phases(_contrast(machine, dataset)))
+        return found
     assert isinstance(machine, ResistiveMachine)  # no other kind is on such a chip
-    images = dataset.train_images[:_SAMPLES]
-    inputs = machine.encode(images)
-    arrays = machine.chip.arrays
-    contrast = machine.rule.phases(
-        arrays[0].read(inputs), machine.targets(dataset.train_labels[:_SAMPLES]), None, 0, inputs
-    )
+    arrays, contrast = machine.chip.arrays, _contrast(machine, dataset)
     threshold = machine.chip.specification.device.write_threshold
-    rows: dict[str, list[float]] = {}
-
-    def add(values: dict[str, float], prefix: str = "") -> None:
-        for key, value in values.items():
-            rows.setdefault(prefix + key, []).append(value)
-
-    below = pairs(inputs)
+    rows = _measure_phases(contrast)
+    below = pairs(machine.encode(dataset.train_images[:_SAMPLES]))
     for k, array in enumerate(arrays):
         voltage = contrast.free.state[k]
+        rows[k] |= _measure_cells(array, below, voltage, threshold, machine.network.synapse)
+        below = machine.network.forward(k, voltage)
+    bias_rows = []
+    for bias, voltage in zip(machine.chip.biases, contrast.free.state, strict=False):
+        if isinstance(bias, BiasRails):
+            rails = np.tile(np.array(bias.word_lines, voltage.dtype), (len(voltage), 1))
+            cells = _measure_cells(bias.array, rails, voltage, threshold)
+            bias_rows.append({f"bias_{key}": value for key, value in cells.items()})
+    measured = _columns(rows) | _columns(bias_rows) | wiring.measure(arrays)
+    if any(array.wears for array in arrays):
+        measured["worn_out"] = np.array([array.worn for array in arrays])
+    return measured
+
+
+def _contrast(machine: ResistiveMachine | HopfieldMachine, dataset: Dataset) -> Contrast:
+    """Return the phases of the first training images, from 0 V."""
+    inputs = machine.encode(dataset.train_images[:_SAMPLES])
+    projection = machine.chip.arrays[0].read(inputs)
+    targets = machine.targets(dataset.train_labels[:_SAMPLES])
+    return machine.rule.phases(projection, targets, None, 0, inputs)
+
+
+def _measure_phases(contrast: Contrast) -> list[dict[str, float]]:
+    """Return voltages and what learning has to resolve, a layer each."""
+    rows = []
+    for voltage, upper, lower in zip(
+        contrast.free.state, contrast.upper, contrast.lower, strict=True
+    ):
         size = np.abs(voltage)
-        upper, lower = contrast.upper[k], contrast.lower[k]
         difference = float(np.abs(upper - lower).mean(dtype=np.float64))
         largest = max(float(np.abs(v).max()) for v in (voltage, upper, lower))
-        add(
+        rows.append(
             {
                 "voltage": float(size.mean(dtype=np.float64)),
                 "voltage_p90": float(np.quantile(size, 0.9)),
                 "difference": difference,
                 "bits": float(np.log2(2.0 * largest / difference)) if difference > 0 else np.inf,
             }
-            | _measure_cells(array, below, voltage, threshold, machine.network.synapse)
         )
-        below = machine.network.forward(k, voltage)
-    for bias, voltage in zip(machine.chip.biases, contrast.free.state, strict=False):
-        if isinstance(bias, BiasRails):
-            rails = np.tile(np.array(bias.word_lines, voltage.dtype), (len(voltage), 1))
-            add(_measure_cells(bias.array, rails, voltage, threshold), "bias_")
-    measured = {key: np.array(values) for key, values in rows.items()} | wiring.measure(arrays)
-    if any(array.wears for array in arrays):
-        measured["worn_out"] = np.array([array.worn for array in arrays])
-    return measured
+    return rows
+
+
+def _columns(rows: Sequence[dict[str, float]]) -> dict[str, Array]:
+    """Return rows of equal keys as one array a key."""
+    return {key: np.array([row[key] for row in rows]) for row in rows[:1] for key in row}
 
 
 def _measure_cells(
@@ -105,8 +124,7 @@ def _measure_cells(
 
 def _saturation(arrays: Sequence[SignedArray]) -> dict[str, Array]:
     """Return the shares of the cells of each array that stand at a limit."""
-    rows = [_saturated(array.crossbars) for array in arrays]
-    return {key: np.array([row[key] for row in rows]) for key in rows[0]}
+    return _columns([_saturated(array.crossbars) for array in arrays])
 
 
 def _saturated(crossbars: Sequence[CrossbarArray]) -> dict[str, float]:

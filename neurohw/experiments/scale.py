@@ -33,6 +33,9 @@ def _signed_rows(experiment: Experiment) -> list[tuple[str, float, str]]:
     """Return the rows of a network of signed weights."""
     scale = signed_scale(experiment.chip, experiment.layers)
     found = []
+    if experiment.network.kind == "hopfield":
+        found.append(("leak of an integrator", scale.leak, "S"))
+        found.append(("nudging β", scale.nudging(experiment.nudging), "S"))
     for layer, rate in enumerate(experiment.learning_rates):
         value = scale.learning_rate(rate, layer)
         found.append((f"learning rate of layer {layer + 1}", value, "S/V²"))

@@ -217,7 +217,9 @@ class _Training:
         """Return the run as it stands."""
         chip = self.machine.chip
         state: dict[str, Array] = {"pending": self.pending, "cost": np.array(self.cost)}
-        state |= self.machine.carried()
+        if not self.physical:
+            # No one goes on with a run that is finished.
+            state |= self.machine.carried()
         return Run(
             experiment=self.experiment,
             dataset={"name": self.dataset.name, "checksum": self.dataset.checksum},

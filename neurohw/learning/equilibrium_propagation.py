@@ -19,14 +19,14 @@ arXiv:2006.01981; Laborieux et al. (2021), Front. Neurosci. 15:633674, for the c
 
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from neurohw import randomness
-from neurohw.chip import BiasRails, Chip
+from neurohw.chip import BiasRails, Chip, HopfieldChip
 from neurohw.circuits.converters import Channels
 from neurohw.circuits.periphery import SampleAndHold
 from neurohw.circuits.synapse import Synapse
@@ -39,10 +39,12 @@ from neurohw.engines.equilibrium import (
     nudge,
     require_settled,
 )
+from neurohw.engines.hopfield import HopfieldEngine
 from neurohw.engines.kirchhoff import couplings, total_conductances
 from neurohw.errors import InvalidValueError
 from neurohw.learning import co_content, kernels
 from neurohw.learning.relaxation import relax
+from neurohw.networks.hopfield import HopfieldNetwork
 from neurohw.networks.resistive import ResistiveNetwork, nudging_bound
 from neurohw.update import Update, pairs
 
@@ -91,9 +93,9 @@ class EquilibriumPropagation:
 
     def __init__(
         self,
-        network: ResistiveNetwork,
-        engine: Engine,
-        chip: Chip,
+        network: ResistiveNetwork | HopfieldNetwork,
+        engine: Engine | HopfieldEngine,
+        chip: Chip | HopfieldChip,
         *,
         variant: Variant,
         nudging: float,
@@ -107,9 +109,9 @@ class EquilibriumPropagation:
     ) -> None:
         if network.synapse is not None:
             network.synapse.require_polynomial()
-        self.network = network
+        self.network: Any = network
         self.engine = engine
-        self.chip = chip
+        self.chip: Any = chip
         self.variant = variant
         self.nudging = nudging
         circuit = chip.specification.nudging

@@ -7,18 +7,18 @@ import numpy as np
 from msgspec.structs import replace
 from numpy.typing import NDArray
 
-from neurohw.chip import Chip, Moment
+from neurohw.chip import Chip, HopfieldChip, Moment
 from neurohw.engines.equilibrium import Engine, Equilibrium, Nudging
+from neurohw.engines.hopfield import HopfieldEngine
 from neurohw.errors import InvalidValueError, UnsupportedError
-from neurohw.networks.resistive import ResistiveNetwork
 
 Array = NDArray[np.floating]
 
 
 def relax(
-    engine: Engine,
-    network: ResistiveNetwork,
-    chip: Chip,
+    engine: Engine | HopfieldEngine,
+    network: Any,
+    chip: Chip | HopfieldChip,
     input_current: Array,
     *,
     event: int,

@@ -36,6 +36,15 @@ class SignedScale:
         """Return the current [A] into a unit of a layer that stands for 1."""
         return self.unit_conductances[layer] * self.unit_voltage
 
+    @property
+    def leak(self) -> float:
+        """Leak [S] of integrators that the arrays feed."""
+        return self.unit_conductances[0]
+
+    def nudging(self, nudging: float) -> float:
+        """Conductance [S] that pulls the output of an integrator to its target."""
+        return nudging * self.leak
+
     def learning_rate(self, rate: float, layer: int) -> float:
         """Learning rate of weights [S/V²]: change a product of two lines."""
         return rate * self.unit_conductances[layer] / self.unit_voltage**2

@@ -1,0 +1,70 @@
+"""A chip whose arrays of signed weights feed the integrators of a deep Hopfield network."""
+
+from collections.abc import Sequence
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from neurohw.chip.converted import ConvertedChip
+from neurohw.chip.reading import Moment
+from neurohw.chip.signed_chip import SignedChip
+from neurohw.engines.equilibrium import SeenArray, Source
+from neurohw.mappings.chip_specification import ChipSpecification
+from neurohw.networks.hopfield import HopfieldNetwork
+
+Array = NDArray[np.floating]
+
+
+class HopfieldChip(ConvertedChip, SignedChip):
+    """Arrays read both ways, and an integrator at each node.
+
+    The integrators take up the currents of the lines, which they hold at 0 V. Their leak is the
+    first array's conductance that stands for a weight of 1; where an array has another one, because
+    of another `weight_range`, current mirrors of their ratio join it to the integrators, on both
+    sides alike.
+
+    Parameters
+    ----------
+    specification : ChipSpecification
+    network : HopfieldNetwork
+    weights : sequence of (units, inputs) arrays
+        Dimensionless initial weights.
+    seed : int
+    dtype : {"float32", "float64"}
+    """
+
+    def __init__(
+        self,
+        specification: ChipSpecification,
+        network: HopfieldNetwork,
+        weights: Sequence[Array],
+        *,
+        seed: int,
+        dtype: str,
+    ) -> None:
+        super().__init__(specification, weights, seed=seed, dtype=dtype)
+        self.network = network
+        self.fit_converters(specification, network.inputs, network.layers, seed)
+        units = self.scale.unit_conductances
+        self._mirrors = [np.dtype(dtype).type(units[0] / unit) for unit in units]
+        self._leaks = [np.full(n, self.scale.leak, dtype) for n in network.layers]
+        self._no_currents = [np.zeros(n, dtype) for n in network.layers]
+
+    def seen(self, moment: Moment | int | None = None) -> list[SeenArray]:
+        """Return every array as the integrators see it, with the noise of a moment if given."""
+        seen = super().seen(moment)
+        return [
+            array
+            if mirror == 1
+            else msgspec.structs.replace(array, conductance=array.conductance * mirror)
+            for array, mirror in zip(seen, self._mirrors, strict=True)
+        ]
+
+    def sources(self, moment: Moment | int | None = None) -> list[Source]:
+        """Return the bias currents and the leaks of each layer."""
+        currents = [source.current for source in super().sources(moment)] or self._no_currents
+        return [
+            Source(current=current * mirror, conductance=leak)
+            for current, mirror, leak in zip(currents, self._mirrors, self._leaks, strict=True)
+        ]

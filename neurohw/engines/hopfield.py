@@ -1,0 +1,217 @@
+"""Relaxation of deep Hopfield networks: the readable oracle, and what all their engines share.
+
+Two ways down the energy of `neurohw.networks.hopfield`. Block sweeps set the layers, even ones
+first, then odd ones, each to its exact minimum with its neighbours held: h·u = a, clipped where
+the membrane is. Steps are those of 2017: all membranes at once go a share ε of the way,
+u ← clip(u + ε·(a/h − u)).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neurohw.engines.equilibrium import (
+    ROUNDING,
+    Accelerator,
+    Equilibrium,
+    Nudging,
+    Result,
+    SeenArray,
+    Source,
+    refuse_duration,
+)
+from neurohw.errors import InvalidValueError, UnsupportedError
+from neurohw.networks.hopfield import HopfieldNetwork
+
+Array = NDArray[np.floating]
+
+# Halvings after which an interval is as short as rounding lets it be.
+_HALVINGS = 70
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Dynamics:
+    """How one relaxation moves its layers; the fields are those of `HopfieldEngine.relax`."""
+
+    network: HopfieldNetwork
+    arrays: Sequence[SeenArray]
+    sources: Sequence[Source]
+    input_current: Array
+    nudging: Nudging | None
+    step: float | None
+
+    def arriving(self, state: Sequence[Array], layer: int) -> Array:
+        """Return what flows into the membranes of a layer, nudging apart, (batch, units) [A]."""
+        current = self.sources[layer].current
+        if layer == 0:
+            current = current + self.input_current
+        else:
+            below = self.network.forward(layer - 1, state[layer - 1])
+            current = current + below @ self.arrays[layer].conductance.T
+        if layer + 1 < len(state):
+            above = self.network.forward(layer + 1, state[layer + 1])
+            current = current + above @ self.arrays[layer + 1].conductance
+        return current
+
+    def moved(self, state: Sequence[Array], layer: int) -> Array:
+        """Return the membranes of a layer after a move, a fresh array (batch, units) [V]."""
+        leak, current = self.sources[layer].conductance, self.arriving(state, layer)
+        if self.nudging is not None and layer + 1 == len(state):
+            return self._nudged(self.nudging, state[layer], current, leak)
+        return self._clipped(state[layer], current / leak)
+
+    def _nudged(self, nudging: Nudging, before: Array, current: Array, leak: Array) -> Array:
+        """Return the membranes of nudged outputs after a move."""
+        pull = nudging.conductor(current.dtype)
+        current = current + nudging.injected(current.dtype)
+        forward, last = self.network.forward, len(self.network.layers) - 1
+        if self.step is not None:
+            goal = (current - pull * forward(last, before)) / leak
+        elif self.network.activation.name == "hard-sigmoid":
+            goal = current / (leak + pull)
+        else:
+            # Outputs are within one unit voltage of 0, which bounds what nudging draws.
+            reach = np.abs(pull) * self.network.unit_voltage
+            low, high = (current - reach) / leak, (current + reach) / leak
+            for _ in range(_HALVINGS):
+                middle = 0.5 * (low + high)
+                rises = current - pull * forward(last, middle) > leak * middle
+                low, high = np.where(rises, middle, low), np.where(rises, high, middle)
+            # What is no number shows in the currents only.
+            goal = 0.5 * (low + high) + 0 * current
+        moved = self._clipped(before, goal)
+        return np.where(nudging.clamped[:, None], nudging.target, moved).astype(moved.dtype)
+
+    def _clipped(self, before: Array, goal: Array) -> Array:
+        if self.step is not None:
+            goal = before + before.dtype.type(self.step) * (goal - before)
+        return np.clip(goal, self.network.low, self.network.high).astype(before.dtype)
+
+
+class HopfieldEngine:
+    """Relaxes deep Hopfield networks in plain NumPy.
+
+    Parameters
+    ----------
+    step : float, optional
+        ε of synchronous steps; without it, block sweeps.
+
+    Raises
+    ------
+    InvalidValueError
+        A step that is not above 0 and at most 1.
+    """
+
+    dynamics: type[Dynamics] = Dynamics
+
+    def __init__(self, step: float | None = None) -> None:
+        if step is not None and not 0 < step <= 1:
+            raise InvalidValueError(f"step = {step:g}: must be above 0, at most 1")
+        self.step = step
+
+    def relax(
+        self,
+        network: HopfieldNetwork,
+        arrays: Sequence[SeenArray],
+        sources: Sequence[Source],
+        input_current: Array,
+        *,
+        start: Equilibrium | None = None,
+        nudging: Nudging | None = None,
+        sweeps: int,
+        tolerance: float = 0.0,
+        accelerator: Accelerator = "none",
+        inputs: Array | None = None,
+        duration: float | None = None,
+    ) -> Equilibrium:
+        """See `neurohw.engines.equilibrium.Engine.relax`; states are membrane voltages.
+
+        Arrays are seen as signed weights, sources as biases and leaks. A step counts as a sweep,
+        and its changes of voltages as 1/ε times as large.
+
+        Raises
+        ------
+        UnsupportedError
+            Wires with resistance, an accelerator, a duration, or outputs that are clamped behind
+            another activation than the hard sigmoid.
+        """
+        refuse_duration(duration)
+        _refuse(network, arrays, nudging, accelerator)
+        dynamics = self.dynamics(
+            network=network,
+            arrays=arrays,
+            sources=sources,
+            input_current=input_current,
+            nudging=nudging,
+            step=self.step,
+        )
+        state = _begin(network, input_current, start)
+        begun = None if nudging is None else list(state)
+        layers = range(len(state))
+        result: Result = "fixed sweeps" if tolerance == 0 else "not converged"
+        residual, iterations = np.inf, 0
+        while iterations < sweeps:
+            before = list(state)
+            iterations += 1
+            if self.step is None:
+                for k in [*layers[::2], *layers[1::2]]:
+                    state[k] = dynamics.moved(state, k)
+            else:
+                state = [dynamics.moved(before, k) for k in layers]
+            if tolerance == 0 and iterations < sweeps:
+                continue
+            if not all(np.isfinite(u).all() for u in state):
+                result, residual = "not finite", np.inf
+                break
+            residual = max(
+                _residual(before[k], state[k], None if begun is None else begun[k], self.step)
+                for k in layers
+            )
+            if tolerance > 0 and residual < tolerance and iterations >= len(state):
+                result = "converged"
+                break
+        return Equilibrium(
+            state=tuple(state), residual=residual, iterations=iterations, result=result
+        )
+
+
+def _begin(
+    network: HopfieldNetwork, input_current: Array, start: Equilibrium | None
+) -> list[Array]:
+    """Return the membranes of each layer at the start, its samples repeated as needed."""
+    batch, dtype = len(input_current), input_current.dtype
+    if start is None:
+        return [np.zeros((batch, units), dtype) for units in network.layers]
+    copies = batch // len(start.state[0])
+    return [np.concatenate([u] * copies) for u in start.state]
+
+
+def _refuse(
+    network: HopfieldNetwork,
+    arrays: Sequence[SeenArray],
+    nudging: Nudging | None,
+    accelerator: Accelerator,
+) -> None:
+    if accelerator != "none":
+        raise UnsupportedError(
+            f"relaxation.accelerator = {accelerator}: Hopfield networks take none"
+        )
+    if any(array.unit_coupling is not None for array in arrays):
+        raise UnsupportedError(
+            "chip.interconnect: the arrays of Hopfield networks need wires without resistance"
+        )
+    name = network.activation.name
+    if nudging is not None and nudging.clamped.any() and name != "hard-sigmoid":
+        raise UnsupportedError(f"nudging.kind = clamp: not with the activation {name}")
+
+
+def _residual(before: Array, after: Array, begun: Array | None, step: float | None) -> float:
+    """Return a layer's share of the residual; begun, where a nudged phase started."""
+    change, largest = np.abs(after - before).max(), np.abs(after).max()
+    change = change / (1.0 if step is None else step)
+    if begun is not None:
+        change = max(change, ROUNDING * np.finfo(after.dtype).eps * largest)
+        largest = np.abs(after - begun).max()
+    return float(change / largest) if largest > 0 else 0.0

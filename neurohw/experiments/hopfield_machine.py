@@ -1,0 +1,172 @@
+"""A machine whose network is a deep Hopfield network, trained by equilibrium propagation."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neurohw import engines, randomness
+from neurohw.chip import HopfieldChip
+from neurohw.datasets import Dataset
+from neurohw.engines.equilibrium import Equilibrium, require_settled
+from neurohw.engines.hopfield import HopfieldEngine
+from neurohw.experiments.configuration import Experiment
+from neurohw.experiments.relaxing_machine import RelaxingMachine
+from neurohw.experiments.run_file import Run
+from neurohw.experiments.step import EVALUATION, Batch, Step, restore_chip
+from neurohw.learning.hopfield import HopfieldPropagation
+from neurohw.learning.relaxation import relax
+from neurohw.networks.hopfield import HopfieldNetwork, deep_hopfield_network, initial_weights
+from neurohw.networks.resistive import encode
+
+Array = NDArray[np.floating]
+
+_EVALUATED_AT_ONCE = 500
+# As published, where the configuration says none.
+_STEP = 0.5
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class HopfieldMachine(RelaxingMachine):
+    """A deep Hopfield network on its chip; see `neurohw.experiments.step`.
+
+    stored holds, if anything, the last free equilibrium of each training image: (images, units)
+    membranes a layer, in units of the unit voltage.
+    """
+
+    experiment: Experiment
+    chip: HopfieldChip
+    engine: HopfieldEngine
+    rule: HopfieldPropagation
+    stored: list[Array] = field(default_factory=list)
+
+    @property
+    def network(self) -> HopfieldNetwork:
+        """What relaxes."""
+        return self.chip.network
+
+    def encode(self, images: Array, event: int = 0) -> Array:
+        """Return the word lines' voltages, (n, pixels) [V]."""
+        full_scale = self.chip.specification.input.full_scale
+        return self.converted(encode(images, full_scale, self.experiment.training.precision), event)
+
+    def targets(self, labels: NDArray[np.integer]) -> Array:
+        """Return what the outputs are to be, (n, outputs): one-hot [V]."""
+        table = np.eye(self.network.layers[-1], dtype=self.experiment.training.precision)
+        return np.asarray(table[labels] * table.dtype.type(self.chip.scale.unit_voltage))
+
+    def outputs(self, images: Array) -> Array:
+        """Return the outputs of the free equilibrium from 0 V, (n, outputs) [V]."""
+        return np.concatenate([state[-1] for state in self._settled(images)])
+
+    def error(self, images: Array, labels: NDArray[np.integer]) -> float:
+        """Return the share of images whose largest output is not the label's."""
+        return float(np.mean(self.outputs(images).argmax(axis=1) != labels))
+
+    def learning_rates(self, epoch: int) -> tuple[Sequence[float], Sequence[float]]:
+        """Return the rates of arrays [S/V²] and of biases [S] in an epoch counted from 0."""
+        experiment, scale = self.experiment, self.chip.scale
+        factor = experiment.learning.learning_rate_decay**epoch
+        rates, bias_rates = experiment.learning_rates, experiment.bias_learning_rates
+        return (
+            [scale.learning_rate(rate * factor, k) for k, rate in enumerate(rates)],
+            [scale.bias_learning_rate(rate * factor, k) for k, rate in enumerate(bias_rates)],
+        )
+
+    def step(
+        self, batch: Batch, event: int, rates: Sequence[float], bias_rates: Sequence[float]
+    ) -> Step:
+        """Relax both phases of a mini-batch, from 0 V or from the images' stored equilibria."""
+        start, unit = None, batch.inputs.dtype.type(self.chip.scale.unit_voltage)
+        if self.stored:
+            start = Equilibrium(
+                state=tuple(layer[batch.samples] * unit for layer in self.stored),
+                residual=np.inf,
+                iterations=0,
+                result="fixed sweeps",
+            )
+        contrast = self.rule.contrast(batch.pending, batch.targets, start, event, batch.inputs)
+        for layer, membranes in zip(self.stored, contrast.free.state, strict=False):
+            layer[batch.samples] = membranes / unit
+        updates, bias_updates = self.rule.updates(contrast, batch.inputs, rates, bias_rates)
+        last = len(self.network.layers) - 1
+        outputs = self.network.forward(last, contrast.free.state[-1])
+        miss = ((outputs - batch.targets) / unit).ravel()
+        return Step(
+            updates=updates,
+            bias_updates=bias_updates,
+            outputs=outputs,
+            cost=0.5 * float(miss @ miss),
+        )
+
+    def carried(self) -> dict[str, Array]:
+        """Return the stored equilibria, a layer each, and ranges of converters [V]."""
+        return self.ranges() | {f"membrane_{k}": layer for k, layer in enumerate(self.stored)}
+
+    def restore(self, run: Run) -> None:
+        """Take over the arrays, biases, ranges of converters and stored equilibria of a run."""
+        restore_chip(self.chip, run)
+        self.restore_ranges(run)
+        if "membrane_0" in run.state:
+            for k, layer in enumerate(self.stored):
+                layer[:] = run.state[f"membrane_{k}"]
+
+    def _settled(self, images: Array) -> Iterator[tuple[Array, ...]]:
+        """Yield the free equilibria of some images after others."""
+        settings = self.experiment.phases
+        for first in range(0, len(images), _EVALUATED_AT_ONCE):
+            voltages = self.encode(images[first : first + _EVALUATED_AT_ONCE], first)
+            equilibrium = relax(
+                self.engine,
+                self.network,
+                self.chip,
+                self.chip.arrays[0].read(voltages),
+                event=EVALUATION + first,
+                inputs=voltages,
+                sweeps=settings.free_sweeps,
+                tolerance=settings.tolerance,
+            )
+            require_settled(equilibrium, "free", settings.tolerance)
+            yield equilibrium.state
+
+
+def build(experiment: Experiment, dataset: Dataset) -> HopfieldMachine:
+    """Fabricate the chip of an experiment and put its network on it."""
+    settings, training, phases = experiment.network, experiment.training, experiment.phases
+    network = deep_hopfield_network(
+        dataset.train_images.shape[1],
+        settings.hidden,
+        dataset.classes,
+        activation_name=str(settings.activation),
+        unit_voltage=experiment.chip.input.full_scale,
+    )
+    weights = []
+    for k, (inputs, units) in enumerate(zip(network.fan_in, network.layers, strict=True)):
+        cells = np.arange(units * inputs).reshape(units, inputs)
+        key = randomness.key(randomness.stream(training.seed, "initial", k))
+        weights.append(initial_weights(randomness.uniforms(key, cells), inputs, units))
+    chip = HopfieldChip(
+        experiment.chip, network, weights, seed=training.seed, dtype=training.precision
+    )
+    step = (phases.step or _STEP) if phases.dynamics == "steps" else None
+    engine = engines.load_hopfield(training.engine, step)
+    rule = HopfieldPropagation(
+        network,
+        engine,
+        chip,
+        variant=experiment.learning.variant,
+        nudging=experiment.nudging,
+        free_sweeps=phases.free_sweeps,
+        nudged_sweeps=phases.nudged_sweeps,
+        tolerance=phases.tolerance,
+        accelerator=phases.accelerator,
+        seed=training.seed,
+    )
+    stored = []
+    if phases.start == "stored":
+        # Half precision: a start needs no more.
+        stored = [np.zeros((len(dataset.train_images), n), np.float16) for n in network.layers]
+    return HopfieldMachine(
+        experiment=experiment, chip=chip, engine=engine, rule=rule, stored=stored
+    )
