@@ -203,7 +203,7 @@ def estimate(
         events = run.counters["epoch"] * steps + run.counters.get("step", 0)
         written = _written(machine, run, fabricated, events)
     done = events * experiment.training.batch
-    costs, network = costs_of(experiment), machine.network
+    costs, network = experiment.chip.built_costs, machine.network
     area = _area(machine, costs)
     outputs, nodes = network.layers[-1], sum(network.layers)
     squares = pairs(machine.encode(images)).astype(np.float64) ** 2
@@ -262,16 +262,6 @@ def rows(
     return [*found, ("total", *(text(sum(table[scope].values()), unit) for scope in SCOPES))]
 
 
-def costs_of(experiment: Experiment) -> Costs:
-    """Return the costs of an experiment's chip, at the node of its wires where these have one."""
-    chip = experiment.chip
-    if chip.wires is None or chip.wires.node is None:
-        return chip.costs
-    return msgspec.structs.replace(
-        chip.costs, node=chip.wires.node, half_pitches=chip.wires.half_pitches
-    )
-
-
 def _arrays(machine: ResistiveMachine) -> list[CrossbarArray]:
     """Return all arrays of cells of a chip, those of bias cells last."""
     biases = [b.array for b in machine.chip.biases if isinstance(b, BiasRails)]
@@ -287,7 +277,7 @@ def _written(
         return []
     return [
         writing(
-            costs_of(machine.experiment),
+            specification.built_costs,
             specification.device,
             array.cells,
             array.values() if run.start else start,

@@ -104,7 +104,7 @@ def lengths(
         raise InvalidValueError(
             "free_time, nudged_time: a node of this circuit never settles; give both"
         )
-    bits = machine.experiment.chip.costs.adc_bits or _BITS
+    bits = machine.experiment.chip.built_costs.adc_bits or _BITS
     constants = (bits + 1) * float(np.log(2))
     found = constants * slowest
     how = f"{constants:.3g} of the slowest time constant: settled to half a step of {bits} bits"

@@ -187,6 +187,20 @@ class ChipSpecification(msgspec.Struct, frozen=True, forbid_unknown_fields=True,
             raise UnsupportedError(f"synapse together with {other}")
 
     @property
+    def built_costs(self) -> Costs:
+        """The costs, with the node of the wires and the bits of the converters where given."""
+        built: dict[str, Any] = {}
+        if self.wires is not None and self.wires.node is not None:
+            built |= {"node": self.wires.node, "half_pitches": self.wires.half_pitches}
+        for key, converter in (
+            ("dac_bits", self.converters.input_dac),
+            ("adc_bits", self.converters.state_adc),
+        ):
+            if converter is not None and converter.bits:
+                built[key] = converter.bits
+        return msgspec.structs.replace(self.costs, **built)
+
+    @property
     def interconnect(self) -> Wires | None:
         """The wires with their resistances, those of a technology node at the temperature."""
         return None if self.wires is None else self.wires.at(self.temperature)

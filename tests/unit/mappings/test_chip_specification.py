@@ -88,3 +88,17 @@ def test_impossible_chips_are_refused(table, fault):
         load(table)
     assert fault in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_costs_take_the_bits_of_converters_and_the_node_of_wires():
+    chip = load(
+        {
+            "preset": "epiram",
+            "wires": {"node": 22, "half_pitches": 2},
+            "converters": {"input_dac": {"bits": 5}, "state_adc": {"bits": 12}},
+            "costs": {"adc_bits": 6},
+        }
+    )
+    built = chip.built_costs
+    assert (built.node, built.half_pitches, built.dac_bits, built.adc_bits) == (22, 2, 5, 12)
+    assert load("epiram").built_costs == load("epiram").costs
