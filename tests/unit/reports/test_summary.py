@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from neurohw.circuits.interconnect import Wires
+from neurohw.mappings.scale import physical_scale
 from neurohw.reports import summary
 
 
@@ -133,7 +134,7 @@ def test_bias_cells_have_rows_of_their_own(make_run):
         assert {len(row) for row in table.rows} == {len(table.columns)}
     at_limits, spent, carried = ([row[1:] for row in table.rows[2:]] for table in tables)
     for k, cells in enumerate(run.biases):
-        low, high = summary.scale_of(run).window(k)
+        low, high = summary.window(run, k)
         assert at_limits[k] == (
             summary.count(cells["conductance"].size),
             *(summary.number(limit, "S") for limit in (low, high)),
@@ -158,8 +159,10 @@ def test_bias_cells_that_were_not_measured(make_run):
 def test_scale_shows_this_runs_nudging_and_rates(make_run):
     run = make_run(chip="epiram")
     rows = {row[0]: row[1] for row in summary.scales([run]).rows}
-    scale, learning = summary.scale_of(run), run.experiment.learning
-    assert rows["nudging β"] == summary.number(scale.nudging(learning.nudging), "S")
+    experiment = run.experiment
+    inputs = [array["conductance"].shape[1] for array in run.arrays]
+    scale = physical_scale(experiment.chip, inputs, experiment.input_gain)
+    assert rows["nudging β"] == summary.number(scale.nudging(experiment.nudging), "S")
     assert rows["input full scale"].replace("\xa0", " ") == "200 mV"
 
 
