@@ -7,7 +7,8 @@ from numpy.testing import assert_allclose
 
 from neurohw.circuits.costs import Costs, pulse_energy
 from neurohw.devices import memory
-from neurohw.devices.laws import fabricate, program
+from neurohw.devices.fabrication import fabricate
+from neurohw.devices.programming import program
 from neurohw.experiments.programming import signs, writing
 from neurohw.update import Update
 
