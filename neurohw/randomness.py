@@ -47,6 +47,7 @@ PURPOSES = {
     "stuck_at": 24,
     "write": 25,
     "sample": 26,
+    "reset": 28,
     "levels": 27,
     "converter_gain": 40,
     "converter_offset": 41,

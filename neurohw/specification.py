@@ -136,6 +136,15 @@ def _prepare(value: object, kind: inspect.Type, path: str, where: str) -> object
         return [
             _prepare(v, bare.item_type, f"{path}[{index}]", where) for index, v in enumerate(value)
         ]
+    if (
+        isinstance(bare, inspect.TupleType)
+        and isinstance(value, list)
+        and len(value) == len(bare.item_types)
+    ):
+        return [
+            _prepare(v, item, f"{path}[{index}]", where)
+            for index, (v, item) in enumerate(zip(value, bare.item_types, strict=True))
+        ]
     if isinstance(bare, inspect.LiteralType) and isinstance(value, str):
         if value not in bare.values:
             hint = nearest(value, [str(choice) for choice in bare.values])

@@ -129,7 +129,14 @@ class CrossbarArray:
             return self._seen
         return self._readings.seen(at, self._wired)
 
-    def program(self, update: Update, event: int, next_input: Array | None = None) -> Array | None:
+    def program(
+        self,
+        update: Update,
+        event: int,
+        next_input: Array | None = None,
+        *,
+        passes: bool = True,
+    ) -> Array | None:
         """Apply an update through the cells' law, in one pass.
 
         Parameters
@@ -139,6 +146,8 @@ class CrossbarArray:
         event : int
             Number of the update's first event in this array's life.
         next_input : (batch, inputs) array, optional [V]
+        passes : bool
+            Whether a mini-batch's time passes with it, for cells that drift or decay.
 
         Returns
         -------
@@ -178,7 +187,7 @@ class CrossbarArray:
         else:
             read = self._conductance
             kernels.program_device(g, read, self.pulses, lines, self._law, event, coming)
-        if before is not None and self._age(*before, event):
+        if before is not None and self._age(*before, event, passes=passes):
             sums = self._conductance.sum(axis=1)
             if next_input is not None and self._wired is None:
                 projection = self._every_line(next_input) @ self._conductance.T
@@ -200,7 +209,7 @@ class CrossbarArray:
             self.refresh()
             self._sum()
 
-    def disturb(self, inputs: Array, units: Array, event: int) -> int:
+    def disturb(self, inputs: Array, units: Array, event: int, phase: int = 0) -> int:
         """Let reads above the write threshold move cells; return how many steps they took.
 
         inputs (batch, inputs), as `read` takes them, and units (batch, units) [V] are the voltages
@@ -210,7 +219,7 @@ class CrossbarArray:
         moves = None
         if law is not None:
             lines = pairs(inputs) if self.paired else inputs
-            moves = law.moves(lines, units, event)
+            moves = law.moves(lines, units, event, phase)
         if law is None or moves is None:
             return 0
         moved = self._state + law.step * moves
@@ -224,7 +233,13 @@ class CrossbarArray:
         """Share of the cells that are past their endurance, and stay where they stand."""
         return float(np.mean(self.pulses > self.reading.endurance)) if self.wears else 0.0
 
-    def _age(self, state: Array, read: Array, event: int) -> bool:
+    def rest(self, event: int) -> None:
+        """Let a mini-batch pass in which no cell is programmed."""
+        if self._ages and self._age(self._state.copy(), self._conductance.copy(), event):
+            self.refresh()
+            self._sum()
+
+    def _age(self, state: Array, read: Array, event: int, *, passes: bool = True) -> bool:
         """Let a mini-batch pass, in which worn cells stay as they were; tell whether any moved.
 
         state and read are what pulses moved, and what was read, before the mini-batch.
@@ -235,7 +250,7 @@ class CrossbarArray:
             moved = bool(worn.any())
             self._state[worn] = state[worn]
             self._conductance[worn] = read[worn]
-        if self.reading.retention is not None and self._ages:
+        if self.reading.retention is not None and self._ages and passes:
             self._move(self.reading.retention.step(state, self._state, event))
             moved = True
         return moved
@@ -244,6 +259,7 @@ class CrossbarArray:
         """Take over another state of all cells, and read as much more or less."""
         if self._state is not self._conductance:
             self._conductance += state - self._state
+            np.maximum(self._conductance, 0, out=self._conductance)
         self._state[:] = state
 
     def _require_lines(self, update: Update, next_input: Array | None) -> None:
@@ -256,12 +272,18 @@ class CrossbarArray:
         if given != taken:
             raise InvalidValueError(f"{given} input lines: the array takes {taken}")
 
-    def write(self, wanted: Array, where: NDArray[np.bool_] | bool = True) -> None:
+    def write(self, wanted: Array, where: NDArray[np.bool_] | bool = True, event: int = 0) -> None:
         """Program cells, fresh, to the values nearest to `wanted` (units, inputs) [S].
 
-        where (units, inputs) says which; all of them without.
+        where (units, inputs) says which, all of them without; worn ones stay. event numbers the
+        write in the array's life.
         """
-        written = first_write(self.cells, wanted)
+        if self.wears:
+            where = where & (self.pulses <= self.reading.endurance)
+        retention = self.reading.retention
+        if retention is not None and retention.age.size > 0:
+            retention.age[where] = 0.0
+        written = first_write(self.cells, wanted, event)
         for values in (self._state, self._conductance):
             np.copyto(values, written, "same_kind", where)
         self.refresh()

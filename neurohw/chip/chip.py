@@ -14,7 +14,7 @@ from neurohw.chip.reading import Moment
 from neurohw.circuits.neuron import Neuron
 from neurohw.circuits.neuron import fabricate as fabricate_neurons
 from neurohw.circuits.synapse import Synapse
-from neurohw.devices.fabrication import fabricate
+from neurohw.devices.fabrication import fabricate, require_arrays
 from neurohw.devices.programming import first_write
 from neurohw.devices.reading.fabrication import fabricate as fabricate_reading
 from neurohw.engines.equilibrium import SeenArray, Source
@@ -86,6 +86,10 @@ class Chip(ConvertedChip):
             Source(current=np.zeros(units, dtype), conductance=np.full(units, value, dtype))
             for units, value in zip(network.layers, leak, strict=True)
         ]
+        numbers = {*range(len(network.layers))}
+        if specification.bias.kind == "rails":
+            numbers |= {_FIRST_BIAS_ARRAY + k for k in numbers}
+        require_arrays(specification.device, numbers)
         for k, (inputs, units) in enumerate(zip(network.fan_in, network.layers, strict=True)):
             cells = np.arange(units * inputs).reshape(units, inputs)
             key = randomness.key(randomness.stream(seed, "initial", k))
@@ -107,6 +111,11 @@ class Chip(ConvertedChip):
         cells = fabricate(
             self.specification.device, *wanted.shape, width=width, seed=seed, array=number
         )
+        if cells.law.limit_down == 0:
+            raise InvalidValueError(
+                f"device.law = {self.specification.device.law}: pulses only raise it: it needs"
+                f" pairs of cells, which signed weights have (mapping.sides = one)"
+            )
         written = first_write(cells, wanted).astype(dtype)
         inputs, rails = number == 0, number != layer
         return CrossbarArray(
@@ -169,7 +178,7 @@ class Chip(ConvertedChip):
         for array in self._every_array:
             array.wait(seconds)
 
-    def disturb(self, inputs: Array, nodes: Sequence[Array], event: int) -> int:
+    def disturb(self, inputs: Array, nodes: Sequence[Array], event: int, phase: int = 0) -> int:
         """Let the voltages of a phase move the cells that they stress; return the steps taken.
 
         inputs (batch, inputs) as the first array takes them, nodes a (batch, units) array a layer
@@ -177,7 +186,7 @@ class Chip(ConvertedChip):
         """
         moved, below = 0, inputs
         for k, (array, voltage) in enumerate(zip(self.arrays, nodes, strict=True)):
-            moved += array.disturb(below, voltage, event)
+            moved += array.disturb(below, voltage, event, phase)
             below = self.network.forward(k, voltage)
         return moved
 

@@ -159,6 +159,10 @@ class SignedArray:
         for crossbar, share in zip(self.crossbars, self.scheme.shares, strict=True):
             if share != 0:
                 crossbar.program(self._of_cells(update, share), event)
+            else:
+                crossbar.rest(event)
+        if self.reference is not None:
+            self.reference.rest(event)
         every, after = self.programming.refresh, event + len(update.presynaptic)
         if every > 0 and after // every > event // every:
             self._rewrite(after)
@@ -274,10 +278,10 @@ class SignedArray:
         """Write some cells, at once or by pulses with reads between them."""
         cells, budget = crossbar.cells, self.programming.verify_pulses
         if budget == 0 or not cells.whole:
-            crossbar.write(wanted, where)
+            crossbar.write(wanted, where, event)
             return
         tolerance = self.programming.verify_tolerance * (self.scheme.high - self.scheme.low)
-        crossbar.write(np.broadcast_to(cells.low, wanted.shape), where)
+        crossbar.write(np.broadcast_to(cells.low, wanted.shape), where, event)
         inputs, dtype = wanted.shape[1], crossbar.values().dtype
         each_line = np.eye(inputs, dtype=dtype)[None]
         before = crossbar.pulses.astype(np.int64)
@@ -291,6 +295,7 @@ class SignedArray:
             crossbar.program(
                 Update(presynaptic=each_line, postsynaptic=missing.T[None].astype(dtype)),
                 _FIRST_VERIFYING_EVENT + event * _ROUNDS + turn,
+                passes=False,
             )
 
     def _draws(self, event: int) -> Array | None:

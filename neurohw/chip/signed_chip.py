@@ -12,7 +12,7 @@ from neurohw.chip.biases import BiasCurrents, BiasLine
 from neurohw.chip.reading import Moment
 from neurohw.chip.signed import Programming, SignedArray
 from neurohw.circuits.neuron import Neuron
-from neurohw.devices.fabrication import fabricate
+from neurohw.devices.fabrication import fabricate, require_arrays
 from neurohw.devices.programming import first_write
 from neurohw.devices.reading.fabrication import fabricate as fabricate_reading
 from neurohw.engines.equilibrium import SeenArray, Source
@@ -61,6 +61,11 @@ class SignedChip:
         self.scale = signed_scale(specification, len(weights))
         self.arrays: list[SignedArray] = []
         self.biases: list[BiasCurrents | BiasLine] = []
+        layers = range(len(weights))
+        firsts = [0, _FIRST_BIAS_ARRAY] if specification.bias.kind == "rails" else [0]
+        parts = [k * _NEXT_CROSSBAR for k in range(len(scheme_of(specification).coefficients))]
+        numbers = {first + part + k for first in firsts for part in parts for k in layers}
+        require_arrays(specification.device, numbers)
         for k, wanted in enumerate(weights):
             unit = self.scale.unit_conductances[k]
             self.arrays.append(self._fabricate(wanted * unit, k, seed, dtype))
@@ -125,7 +130,7 @@ class SignedChip:
             if scheme.one_way:
                 cells = replace(cells, law=replace(cells.law, limit_down=0.0))
             if not np.isfinite(scheme.high):
-                cells = replace(cells, low=np.full((1, 1), -np.inf))
+                cells = replace(cells, low=np.where(cells.low < cells.high, -np.inf, cells.low))
             written = first_write(cells, np.full(shape, conductance)).astype(dtype)
             # Without wires no one asks for the sums of lines at virtual ground.
             reading = fabricate_reading(
@@ -172,6 +177,8 @@ def _require_virtual_ground(chip: ChipSpecification) -> None:
     """Raise `UnsupportedError` where a chip has what signed weights are not modelled with."""
     if chip.synapse is not None:
         raise UnsupportedError("synapse: cells of signed weights are resistors")
+    if chip.device.reading.disturb > 0:
+        raise UnsupportedError("device.reading.disturb: read disturb of signed weights is unknown")
     if chip.neuron != Neuron():
         raise UnsupportedError(
             "neuron: the circuits at the nodes are those of resistive networks; signed weights are"

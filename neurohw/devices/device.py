@@ -35,7 +35,9 @@ class Stuck(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
         Written ``yield`` in TOML: share that works; the others are stuck at either limit, half
         each. In place of `low` and `high`.
     cells : tuple of (array, unit, input, conductance [S])
-        A mask: cells, arrays counted from 0, that are stuck at a value whatever the shares say.
+        A mask: cells that are stuck at a value whatever the shares say. Arrays, units and inputs
+        count from 0; the second cells of pairs, or slices, are in array 262144 + k of layer k, and
+        so on, bias cells in array 65536 + k.
     """
 
     low: Fraction = 0.0
@@ -45,7 +47,7 @@ class Stuck(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     value: Siemens = 0.0
     at_value: Fraction = 0.0
     yield_: Fraction = msgspec.field(default=1.0, name="yield")
-    cells: tuple[tuple[int, int, int, float], ...] = ()
+    cells: tuple[tuple[int, int, int, Siemens], ...] = ()
 
     def __post_init__(self) -> None:
         for key in ("low", "high", "open", "random", "at_value", "yield_"):
@@ -135,6 +137,12 @@ class MemoryDevice(
             )
         if np.isinf(self.g_max) and self.law != "ideal":
             raise InvalidValueError("g_max = inf: must be finite unless the law is ideal")
+        if np.isinf(self.g_max):
+            _, high, _, anywhere, _ = self.stuck.shares
+            if high + anywhere > 0:
+                raise InvalidValueError(
+                    "stuck: cells stuck high or at random, or a yield, need a finite g_max"
+                )
         for key in ("range_spread", "word_line_share", "bit_line_share"):
             self.require_share(key)
         if self.word_line_share + self.bit_line_share > 1:

@@ -1,5 +1,6 @@
 """Cells as fabricated: device-to-device spread drawn around a device's parameters, stuck cells."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,6 +9,7 @@ from numpy.typing import NDArray
 from neurohw import randomness
 from neurohw.devices.device import MemoryDevice
 from neurohw.devices.law import Law
+from neurohw.errors import InvalidValueError
 
 Array = NDArray[np.floating]
 
@@ -26,7 +28,7 @@ class Cells:
     law : Law
     ideal : bool
         Whether every cell takes any change exactly, within the same limits.
-    cycle_stream, rounding_stream, write_stream, sample_stream : int
+    cycle_stream, rounding_stream, write_stream, sample_stream, reset_stream : int
         Streams of the draws; see `neurohw.randomness`.
     crossed : int
         Cells whose limits spread made cross; they got the least range instead.
@@ -42,6 +44,7 @@ class Cells:
     rounding_stream: int
     write_stream: int
     sample_stream: int
+    reset_stream: int
     crossed: int
     stuck: int
 
@@ -154,6 +157,7 @@ def fabricate(
         rounding_stream=randomness.stream(seed, "rounding", array),
         write_stream=randomness.stream(seed, "write", array),
         sample_stream=randomness.stream(seed, "sample", array),
+        reset_stream=randomness.stream(seed, "reset", array),
         crossed=crossed,
         stuck=int(held.sum()),
     )
@@ -177,6 +181,23 @@ def _stuck(fabrication: Fabrication, low: Array, high: Array) -> tuple[NDArray[n
     for lower, upper, place in zip((0.0, *limits[:-1]), limits, places, strict=True):
         np.copyto(value, place, where=(draw > lower) & (draw <= upper))
     for array, unit, line, conductance in stuck.cells:
-        if array == fabrication.array:
-            held[unit, line], value[unit, line] = True, conductance
+        if array != fabrication.array:
+            continue
+        if unit >= fabrication.shape[0] or line >= fabrication.shape[1]:
+            units, inputs = fabrication.shape
+            raise InvalidValueError(
+                f"device.stuck.cells: {[array, unit, line]}: array {array} has {units} units and"
+                f" {inputs} inputs"
+            )
+        held[unit, line], value[unit, line] = True, conductance
     return held, value
+
+
+def require_arrays(device: MemoryDevice, arrays: Collection[int]) -> None:
+    """Raise `InvalidValueError` if the mask of stuck cells names an array that there is not."""
+    for array, unit, line, _ in device.stuck.cells:
+        if array not in arrays:
+            raise InvalidValueError(
+                f"device.stuck.cells: {[array, unit, line]}: there is no array {array}; there are"
+                f" {', '.join(map(str, sorted(arrays)))}"
+            )

@@ -53,6 +53,8 @@ class Law:
         The same as a share of the step that the pulse makes.
     write_sigma : float [S]
         Of the distance between the state that pulses move and what is read.
+    reset, reset_sigma : float
+        Where between the limits, 0 to 1, a reset leaves a cell, and the deviation of that.
     table : (places, columns) array
         At places from the lower limit to the upper one, evenly. ``tabulated``: steps up and down,
         and their deviations. ``sampled``: means up and down, then quantiles up and quantiles
@@ -70,6 +72,8 @@ class Law:
     sigma: float = 0.0
     relative_sigma: float = 0.0
     write_sigma: float = 0.0
+    reset: float = 0.0
+    reset_sigma: float = 0.0
     table: Array = field(default_factory=lambda: np.zeros((2, 4)))
 
     @property
@@ -135,10 +139,10 @@ def _stepped(
     g = conductance
     for step in range(int(steps.max(initial=0))):
         place = _places(low, high, g)
-        change = size * _looked_up(law.table, place, column)
+        mean = _looked_up(law.table, place, column)
+        change = size * mean
         if law.family == "sampled":
             assert draws is not None
-            mean = change / size
             change = change + np.sqrt(size) * (_sampled(law.table, place, column, draws) - mean)
             draws = next_words(draws)
         change = direction * unit * change

@@ -10,46 +10,65 @@ from neurohw.update import Update
 
 Array = NDArray[np.floating]
 
+# Steps after which a table is taken to have no further level.
+_LONGEST_LADDER = 100_000
 
-def first_write(cells: Cells, wanted: Array) -> Array:
-    """Return the conductances after programming a fresh array to `wanted` (units, inputs) [S].
+
+def first_write(cells: Cells, wanted: Array, event: int = 0) -> Array:
+    """Return the conductances after programming fresh cells to `wanted` (units, inputs) [S].
 
     Each cell takes the nearest of the levels that potentiation from its lower limit can reach,
     those of a table as if all cells had its nominal steps; an ideal cell, or one with analog
-    increments, the nearest value within its limits.
+    increments, the nearest value within its limits. Cells of a one-sided device start from where
+    their reset, number `event` in the array's life, left them.
     """
-    held = np.clip(wanted, cells.low, cells.high)
     law = cells.law
-    if not law.whole:
-        return held
-    first, rate = law.up
-    if law.family == "straight":
-        held = cells.low + np.rint((held - cells.low) / first) * first
-    elif law.family == "affine":
-        # On the steepest curves the target is the upper limit itself, infinitely far away.
-        with np.errstate(divide="ignore"):
-            pulses = np.rint(-np.log1p(-(held - cells.low) / (first - cells.low)) / rate)
-        pulses = np.clip(pulses, 0, law.limit_up)
-        held = first - (first - cells.low) * np.exp(-pulses * rate)
-    else:
-        held = _nearest_level(cells, held)
-    return np.clip(held, cells.low, cells.high)
+    held: Array = np.clip(wanted, cells.low, cells.high)
+    if law.whole:
+        first, rate = law.up
+        level: Array
+        if law.family == "straight":
+            level = cells.low + np.rint((held - cells.low) / first) * first
+        elif law.family == "affine":
+            level = _on_the_curve(cells, held, first, rate)
+        else:
+            level = _on_the_ladder(cells, held)
+        level = np.clip(level, cells.low, cells.high)
+        # One more pulse, cut short by the limit, leads to it.
+        held = np.where(np.abs(cells.high - held) < np.abs(level - held), cells.high, level)
+    if law.reset > 0 or law.reset_sigma > 0:
+        index = np.arange(held.size).reshape(held.shape)
+        normal = randomness.normals(randomness.key(cells.reset_stream, event), index)
+        least = cells.low + (law.reset + law.reset_sigma * normal) * (cells.high - cells.low)
+        held = np.clip(np.maximum(held, least), cells.low, cells.high)
+    return held
 
 
-def _nearest_level(cells: Cells, held: Array) -> Array:
+def _on_the_curve(cells: Cells, held: Array, target: Array, rate: Array) -> Array:
+    """Return the nearest point, by pulses, of curves towards a target."""
+    way = target - cells.low
+    share = np.divide(held - cells.low, way, out=np.zeros(np.shape(held)), where=way != 0)
+    # On the steepest curves the target is the upper limit itself, infinitely far away.
+    with np.errstate(divide="ignore"):
+        pulses = np.rint(-np.log1p(-np.minimum(share, 1.0)) / rate)
+    return np.asarray(target - way * np.exp(-pulses * rate))
+
+
+def _on_the_ladder(cells: Cells, held: Array) -> Array:
+    """Return the nearest of the levels that the nominal steps of a table lead to."""
     law = cells.law
-    levels, end = [0.0], False
-    places = np.linspace(0, 1, len(law.table))
-    span = np.maximum(cells.high - cells.low, 1e-300)
+    span = np.maximum(cells.high - cells.low, np.finfo(np.float64).tiny)
     unit = law.step_up / float(np.median(span))
-    while not end and len(levels) <= law.limit_up:
-        levels.append(levels[-1] + unit * np.interp(levels[-1], places, law.table[:, 0]))
-        end = not levels[-2] < levels[-1] < 1
-    ladder = np.array(levels[:-1])
+    places, levels = np.linspace(0, 1, len(law.table)), [0.0]
+    while levels[-1] < 1 and len(levels) <= _LONGEST_LADDER:
+        step = unit * np.interp(levels[-1], places, law.table[:, 0])
+        if step <= 0:
+            break
+        levels.append(min(levels[-1] + step, 1.0))
+    ladder = np.array(levels)
     between = (ladder[1:] + ladder[:-1]) / 2
-    return np.asarray(
-        cells.low + span * ladder[np.searchsorted(between, (held - cells.low) / span)]
-    )
+    at = np.searchsorted(between, (held - cells.low) / span)
+    return np.asarray(cells.low + span * ladder[at])
 
 
 def program(

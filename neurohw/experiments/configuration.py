@@ -281,6 +281,10 @@ class Experiment(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
         assert self.learning.nudging is not None  # networks that relax need it
         return self.learning.nudging
 
+    def steps(self, images: int) -> int:
+        """Return the mini-batches of an epoch, given so many training images."""
+        return (self.training.images_per_epoch or images) // self.training.batch
+
     @property
     def layers(self) -> int:
         """Number of crossbars: hidden layers and output."""

@@ -145,11 +145,11 @@ def of(
     brief = msgspec.structs.replace(
         experiment,
         data=msgspec.structs.replace(experiment.data, train=images, validation=0),
-        training=msgspec.structs.replace(training, epochs=1),
+        training=msgspec.structs.replace(training, epochs=1, images_per_epoch=None),
     )
     found = estimate(
         trainer.train(brief, start=run),
-        trained=training.epochs * (count // training.batch) * training.batch,
+        trained=training.epochs * experiment.steps(count) * training.batch,
         samples=samples,
         free_time=free_time,
         nudged_time=nudged_time,
@@ -199,7 +199,7 @@ def estimate(
         times, settling = lengths(machine, slowest, given)
         images, labels = dataset.train_images[:samples], dataset.train_labels[:samples]
         phases, imbalance = simulate(machine, images, machine.targets(labels), times)
-        steps = len(dataset.train_images) // experiment.training.batch
+        steps = experiment.steps(len(dataset.train_images))
         events = run.counters["epoch"] * steps + run.counters.get("step", 0)
         written = _written(machine, run, fabricated, events)
     done = events * experiment.training.batch

@@ -9,7 +9,7 @@ from neurohw.errors import DataError, InvalidValueError
 from neurohw.experiments import transfer
 from neurohw.experiments.machine import build, computing, dataset_of, require_same_data
 from neurohw.experiments.run_file import Run
-from neurohw.experiments.step import Machine
+from neurohw.experiments.step import Machine, restore_chip
 from neurohw.mappings.chip_specification import ChipSpecification
 
 
@@ -84,7 +84,7 @@ def _data_of(run: Run, dataset: Dataset | None) -> Dataset:
 
 def _machine(run: Run, chip: ChipSpecification | None, dataset: Dataset) -> Machine:
     machine = build(run.experiment, dataset)
-    machine.restore(run)
+    restore_chip(machine.chip, run)
     return machine if chip is None else _on_chip(machine, chip, dataset)
 
 

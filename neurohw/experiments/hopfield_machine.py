@@ -116,7 +116,7 @@ class HopfieldMachine(RelaxingMachine):
         """Yield the free equilibria of some images after others."""
         settings = self.experiment.phases
         for first in range(0, len(images), _EVALUATED_AT_ONCE):
-            voltages = self.encode(images[first : first + _EVALUATED_AT_ONCE], first)
+            voltages = self.encode(images[first : first + _EVALUATED_AT_ONCE], EVALUATION + first)
             equilibrium = relax(
                 self.engine,
                 self.network,

@@ -69,7 +69,7 @@ class ResistiveMachine(RelaxingMachine):
         settings = self.experiment.phases
         parts = []
         for first in range(0, len(images), _EVALUATED_AT_ONCE):
-            voltages = self.encode(images[first : first + _EVALUATED_AT_ONCE], first)
+            voltages = self.encode(images[first : first + _EVALUATED_AT_ONCE], EVALUATION + first)
             equilibrium = relax(
                 self.engine,
                 self.network,
@@ -107,10 +107,14 @@ class ResistiveMachine(RelaxingMachine):
     ) -> Step:
         """Relax both phases of a mini-batch, from the free phase of the one before."""
         targets, inputs = batch.targets, batch.inputs
-        contrast = self.rule.contrast(batch.pending, targets, self.start, event, inputs)
-        updates, bias_updates = self.rule.updates(contrast, inputs, rates, bias_rates)
-        for nodes in (contrast.free.state, contrast.upper, contrast.lower):
-            self.chip.disturb(inputs, nodes, event)
+        contrast = self.rule.phases(batch.pending, targets, self.start, event, inputs)
+        read = self.rule.read(contrast, event)
+        updates, bias_updates = self.rule.updates(read, inputs, rates, bias_rates)
+        nudged = [contrast.upper]
+        if self.rule.variant == "centered":
+            nudged.append(contrast.lower)
+        for phase, nodes in enumerate((contrast.free.state, *nudged)):
+            self.chip.disturb(inputs, nodes, event, phase)
         self.start = _start_from(contrast.free.state)
         outputs = contrast.free.state[-1]
         miss = (outputs - targets).ravel()

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from neurohw.datasets import Dataset
 from neurohw.experiments.run_file import Run
+from neurohw.experiments.step import CALIBRATION
 
 Array = NDArray[np.floating]
 
@@ -30,7 +31,7 @@ class RelaxingMachine:
     def calibrate(self, dataset: Dataset) -> None:
         """Set the ranges of the converters that the chip calibrates, with the first images."""
         samples = slice(0, self.chip.specification.converters.calibration_samples)
-        inputs = self.encode(dataset.train_images[samples])
+        inputs = self.encode(dataset.train_images[samples], CALIBRATION)
         targets = self.targets(dataset.train_labels[samples])
         self.rule.calibrate(self.chip.arrays[0].read(inputs), targets, inputs)
 

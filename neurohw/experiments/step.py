@@ -17,6 +17,8 @@ Array = NDArray[np.floating]
 
 # Events of evaluation are numbered from here, apart from the mini-batches of training.
 EVALUATION = 1 << 40
+# Of calibrations, which all have the same.
+CALIBRATION = 1 << 41
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -131,8 +131,7 @@ class _Training:
         self.path = path
         self.report = progress
         self.machine = build(experiment, dataset)
-        images = experiment.training.images_per_epoch or len(dataset.train_images)
-        self.steps = images // experiment.training.batch
+        self.steps = experiment.steps(len(dataset.train_images))
         self.targets = self.machine.targets(dataset.train_labels)
         self.epoch = self.step = self.errors = 0
         self.cost = 0.0

@@ -10,7 +10,7 @@ from neurohw.errors import RunFileError, UnsupportedError
 from neurohw.experiments import run_file
 from neurohw.experiments.machine import build
 from neurohw.experiments.run_file import Run
-from neurohw.experiments.step import Machine
+from neurohw.experiments.step import Machine, restore_chip
 
 
 class Start(msgspec.Struct, frozen=True, eq=False):
@@ -48,7 +48,7 @@ def program(run: Run, machine: Machine, dataset: Dataset, where: str = "the run"
     if kinds[0] != kinds[1]:
         raise RunFileError(f"{where}: network.kind = {kinds[0]}: the one to train is {kinds[1]}")
     old = build(run.experiment, dataset)
-    old.restore(run)
+    restore_chip(old.chip, run)
     write(old, machine)
 
 

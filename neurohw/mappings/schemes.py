@@ -164,9 +164,14 @@ class DifferentialPair(Scheme):
         ``one``: a weight of 0 has both at the lower limit, an increase raises G₊, a decrease
         raises G₋, and no cell is lowered but by a refresh: for devices that only one kind of
         pulse moves gradually.
+    refresh_above, refresh_below : float
+        Of sides ``one``: a weight is refreshed where one of its cells is above, and the other not
+        below, these shares of the window.
     """
 
     sides: Literal["both", "one"] = "both"
+    refresh_above: float = 1 - _MARGIN
+    refresh_below: float = 0.0
 
     @property
     def coefficients(self) -> tuple[float, ...]:  # noqa: D102
@@ -187,6 +192,16 @@ class DifferentialPair(Scheme):
     @property
     def error(self) -> float:  # noqa: D102
         return (1.0 if self.one_way else 2.0) * self._rounding_error
+
+    def spent(self, conductances: Sequence[Array]) -> NDArray[np.bool_]:  # noqa: D102
+        if not self.one_way:
+            return super().spent(conductances)
+        above, below = (
+            self.low + share * (self.high - self.low)
+            for share in (self.refresh_above, self.refresh_below)
+        )
+        larger, smaller = np.maximum(*conductances), np.minimum(*conductances)
+        return np.asarray((larger > above) & (smaller >= below))
 
     def to_conductances(  # noqa: D102
         self, wanted: Array, draws: Array | None = None

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from neurohw.devices.laws.tabulated import OneSided
 from neurohw.errors import InvalidValueError, UnsupportedError
 from neurohw.mappings.chip_specification import DEFAULT_UNIT_CONDUCTANCE, ChipSpecification
 from neurohw.mappings.schemes import BitSliced, DifferentialPair, Direct, Offset, Scheme
@@ -97,12 +98,21 @@ def scheme_of(chip: ChipSpecification) -> Scheme:
         "n_levels": mapping.n_levels,
         "rounding": mapping.rounding,
     }
+    if isinstance(device, OneSided) and (
+        mapping.scheme not in (None, "differential-pair") or mapping.sides != "one"
+    ):
+        raise InvalidValueError(
+            "mapping: cells that pulses only raise (device.law = one-sided) need scheme ="
+            " differential-pair with sides = one"
+        )
     if mapping.scheme == "offset":
         return Offset(**cell)
     if mapping.scheme == "bit-sliced":
         return BitSliced(**cell, slices=mapping.slices, bits=mapping.slice_bits)
     if mapping.sides == "one" and device.law == "ideal":
         raise InvalidValueError("mapping.sides = one: the ideal device moves both ways; take both")
+    if isinstance(device, OneSided):
+        cell |= {"refresh_above": device.refresh_above, "refresh_below": device.refresh_below}
     return DifferentialPair(**cell, sides=mapping.sides)
 
 

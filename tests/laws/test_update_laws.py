@@ -9,7 +9,9 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from neurohw.chip import CrossbarArray
 from neurohw.devices import kernels, memory, programming
-from neurohw.devices.fabrication import fabricate
+from neurohw.devices.device import Stuck
+from neurohw.devices.fabrication import fabricate, require_arrays
+from neurohw.devices.law import moved
 from neurohw.devices.laws import (
     ConstantStep,
     Exponential,
@@ -21,6 +23,7 @@ from neurohw.devices.laws import (
     Power,
     SoftBounds,
 )
+from neurohw.errors import ConfigurationError, InvalidValueError
 from neurohw.update import Update
 
 RANGE = {"g_min": 1e-6, "g_max": 21e-6}
@@ -58,7 +61,7 @@ SPREAD = {
     "step_spread": 0.2,
     "asymmetry_spread": 0.05,
     "word_line_share": 0.3,
-    "stuck": memory.load("ideal").stuck.__class__(low=0.05, high=0.05, open=0.03, random=0.02),
+    "stuck": Stuck(low=0.05, high=0.05, open=0.03, random=0.02),
 }
 
 
@@ -245,9 +248,8 @@ def test_limits_that_cross_are_counted_and_mended():
 
 
 def test_stuck_cells_by_share_by_yield_and_by_mask():
-    stuck = LAWS["power"].stuck.__class__
     device = msgspec.structs.replace(
-        LAWS["power"], stuck=stuck(yield_=0.9, open=0.05, cells=((1, 2, 3, 7e-6),))
+        LAWS["power"], stuck=Stuck(yield_=0.9, open=0.05, cells=((1, 2, 3, 7e-6),))
     )
     cells = cells_of(device, (200, 300))
     held = cells.low == cells.high
@@ -270,3 +272,80 @@ def test_spread_that_lines_share_and_a_gradient():
         assert abs(variance - share - rest) < 5 * share * np.sqrt(2 / lines) + 0.02
     sloped = cells_of(msgspec.structs.replace(LAWS["power"], gradient=0.2), (30, 40)).high
     assert_allclose(sloped[[0, -1], [0, -1]], [21e-6, 1.2 * 21e-6], rtol=1e-12)
+
+
+STEPPED = [row["name"] for row in memory.available() if row["law"] not in ("ideal", "exponential")]
+
+
+@pytest.mark.parametrize("name", STEPPED)
+def test_first_write_of_every_preset_lands_near_what_is_wanted(name):
+    device = memory.load(name)
+    cells = cells_of(device, (80, 90))
+    span = device.g_max - device.g_min
+    for share in (0.0, 0.4, 1.0):
+        held = np.clip(device.g_min + share * span, cells.low, cells.high)
+        written = programming.first_write(cells, np.full((80, 90), device.g_min + share * span))
+        assert np.all((written >= cells.low) & (written <= cells.high))
+        # A step of a cell, or of the nominal table; a reset leaves cells somewhat higher.
+        step = 1.6 * np.maximum(cells.law.up[0], cells.law.step_up * cells.law.table[:, 0].max())
+        if cells.law.family == "affine":
+            step = (cells.law.up[0] - cells.low) * -np.expm1(-cells.law.up[1])
+        off = np.abs(written - held) / (step + (0.05 * span if cells.law.reset > 0 else 0))
+        assert off.max() <= 1
+
+
+@pytest.mark.parametrize("stuck", [{"high": 0.3}, {"low": 0.3}, {"open": 0.3}, {"random": 0.3}])
+@pytest.mark.parametrize("name", ["reram-sb", "epiram", "reram-es", "capacitor"])
+def test_first_write_leaves_stuck_cells(name, stuck):
+    device = msgspec.structs.replace(memory.load(name), stuck=Stuck(**stuck))
+    cells = cells_of(device, (40, 50))
+    held = cells.low == cells.high
+    written = programming.first_write(cells, np.full((40, 50), device.g_max))
+    assert 400 < held.sum() < 800
+    assert_array_equal(written[held], cells.low[held])
+    assert np.isfinite(written).all()
+
+
+def test_pulses_up_raise_cells_whose_limit_spread_puts_below_the_centre():
+    device = msgspec.structs.replace(LAWS["linear"], range_spread=0.3, whole_pulses=False)
+    cells = cells_of(device, (100, 100))
+    g = 0.5 * (cells.low + cells.high)
+    for sign in (1, -1):
+        change = moved(cells.law, cells.low, cells.high, g, np.full(g.shape, sign))[0] - g
+        assert np.all(sign * change > 0)
+
+
+def test_a_reset_leaves_cells_somewhere():
+    device = memory.load({"preset": "pcm", "reset": "10 %", "reset_spread": "2 %"})
+    cells = cells_of(device, (100, 200))
+    span = cells.high - cells.low
+    first, second = (
+        (programming.first_write(cells, np.zeros((100, 200)), event) - cells.low) / span
+        for event in (0, 1)
+    )
+    assert_allclose(first.mean(), 0.1, atol=4 * 0.02 / np.sqrt(first.size))
+    assert_allclose(first.std(), 0.02, rtol=4 / np.sqrt(2 * first.size))
+    assert abs(np.corrcoef(first.ravel(), second.ravel())[0, 1]) < 4 / np.sqrt(first.size)
+
+
+@pytest.mark.parametrize(
+    ("table", "fault"),
+    [
+        ({"preset": "ideal", "stuck": {"high": 0.1}}, "need a finite g_max"),
+        ({"preset": "ideal", "stuck": {"yield": 0.9}}, "need a finite g_max"),
+        ({"preset": "epiram", "stuck": {"cells": [[0, 1, 2, "5 uV"]]}}, "stuck.cells[0][3]"),
+        ({"preset": "epiram", "stuck": {"low": 0.6, "open": 0.6}}, "stuck.shares add up to 1.2"),
+    ],
+)
+def test_impossible_stuck_cells_are_refused(table, fault):
+    with pytest.raises(ConfigurationError, match="device: ") as caught:
+        memory.load(table)
+    assert fault in str(caught.value)
+
+
+def test_a_mask_beyond_the_array_is_refused():
+    stuck = Stuck(cells=((1, 2, 999, 5e-6),))
+    with pytest.raises(InvalidValueError, match=r"array 1 has 4 units and 5 inputs"):
+        cells_of(msgspec.structs.replace(LAWS["power"], stuck=stuck), (4, 5))
+    with pytest.raises(InvalidValueError, match=r"there is no array 1; there are 0, 2"):
+        require_arrays(msgspec.structs.replace(LAWS["power"], stuck=stuck), {0, 2})

@@ -159,11 +159,13 @@ class Linear(SteppedDevice, frozen=True, kw_only=True, tag="linear"):
         if max(slope.max() for slope in slopes) == 0:
             return Law(family="straight", up=(steps[0], none), down=(steps[1], none), **common)
         ends: list[Any] = []
-        for size, slope, limit in zip(steps, slopes, limits, strict=True):
-            share = np.maximum(slope * size / np.abs(limit - centre), LEAST_CURVATURE * self.step)
+        least = LEAST_CURVATURE * fabrication.span
+        for size, slope, limit, way in zip(steps, slopes, limits, (1, -1), strict=True):
+            share = slope * size / np.maximum(way * (limit - centre), least)
+            share = np.maximum(share, LEAST_CURVATURE * self.step)
             # A step beyond the target would come back: no cell goes further than to it.
             rate = -np.log1p(-np.minimum(share, 0.999999))
-            ends.append((centre + np.sign(limit - centre) * size / share, rate))
+            ends.append((centre + way * size / share, rate))
         return Law(family="affine", up=ends[0], down=ends[1], **common)
 
 

@@ -114,7 +114,11 @@ class OneSided(ExponentialStep, frozen=True, kw_only=True, tag="one-sided"):
 
     def controller(self, fabrication: Fabrication) -> dict[str, Any]:
         """Return what the controller knows of a step: there is none downwards."""
-        return super().controller(fabrication) | {"limit_down": 0.0}
+        return super().controller(fabrication) | {
+            "limit_down": 0.0,
+            "reset": self.reset,
+            "reset_sigma": self.reset_spread,
+        }
 
 
 class Piecewise(SteppedDevice, frozen=True, kw_only=True, tag="piecewise"):

@@ -118,7 +118,8 @@ def _flicker(g, shape):
 @inner
 def _white(g, variance):
     constant, linear, quadratic = variance
-    return constant + (linear + quadratic * g) * g
+    size = abs(g)
+    return constant + (linear + quadratic * size) * size
 
 
 @inner

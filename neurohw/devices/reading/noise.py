@@ -96,9 +96,8 @@ class ReadNoise:
 
     def white_variance(self, conductance: Array) -> Array:
         """Return the variance of all other noise [S²], telegraph noise apart."""
-        return np.asarray(
-            self.constant + (self.linear + self.quadratic * conductance) * conductance
-        )
+        size = np.abs(conductance)
+        return np.asarray(self.constant + (self.linear + self.quadratic * size) * size)
 
     def number(self, phase: int, sample: int, sweep: int) -> int:
         """Return which reading of its event one is: those of equal number are the same draw."""

@@ -88,7 +88,7 @@ class Retention:
             g = self._drifted(g, np.zeros(1), seconds)
         if self.drift.leaks and self.drift.step_time > 0:
             g = self._leaked(g, seconds / self.drift.step_time, 1 << 40)
-        return g.astype(conductance.dtype)
+        return np.where(self.low < self.high, g, conductance).astype(conductance.dtype)
 
     def exponents(self, conductance: Array) -> Array:
         """Return nu of cells (units, inputs), signed: above 0 leads down."""

@@ -32,7 +32,9 @@ class Disturb:
     chance: float
     stream: int
 
-    def moves(self, inputs: Array, units: Array, event: int) -> NDArray[np.int32] | None:
+    def moves(
+        self, inputs: Array, units: Array, event: int, phase: int = 0
+    ) -> NDArray[np.int32] | None:
         """Return how many steps up each cell takes, (units, inputs); None if none may move.
 
         inputs (batch, inputs) and units (batch, units) are the voltages of the lines [V]. A sample
@@ -45,7 +47,7 @@ class Disturb:
             drop = x[None, :] - v[:, None]
             stressed = np.flatnonzero(np.abs(drop) > self.threshold)
             if self.chance < 1:
-                key = randomness.key(randomness.mix(self.stream ^ sample), event)
+                key = randomness.key(randomness.mix(self.stream ^ (phase << 32 | sample)), event)
                 stressed = stressed[randomness.roundings(key, stressed) < self.chance]
             count.ravel()[stressed] += np.sign(drop.ravel()[stressed]).astype(np.int32)
         return count
