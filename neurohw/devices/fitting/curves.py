@@ -1,0 +1,232 @@
+"""How large a step is along the range, law by law, for many devices at once.
+
+Every law is described in the same terms, so that one filter fits them all: a device's limits, its
+steps up and down at the centre of its range [S], and a shape, which says how steps change along
+the range. A shape is common to all devices, or each has its own, where the law has spread for it.
+Limits, steps and shape translate into the law's own keys and back.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neurohw.devices.law import LEAST_CURVATURE
+from neurohw.devices.laws.label import label
+
+Array = NDArray[np.floating]
+
+CENTRE = 0.5
+_KNOTS = 9
+# Of label curves: beyond it they are no longer told from soft bounds.
+_STEEPEST = 1 - 1e-9
+
+
+@dataclass(frozen=True, kw_only=True)
+class Curves:
+    """The mean steps of one law.
+
+    Parameters
+    ----------
+    law : str
+    start, least, most, width : tuples of float
+        Of the shape: where a fit starts, its bounds, and how far it is expected to go.
+    own : bool
+        Whether each device has its own shape.
+    places : int
+        At which steps are tabulated; 2 where they lie on a line.
+    varied : bool
+        Whether the size of steps changes along the range, so that noise relative to it differs
+        from noise that is always the same.
+    """
+
+    law: str
+    start: tuple[float, ...] = ()
+    least: tuple[float, ...] = ()
+    most: tuple[float, ...] = ()
+    width: tuple[float, ...] = ()
+    own: bool = False
+    places: int = 2
+    varied: bool = True
+
+    @property
+    def grid(self) -> Array:
+        """Places from 0, the lower limit, to 1, the upper one."""
+        return np.linspace(0.0, 1.0, self.places)
+
+    def relative(self, shape: Array) -> Array:
+        """Return steps up and down over those at the centre.
+
+        Parameters
+        ----------
+        shape : (..., parameters) array
+
+        Returns
+        -------
+        (..., places, 2) array
+        """
+        ones = np.ones((*shape.shape[:-1], self.places))
+        return np.stack((ones, ones), axis=-1)
+
+    def keys(self, low: float, high: float, up: float, down: float, shape: Array) -> dict[str, Any]:
+        """Return the law's keys of a device: limits and steps at the centre [S]."""
+        return {
+            "g_min": low,
+            "g_max": high,
+            "step": max(up, down) / (high - low),
+            "up_down": 1 - down / up if up >= down else up / down - 1,
+        }
+
+    def sizes(self, low: float, high: float, up: float, down: float, shape: Array) -> Array:
+        """Return what the law's spread of steps is about: size up and size down."""
+        return np.array((up, down))
+
+
+class SoftBoundsCurves(Curves):
+    """Steps in proportion to the distance from the limit ahead."""
+
+    def relative(self, shape: Array) -> Array:
+        """Return steps up and down over those at the centre."""
+        x = np.broadcast_to(self.grid, (*shape.shape[:-1], self.places))
+        return np.stack((2 * (1 - x), 2 * x), axis=-1)
+
+
+class LinearCurves(Curves):
+    """Steps that fall along a line towards the limit."""
+
+    def relative(self, shape: Array) -> Array:
+        """Return steps up and down over those at the centre."""
+        up, down = shape[..., :1], shape[..., 1:]
+        away = (self.grid - CENTRE) / CENTRE
+        return np.stack((1 - up * away, 1 + down * away), axis=-1)
+
+    def keys(self, low: float, high: float, up: float, down: float, shape: Array) -> dict[str, Any]:
+        """Return the law's keys of a device."""
+        slopes = {"slope_up": shape[0], "slope_down": shape[1]}
+        return super().keys(low, high, up, down, shape) | slopes
+
+
+class LabelCurves(Curves):
+    """NeuroSim's label curves, whose steps lie on a line too, one that may also rise.
+
+    The shape is what a step loses from the centre to the upper limit, up and down: tanh(1/2A).
+    """
+
+    def relative(self, shape: Array) -> Array:
+        """Return steps up and down over those at the centre."""
+        away = (self.grid - CENTRE) / CENTRE
+        return np.asarray(1 - shape[..., None, :] * away[:, None])
+
+    def keys(self, low: float, high: float, up: float, down: float, shape: Array) -> dict[str, Any]:
+        """Return the law's keys of a device."""
+        shares = self.sizes(low, high, up, down, shape)
+        labels = label(2 * np.arctanh(shape))
+        return {
+            "g_min": low,
+            "g_max": high,
+            "pulses_up": 1 / shares[0],
+            "pulses_down": 1 / shares[1],
+            "nonlinearity_up": labels[0],
+            "nonlinearity_down": labels[1],
+        }
+
+    def sizes(self, low: float, high: float, up: float, down: float, shape: Array) -> Array:
+        """Return the shares of a range of pulses that one pulse is."""
+        shares = np.array((up, down)) / (high - low)
+        # A step at the centre, of n pulses along the curve, solved for 1/n.
+        bend, sign = 2 * np.arctanh(shape), np.array((1.0, -1.0))
+        curved = np.abs(bend) > LEAST_CURVATURE
+        bend = np.where(curved, bend, 1.0)
+        along = np.maximum(-sign * 2 * shares * shape, -0.999)
+        return np.asarray(np.where(curved, -sign * np.log1p(along) / bend, shares))
+
+
+class PowerCurves(Curves):
+    """Steps that fall with a power of the distance from the limit ahead."""
+
+    def relative(self, shape: Array) -> Array:
+        """Return steps up and down over those at the centre."""
+        up, down = shape[..., :1], shape[..., 1:]
+        x = self.grid
+        return np.stack((((1 - x) / CENTRE) ** up, (x / CENTRE) ** down), axis=-1)
+
+    def keys(self, low: float, high: float, up: float, down: float, shape: Array) -> dict[str, Any]:
+        """Return the law's keys of a device."""
+        up, down = up / CENTRE ** shape[0], down / CENTRE ** shape[1]
+        exponents = {"exponent_up": shape[0], "exponent_down": shape[1]}
+        return super().keys(low, high, up, down, shape) | exponents
+
+
+class ExponentialStepCurves(Curves):
+    """Steps that change exponentially along the range."""
+
+    def relative(self, shape: Array) -> Array:
+        """Return steps up and down over those at the centre."""
+        z = self.grid - CENTRE
+        amplitudes, exponents = shape[..., :2, None], shape[..., 2:, None]
+        signs = np.array(((1.0,), (-1.0,)))
+        steps = (1 - amplitudes * np.exp(signs * exponents * z)) / (1 - amplitudes)
+        return np.asarray(np.swapaxes(np.maximum(steps, 0.0), -1, -2))
+
+    def keys(self, low: float, high: float, up: float, down: float, shape: Array) -> dict[str, Any]:
+        """Return the law's keys of a device."""
+        names = ("amplitude_up", "amplitude_down", "exponent_up", "exponent_down")
+        up, down = up / (1 - shape[0]), down / (1 - shape[1])
+        return super().keys(low, high, up, down, shape) | dict(zip(names, shape, strict=True))
+
+
+class PiecewiseCurves(Curves):
+    """Steps at knots evenly along the range; that at the centre has the size 1."""
+
+    def relative(self, shape: Array) -> Array:
+        """Return steps up and down over those at the centre."""
+        half = _KNOTS // 2
+        both = shape.reshape(*shape.shape[:-1], 2, _KNOTS - 1)
+        one = np.ones((*both.shape[:-1], 1))
+        steps = np.concatenate((both[..., :half], one, both[..., half:]), axis=-1)
+        return np.asarray(np.swapaxes(steps, -1, -2))
+
+    def keys(self, low: float, high: float, up: float, down: float, shape: Array) -> dict[str, Any]:
+        """Return the law's keys of a device."""
+        steps = self.relative(shape)
+        given = super().keys(low, high, up, down, shape)
+        return given | {"steps_up": steps[:, 0], "steps_down": steps[:, 1]}
+
+
+def _even(law: str, cls: type[Curves], each: tuple[tuple[float, ...], ...], **options: Any) -> Curves:
+    start, least, most, width = each
+    return cls(law=law, start=start, least=least, most=most, width=width, **options)
+
+
+_KNOT_SHAPE = tuple((value,) * 2 * (_KNOTS - 1) for value in (1.0, 0.0, 30.0, 3.0))
+
+# The simplest first; of laws that predict equally well the first is taken.
+CURVES: dict[str, Curves] = {
+    curves.law: curves
+    for curves in (
+        Curves(law="constant-step", varied=False),
+        SoftBoundsCurves(law="soft-bounds"),
+        _even(
+            "exponential",
+            LabelCurves,
+            ((0.5, -0.5), (-_STEEPEST,) * 2, (_STEEPEST,) * 2, (2.0, 2.0)),
+            own=True,
+        ),
+        _even("linear", LinearCurves, ((0.5, 0.5), (0.0, 0.0), (1.0, 1.0), (2.0, 2.0)), own=True),
+        _even("power", PowerCurves, ((1.0, 1.0), (0.0, 0.0), (9.0, 9.0), (5.0, 5.0)), places=65),
+        _even(
+            "exponential-step",
+            ExponentialStepCurves,
+            (
+                (0.5, 0.5, 2.0, 2.0),
+                (-20.0, -20.0, -15.0, -15.0),
+                (0.95, 0.95, 15.0, 15.0),
+                (3.0, 3.0, 8.0, 8.0),
+            ),
+            places=65,
+        ),
+        _even("piecewise", PiecewiseCurves, _KNOT_SHAPE, places=_KNOTS),
+        _even("table", PiecewiseCurves, _KNOT_SHAPE, places=_KNOTS),
+    )
+}

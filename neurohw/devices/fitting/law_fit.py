@@ -1,0 +1,279 @@
+"""One law fitted to traces: mean curves and noise in turn, until neither moves.
+
+The mean curves are those of least Huber loss of one-step predictions, with the filter's gains held
+while they are sought; the noise is that of greatest likelihood, mean curves held.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neurohw.devices.fitting.blocks import Prior, minimise, normal
+from neurohw.devices.fitting.curves import CENTRE, Curves
+from neurohw.devices.fitting.following import CUT, FLOOR, Following, Noise, State
+from neurohw.devices.fitting.traces import Traces
+from neurohw.errors import DataError
+
+Array = NDArray[np.floating]
+
+_ROUNDS = 8
+_STEPS = 12
+# Readings beyond this many deviations are outliers.
+OUTLIER = 5.0
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Ranges:
+    """Where the readings of devices lie, and what counts as 0 and 1 in a fit.
+
+    Parameters
+    ----------
+    low, high, up, down : (devices,) arrays [S]
+        Typical ends of a trace, and steps in between.
+    offset, unit : float [S]
+    """
+
+    low: Array
+    high: Array
+    up: Array
+    down: Array
+    offset: float
+    unit: float
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class LawFit:
+    """A law as fitted.
+
+    Parameters
+    ----------
+    curves : Curves
+    ranges : Ranges
+    state : State
+    noise : Noise
+        Both over ``ranges.unit``, conductances less ``ranges.offset``.
+    following : Following
+        As it followed the traces last.
+    prior : Prior
+    """
+
+    curves: Curves
+    ranges: Ranges
+    state: State
+    noise: Noise
+    following: Following
+    prior: Prior
+
+    @cached_property
+    def residual(self) -> Array:
+        """Residuals of the rows that have one, in deviations."""
+        return self.following.follow(self.state, self.noise)[self.following.seen]
+
+    @property
+    def outliers(self) -> int:
+        """How many readings are more than 5 deviations away."""
+        return int(np.count_nonzero(np.abs(self.residual) > OUTLIER))
+
+    @property
+    def parameters(self) -> int:
+        """How many parameters the mean curves have."""
+        return self.state.own.size + self.state.shape.size
+
+    @cached_property
+    def covariance(self) -> tuple[Array, Array]:
+        """Covariance of each device's parameters, then shared ones, and of these alone."""
+        following, state = self.following, self.state
+        residual = following.follow(state, self.noise)
+
+        def residuals(moved: State) -> Array:
+            return following.follow(moved, self.noise, frozen=True)
+
+        equations = normal(
+            residuals, residual, state, self.prior, following.traces.device, bounded=False
+        )
+        seen = self.residual
+        within = max(float(np.mean(np.abs(seen) < CUT)), 0.5)
+        free = max(seen.size - self.parameters, 1)
+        factor = float((np.clip(seen, -CUT, CUT) ** 2).sum()) / free / within
+        own, shared = equations.covariance()
+        return factor * own, factor * shared
+
+    @property
+    def before(self) -> Array:
+        """State before each row's pulse as the filter has it, over the unit; NaN where unknown."""
+        f = self.following
+        away = np.clip(f.away, -CUT * f.spread, CUT * f.spread)
+        after = f.reading - np.where(f.traces.pulse == 0, 0.0, (1 - f.gain) * away)
+        before = np.concatenate(([np.nan], after[:-1]))
+        return np.where(f.traces.pulse == 0, np.nan, before)
+
+
+def fit_law(
+    traces: Traces,
+    curves: Curves,
+    ranges: Ranges,
+    start: LawFit | None = None,
+    told: Callable[[float], None] = lambda share: None,
+) -> LawFit:
+    """Fit a law; with `start` from where another fit of it ended, whose noise it keeps."""
+    following = Following(traces, (traces.reading - ranges.offset) / ranges.unit, curves)
+    prior = _prior(curves, ranges)
+    state, noise = (prior.centre, _first_noise(following, ranges))
+    if start is not None:
+        state, noise = start.state, start.noise
+
+    def residuals(moved: State) -> Array:
+        return following.follow(moved, noise, frozen=True)
+
+    for k in range(_ROUNDS if start is None else 1):
+        following.follow(state, noise)
+        state = minimise(residuals, state, prior, traces.device, _STEPS)
+        told((k + 1) / _ROUNDS)
+        if start is None:
+            last, noise = noise, following.noise(state, noise, choose=False)
+            if _close(last, noise):
+                break
+    found = LawFit(
+        curves=curves, ranges=ranges, state=state, noise=noise, following=following, prior=prior
+    )
+    if start is not None:
+        return found
+    noise = following.noise(state, noise, choose=True)
+    if curves.law == "table":
+        noise = _profile(found, noise)
+    else:
+        noise = _for_parameters(noise, following, found.parameters)
+    told(1.0)
+    return LawFit(
+        curves=curves, ranges=ranges, state=state, noise=noise, following=following, prior=prior
+    )
+
+
+def ranges(traces: Traces) -> Ranges:
+    """Return where the readings of devices lie.
+
+    Raises
+    ------
+    DataError
+        If pulses of a polarity move conductances the wrong way, or nothing moves them.
+    """
+    count = len(traces.devices)
+    ends = np.array([_ends(traces, d) for d in range(count)])
+    low, high = ends.T
+    width = high - low
+    unit = float(np.median(width))
+    if not unit > 0:
+        raise DataError(f"{traces.source}: no pulse changes the conductance")
+    steps = {}
+    for pulse, name in ((1, "up"), (-1, "down")):
+        each = np.array([_typical(traces, d, pulse, low[d], high[d]) for d in range(count)])
+        all_of_them = float(np.nanmedian(each / width)) if np.isfinite(each).any() else np.nan
+        if not all_of_them > 0:
+            way = "fall" if pulse > 0 else "rise"
+            raise DataError(
+                f"{traces.source}: polarity: conductances {way} by pulses of polarity {pulse:+d}"
+            )
+        usual = all_of_them * width
+        steps[name] = np.clip(np.where(np.isfinite(each), each, usual), 0.2 * usual, 5 * usual)
+    return Ranges(low=low, high=high, **steps, offset=float(low.min()), unit=unit)
+
+
+def _ends(traces: Traces, device: int) -> tuple[float, float]:
+    """Return the medians of the lowest and of the highest reading of a device's cycles."""
+    rows = (traces.device == device) & np.isfinite(traces.reading)
+    readings, edges = traces.reading[rows], np.flatnonzero(np.diff(traces.cycle[rows])) + 1
+    parts = np.split(readings, edges)
+    return float(np.median([p.min() for p in parts])), float(np.median([p.max() for p in parts]))
+
+
+def _typical(traces: Traces, device: int, pulse: int, low: float, high: float) -> float:
+    """Return the mean change by a pulse in the middle of the range, far ones held; NaN if none."""
+    before, after = traces.reading[:-1], traces.reading[1:]
+    middle = np.abs(before - (low + high) / 2) < 0.35 * (high - low)
+    rows = (traces.device[1:] == device) & (traces.pulse[1:] == pulse) & middle
+    change = pulse * (after - before)[rows]
+    change = change[np.isfinite(change)]
+    if change.size == 0:
+        return np.nan
+    centre = np.median(change)
+    far = 6 * np.median(np.abs(change - centre)) + 1e-12 * (high - low)
+    return float(np.clip(change, centre - far, centre + far).mean())
+
+
+def _prior(curves: Curves, ranges: Ranges) -> Prior:
+    unit = ranges.unit
+    low, high = (ranges.low - ranges.offset) / unit, (ranges.high - ranges.offset) / unit
+    width, zero = high - low, -ranges.offset / unit
+    count, own = len(low), len(curves.start) if curves.own else 0
+
+    def state(limits: tuple[Array, Array], steps: tuple[Array, Array], shape: tuple[float, ...]) -> State:
+        shapes = np.broadcast_to(np.array(shape, np.float64), (count, len(shape)))
+        columns = np.stack(np.broadcast_arrays(*limits, *steps), axis=1)
+        if own:
+            return State(np.hstack((columns, shapes)), np.empty(0))
+        return State(columns, np.array(shape, np.float64))
+
+    steps = np.log(ranges.up / unit), np.log(ranges.down / unit)
+    return Prior(
+        centre=state((low, high), steps, curves.start),
+        width=state((0.5 * width, 0.5 * width), (np.full(count, 1.5),) * 2, curves.width),
+        least=state(
+            (np.maximum(low - width, zero), high - 0.4 * width),
+            (steps[0] - 5, steps[1] - 5),
+            curves.least,
+        ),
+        most=state(
+            (low + 0.4 * width, high + 2 * width), (steps[0] + 5, steps[1] + 5), curves.most
+        ),
+    )
+
+
+def _first_noise(following: Following, ranges: Ranges) -> Noise:
+    """Return a guess: most of what changes are off the typical step by is noise of pulses."""
+    traces = following.traces
+    change = np.diff(following.reading)
+    step = np.where(traces.pulse[1:] > 0, ranges.up[traces.device[1:]], -ranges.down[traces.device[1:]])
+    off = np.abs(change - step / ranges.unit)[following.seen[1:]]
+    typical = max(1.48 * float(np.nanmedian(off)), 10 * FLOOR)
+    return Noise(cycle=0.7 * typical, step=0.1, write=0.3 * typical)
+
+
+def _close(last: Noise, noise: Noise) -> bool:
+    pairs = ((last.cycle, noise.cycle), (last.step, noise.step), (last.write, noise.write))
+    return all(abs(a - b) <= 0.01 * max(a, b) or max(a, b) < 10 * FLOOR for a, b in pairs)
+
+
+def _for_parameters(noise: Noise, following: Following, parameters: int) -> Noise:
+    """Return noise that counts what the mean curves' parameters have taken from the residuals."""
+    rows = int(following.seen.sum())
+    factor = np.sqrt(rows / max(rows - parameters, 1))
+    return Noise(cycle=noise.cycle * factor, step=noise.step * factor, write=noise.write * factor)
+
+
+def _profile(fit: LawFit, noise: Noise) -> Noise:
+    """Return the noise of pulses place by place, by the variance that residuals have there."""
+    following, grid = fit.following, fit.curves.grid
+    pulse, device = following.traces.pulse, following.traces.device
+    start = np.hypot(noise.cycle, 10 * FLOOR)
+    profile = np.full((grid.size, 2), start)
+    for _ in range(4):
+        noise = Noise(cycle=noise.cycle, step=0.0, write=noise.write, profile=profile)
+        following.follow(fit.state, noise)
+        low, high = fit.state.own[device, 0], fit.state.own[device, 1]
+        place = np.clip((fit.before - low) / (high - low), 0, 1)
+        size = np.minimum(np.abs(following.away), 4 * following.spread)
+        for column, sign in enumerate((1, -1)):
+            rows = following.seen & (pulse == sign) & np.isfinite(place)
+            bins = np.rint(place[rows] * (grid.size - 1)).astype(np.intp)
+            own = np.interp(place[rows], grid, profile[:, column]) ** 2
+            excess = size[rows] ** 2 - following.spread[rows] ** 2
+            count = np.bincount(bins, minlength=grid.size)
+            total = np.bincount(bins, excess, grid.size), np.bincount(bins, own, grid.size)
+            variance = (total[0] + total[1]) / np.maximum(count, 1)
+            # Too few for a variance: that of all.
+            variance = np.where(count < 8, start**2, variance)
+            profile[:, column] = np.sqrt(np.maximum(variance, (10 * FLOOR) ** 2))
+    return Noise(cycle=noise.cycle, step=0.0, write=noise.write, profile=profile)
