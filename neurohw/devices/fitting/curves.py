@@ -7,6 +7,7 @@ Limits, steps and shape translate into the law's own keys and back.
 """
 
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -50,7 +51,7 @@ class Curves:
     places: int = 2
     varied: bool = True
 
-    @property
+    @cached_property
     def grid(self) -> Array:
         """Places from 0, the lower limit, to 1, the upper one."""
         return np.linspace(0.0, 1.0, self.places)
@@ -69,17 +70,26 @@ class Curves:
         ones = np.ones((*shape.shape[:-1], self.places))
         return np.stack((ones, ones), axis=-1)
 
+    def about(self, values: Array, centre: float) -> Array:
+        """Return a device's limits, steps and shape, these two about a centre that all share.
+
+        Only laws whose cells have their nominal step there, whatever their limits, tell it from
+        the centre of a cell's own range.
+        """
+        return values
+
     def keys(self, low: float, high: float, up: float, down: float, shape: Array) -> dict[str, Any]:
         """Return the law's keys of a device: limits and steps at the centre [S]."""
+        first, second = self.sizes(low, high, up, down, shape)
         return {
             "g_min": low,
             "g_max": high,
-            "step": max(up, down) / (high - low),
-            "up_down": 1 - down / up if up >= down else up / down - 1,
+            "step": max(first, second) / (high - low),
+            "up_down": 1 - second / first if first >= second else first / second - 1,
         }
 
     def sizes(self, low: float, high: float, up: float, down: float, shape: Array) -> Array:
-        """Return what the law's spread of steps is about: size up and size down."""
+        """Return the sizes up and down that the law has spread of, in whatever unit."""
         return np.array((up, down))
 
 
@@ -91,6 +101,12 @@ class SoftBoundsCurves(Curves):
         x = np.broadcast_to(self.grid, (*shape.shape[:-1], self.places))
         return np.stack((2 * (1 - x), 2 * x), axis=-1)
 
+    def about(self, values: Array, centre: float) -> Array:
+        """Return a device with its steps at the centre of all."""
+        low, high, up, down = values
+        place = (centre - low) / (high - low)
+        return np.array((low, high, 2 * up * (1 - place), 2 * down * place))
+
 
 class LinearCurves(Curves):
     """Steps that fall along a line towards the limit."""
@@ -100,6 +116,14 @@ class LinearCurves(Curves):
         up, down = shape[..., :1], shape[..., 1:]
         away = (self.grid - CENTRE) / CENTRE
         return np.stack((1 - up * away, 1 + down * away), axis=-1)
+
+    def about(self, values: Array, centre: float) -> Array:
+        """Return a device with its steps at the centre of all, and what they lose from there."""
+        low, high, up, down, first, second = values
+        away = (2 * centre - low - high) / (high - low)
+        here = up * (1 - first * away), down * (1 + second * away)
+        ends = up * (1 - first), down * (1 - second)
+        return np.array((low, high, *here, 1 - ends[0] / here[0], 1 - ends[1] / here[1]))
 
     def keys(self, low: float, high: float, up: float, down: float, shape: Array) -> dict[str, Any]:
         """Return the law's keys of a device."""
@@ -121,7 +145,7 @@ class LabelCurves(Curves):
     def keys(self, low: float, high: float, up: float, down: float, shape: Array) -> dict[str, Any]:
         """Return the law's keys of a device."""
         shares = self.sizes(low, high, up, down, shape)
-        labels = label(2 * np.arctanh(shape))
+        labels = label(2 * np.arctanh(np.clip(shape, -_STEEPEST, _STEEPEST)))
         return {
             "g_min": low,
             "g_max": high,
@@ -135,7 +159,8 @@ class LabelCurves(Curves):
         """Return the shares of a range of pulses that one pulse is."""
         shares = np.array((up, down)) / (high - low)
         # A step at the centre, of n pulses along the curve, solved for 1/n.
-        bend, sign = 2 * np.arctanh(shape), np.array((1.0, -1.0))
+        bend = 2 * np.arctanh(np.clip(shape, -_STEEPEST, _STEEPEST))
+        sign = np.array((1.0, -1.0))
         curved = np.abs(bend) > LEAST_CURVATURE
         bend = np.where(curved, bend, 1.0)
         along = np.maximum(-sign * 2 * shares * shape, -0.999)
@@ -153,9 +178,12 @@ class PowerCurves(Curves):
 
     def keys(self, low: float, high: float, up: float, down: float, shape: Array) -> dict[str, Any]:
         """Return the law's keys of a device."""
-        up, down = up / CENTRE ** shape[0], down / CENTRE ** shape[1]
         exponents = {"exponent_up": shape[0], "exponent_down": shape[1]}
         return super().keys(low, high, up, down, shape) | exponents
+
+    def sizes(self, low: float, high: float, up: float, down: float, shape: Array) -> Array:
+        """Return steps at the limits behind [S]."""
+        return np.array((up, down)) / CENTRE**shape
 
 
 class ExponentialStepCurves(Curves):
@@ -172,19 +200,24 @@ class ExponentialStepCurves(Curves):
     def keys(self, low: float, high: float, up: float, down: float, shape: Array) -> dict[str, Any]:
         """Return the law's keys of a device."""
         names = ("amplitude_up", "amplitude_down", "exponent_up", "exponent_down")
-        up, down = up / (1 - shape[0]), down / (1 - shape[1])
         return super().keys(low, high, up, down, shape) | dict(zip(names, shape, strict=True))
+
+    def sizes(self, low: float, high: float, up: float, down: float, shape: Array) -> Array:
+        """Return steps less their exponential part [S]."""
+        return np.array((up, down)) / (1 - shape[:2])
 
 
 class PiecewiseCurves(Curves):
-    """Steps at knots evenly along the range; that at the centre has the size 1."""
+    """Steps joined by straight lines between knots; that at the centre has the size 1.
+
+    The shape is, up then down, the slope at the centre and how it changes at each knot inside, so
+    that what is expected of a shape is that it bends little.
+    """
 
     def relative(self, shape: Array) -> Array:
         """Return steps up and down over those at the centre."""
-        half = _KNOTS // 2
         both = shape.reshape(*shape.shape[:-1], 2, _KNOTS - 1)
-        one = np.ones((*both.shape[:-1], 1))
-        steps = np.concatenate((both[..., :half], one, both[..., half:]), axis=-1)
+        steps = np.maximum(1 + both @ _hinges(_KNOTS), 0.0)
         return np.asarray(np.swapaxes(steps, -1, -2))
 
     def keys(self, low: float, high: float, up: float, down: float, shape: Array) -> dict[str, Any]:
@@ -194,12 +227,27 @@ class PiecewiseCurves(Curves):
         return given | {"steps_up": steps[:, 0], "steps_down": steps[:, 1]}
 
 
+@lru_cache(maxsize=1)
+def _hinges(knots: int) -> Array:
+    """Return what a slope at the centre, and changes of it at knots, add at all: (changes, knots)."""
+    at = np.arange(knots) - knots // 2
+    above = [np.maximum(at - k, 0) for k in range(knots // 2)]
+    below = [np.maximum(-k - at, 0) for k in range(1, knots // 2)]
+    return np.array([at, *above, *below], dtype=np.float64)
+
+
 def _even(law: str, cls: type[Curves], each: tuple[tuple[float, ...], ...], **options: Any) -> Curves:
     start, least, most, width = each
     return cls(law=law, start=start, least=least, most=most, width=width, **options)
 
 
-_KNOT_SHAPE = tuple((value,) * 2 * (_KNOTS - 1) for value in (1.0, 0.0, 30.0, 3.0))
+# A slope a knot, and changes of it.
+_KNOT_SHAPE = (
+    (0.0,) * 2 * (_KNOTS - 1),
+    (-9.0,) * 2 * (_KNOTS - 1),
+    (9.0,) * 2 * (_KNOTS - 1),
+    (1.0, *(0.2,) * (_KNOTS - 2)) * 2,
+)
 
 # The simplest first; of laws that predict equally well the first is taken.
 CURVES: dict[str, Curves] = {

@@ -145,6 +145,7 @@ class Following:
             [np.log(given[source]) for source in sources],
             method="L-BFGS-B",
             bounds=[(np.log(_LEAST_NOISE), np.log(20.0))] * len(sources),
+            options={"maxiter": 12, "ftol": 1e-6},
         )
         return noise_of(found.x), -float(found.fun)
 

@@ -5,7 +5,7 @@ while they are sought; the noise is that of greatest likelihood, mean curves hel
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -101,6 +101,11 @@ class LawFit:
         own, shared = equations.covariance()
         return factor * own, factor * shared
 
+    def on(self, traces: Traces) -> Array:
+        """Return the log-likelihood of other traces' readings, 0 where none: (rows,)."""
+        scaled = (traces.reading - self.ranges.offset) / self.ranges.unit
+        return Following(traces, scaled, self.curves).scores(self.state, self.noise)
+
     @property
     def before(self) -> Array:
         """State before each row's pulse as the filter has it, over the unit; NaN where unknown."""
@@ -118,7 +123,10 @@ def fit_law(
     start: LawFit | None = None,
     told: Callable[[float], None] = lambda share: None,
 ) -> LawFit:
-    """Fit a law; with `start` from where another fit of it ended, whose noise it keeps."""
+    """Fit a law; with `start` from where another fit of it ended, whose noise it keeps.
+
+    told is told the share that is done.
+    """
     following = Following(traces, (traces.reading - ranges.offset) / ranges.unit, curves)
     prior = _prior(curves, ranges)
     state, noise = (prior.centre, _first_noise(following, ranges))
@@ -139,17 +147,13 @@ def fit_law(
     found = LawFit(
         curves=curves, ranges=ranges, state=state, noise=noise, following=following, prior=prior
     )
-    if start is not None:
-        return found
-    noise = following.noise(state, noise, choose=True)
+    if start is None:
+        noise = following.noise(state, noise, choose=True)
+        noise = _for_parameters(noise, following, found.parameters)
+        told(1.0)
     if curves.law == "table":
         noise = _profile(found, noise)
-    else:
-        noise = _for_parameters(noise, following, found.parameters)
-    told(1.0)
-    return LawFit(
-        curves=curves, ranges=ranges, state=state, noise=noise, following=following, prior=prior
-    )
+    return replace(found, noise=noise)
 
 
 def ranges(traces: Traces) -> Ranges:
