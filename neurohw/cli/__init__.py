@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 import click
 
 from neurohw.cli.evaluate import evaluate
+from neurohw.cli.fit import fit
 from neurohw.cli.info import info
 from neurohw.cli.listing import listing
 from neurohw.cli.new import new
@@ -61,5 +62,5 @@ def main() -> None:
     """
 
 
-for command in (train, evaluate, info, report, listing, new, spice, settle):
+for command in (train, evaluate, info, report, listing, new, spice, settle, fit):
     main.add_command(command)

@@ -52,16 +52,39 @@ class Normal:
         shape = np.linalg.solve(schur, self.shape - np.einsum("dqs,dq->s", self.borders, own))
         return State(-(own - through @ shape), -shape)
 
-    def covariance(self) -> tuple[Array, Array]:
-        """Return the covariance of each device's parameters, then shared ones: (d, q + s, q + s)."""
+    def covariance(self) -> "Covariance":
+        """Return the covariance of the parameters where nothing is held at a bound."""
         inverse = np.linalg.inv(self.blocks)
         through = inverse @ self.borders
-        shared = np.linalg.inv(self.corner - np.einsum("dqs,dqt->st", self.borders, through))
-        cross = -through @ shared
-        own = inverse + through @ shared @ np.swapaxes(through, 1, 2)
-        corner = np.broadcast_to(shared, (len(own), *shared.shape))
-        lower = np.concatenate((np.swapaxes(cross, 1, 2), corner), axis=2)
-        return np.concatenate((np.concatenate((own, cross), axis=2), lower), axis=1), shared
+        shape = np.linalg.inv(self.corner - np.einsum("dqs,dqt->st", self.borders, through))
+        return Covariance(own=inverse, follows=-through, shape=shape)
+
+
+@dataclass(frozen=True, eq=False)
+class Covariance:
+    """Errors of a state.
+
+    Parameters
+    ----------
+    own : (devices, q, q) array
+        Of each device's parameters, the shared shape given.
+    follows : (devices, q, s) array
+        By how much these move with the shape.
+    shape : (s, s) array
+    """
+
+    own: Array
+    follows: Array
+    shape: Array
+
+    def common(self, weights: Array) -> Array:
+        """Return what the shape's error does to a mean over devices, and to itself.
+
+        weights (devices, q) add up to 1 over the devices; the result is (q + s, q + s).
+        """
+        mean = np.einsum("dq,dqs->qs", weights, self.follows)
+        moves = np.concatenate((mean, np.eye(len(self.shape))), axis=0)
+        return np.asarray(moves @ self.shape @ moves.T)
 
 
 def minimise(

@@ -96,6 +96,21 @@ class DeviceFit:
         pulses = int(np.count_nonzero(self.traces.pulse))
         return f"fitted to {devices} device{'s' if devices > 1 else ''}, {pulses:,} pulses"
 
+    @property
+    def notes(self) -> list[str]:
+        """What a person should know of this fit, a line each."""
+        notes = []
+        if self.stuck:
+            shares = ", ".join(f"{show(v, '%')} {key}" for key, v in self.stuck.items())
+            notes.append(f"devices that pulses do not move are stuck cells, not fitted: {shares}")
+        outliers, readings = self.fit.outliers, int(self.traces.seen.sum())
+        if outliers:
+            notes.append(f"{outliers} of {readings:,} readings are more than 5 deviations off")
+        for parameter in self.parameters:
+            if parameter.key == "up_down" and abs(parameter.value) > 0.95:
+                notes.append(f"up_down = {parameter.value:.3g}: one polarity hardly moves devices")
+        return notes
+
     def toml(self) -> str:
         """Return the device's file: every number with its unit, and its interval beside it."""
         table = self.table()
@@ -209,17 +224,28 @@ def fit_device(
 
 
 def _moving(traces: Traces) -> tuple[Traces, dict[str, float]]:
-    """Return the traces of the devices that pulses move, and where the others are stuck."""
+    """Return the traces of the devices that pulses move, and which share is stuck, and where."""
     count = len(traces.devices)
-    ends = np.array(
-        [
-            (np.nanmin(rows), np.nanmax(rows))
-            for rows in (traces.reading[traces.device == d] for d in range(count))
-        ]
-        if np.array_equal(np.unique(traces.device), np.arange(count))
-        else [(np.nan, np.nan)]
-    )
-    return traces, {}
+    ends = np.full((count, 2), np.nan)
+    for d in np.unique(traces.device):
+        readings = traces.reading[traces.device == d]
+        ends[d] = np.nanquantile(readings, (0.05, 0.95))
+    width = ends[:, 1] - ends[:, 0]
+    still = width < _STUCK * np.nanquantile(width, 0.75)
+    if not still.any() or not (width[~still] > 0).any():
+        return traces.of(np.isfinite(width)), {}
+    low, high = np.nanmedian(ends[~still], axis=0)
+    shares = dict.fromkeys(("open", "low", "high", "random"), 0.0)
+    for held in ends[still].mean(axis=1):
+        near = 0.1 * (high - low)
+        if abs(held - low) <= near:
+            where = "low"
+        elif abs(held - high) <= near:
+            where = "high"
+        else:
+            where = "open" if held < 0.1 * low else "random"
+        shares[where] += 1 / count
+    return traces.of(np.isfinite(width) & ~still), {k: v for k, v in shares.items() if v > 0}
 
 
 def _value(parameter: Parameter) -> Any:

@@ -23,6 +23,8 @@ Array = NDArray[np.floating]
 # Residuals count by Huber's loss, linear beyond this many deviations: 98 % efficient.
 CUT = 2.0
 _CONSISTENT = float(2 * norm.cdf(CUT) - 1)
+# A reading moves the state as if it were this many deviations away at most.
+FAR = 4.0
 
 # Deviation of a reading, of the range, below which differences are taken for rounding.
 FLOOR = 1e-4
@@ -101,7 +103,7 @@ class Following:
             np.ascontiguousarray(state.own[:, 0]),
             np.ascontiguousarray(state.own[:, 1]),
             noise.write**2 + FLOOR**2,
-            CUT,
+            FAR,
             frozen,
             self.deviation,
             self.gain,
@@ -110,9 +112,12 @@ class Following:
         )
         return np.where(self.seen, self.away / self.spread, 0.0)
 
-    def scores(self, state: State, noise: Noise) -> Array:
-        """Return the log-likelihood of each reading by Huber's loss, 0 where none: (rows,)."""
-        residual = self.follow(state, noise)
+    def scores(self, state: State, noise: Noise, *, most: float = np.inf) -> Array:
+        """Return the log-likelihood of each reading by Huber's loss, 0 where none: (rows,).
+
+        Residuals count as `most` deviations at most.
+        """
+        residual = np.clip(self.follow(state, noise), -most, most)
         return np.where(self.seen, -loss(residual) - _CONSISTENT * np.log(self.spread), 0.0)
 
     def noise(self, state: State, start: Noise, *, choose: bool) -> Noise:

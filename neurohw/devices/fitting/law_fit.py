@@ -11,9 +11,9 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from neurohw.devices.fitting.blocks import Prior, minimise, normal
+from neurohw.devices.fitting.blocks import Covariance, Prior, minimise, normal
 from neurohw.devices.fitting.curves import CENTRE, Curves
-from neurohw.devices.fitting.following import CUT, FLOOR, Following, Noise, State
+from neurohw.devices.fitting.following import CUT, FAR, FLOOR, Following, Noise, State
 from neurohw.devices.fitting.traces import Traces
 from neurohw.errors import DataError
 
@@ -83,8 +83,8 @@ class LawFit:
         return self.state.own.size + self.state.shape.size
 
     @cached_property
-    def covariance(self) -> tuple[Array, Array]:
-        """Covariance of each device's parameters, then shared ones, and of these alone."""
+    def covariance(self) -> Covariance:
+        """Errors of the state, from the slopes of the residuals and from their size."""
         following, state = self.following, self.state
         residual = following.follow(state, self.noise)
 
@@ -98,19 +98,32 @@ class LawFit:
         within = max(float(np.mean(np.abs(seen) < CUT)), 0.5)
         free = max(seen.size - self.parameters, 1)
         factor = float((np.clip(seen, -CUT, CUT) ** 2).sum()) / free / within
-        own, shared = equations.covariance()
-        return factor * own, factor * shared
+        found = equations.covariance()
+        return replace(found, own=factor * found.own, shape=factor * found.shape)
 
     def on(self, traces: Traces) -> Array:
-        """Return the log-likelihood of other traces' readings, 0 where none: (rows,)."""
+        """Return the log-likelihood of other traces' readings, 0 where none: (rows,).
+
+        All outliers count the same, so that they do not decide which law is better.
+        """
         scaled = (traces.reading - self.ranges.offset) / self.ranges.unit
-        return Following(traces, scaled, self.curves).scores(self.state, self.noise)
+        return Following(traces, scaled, self.curves).scores(self.state, self.noise, most=FAR)
+
+    @property
+    def expected(self) -> Array:
+        """State of each row that the first reading of its trace leads to without noise."""
+        f, state = self.following, self.state
+        reading = np.where(f.traces.pulse == 0, f.reading, 0.0)
+        blind = Following(f.traces, reading, self.curves)
+        blind.deviation[:], blind.gain[:] = 0.0, 0.0
+        blind.follow(state, self.noise, frozen=True)
+        return np.asarray(np.where(f.traces.pulse == 0, f.reading, -blind.away))
 
     @property
     def before(self) -> Array:
         """State before each row's pulse as the filter has it, over the unit; NaN where unknown."""
         f = self.following
-        away = np.clip(f.away, -CUT * f.spread, CUT * f.spread)
+        away = np.clip(f.away, -FAR * f.spread, FAR * f.spread)
         after = f.reading - np.where(f.traces.pulse == 0, 0.0, (1 - f.gain) * away)
         before = np.concatenate(([np.nan], after[:-1]))
         return np.where(f.traces.pulse == 0, np.nan, before)
@@ -223,7 +236,7 @@ def _prior(curves: Curves, ranges: Ranges) -> Prior:
     steps = np.log(ranges.up / unit), np.log(ranges.down / unit)
     return Prior(
         centre=state((low, high), steps, curves.start),
-        width=state((0.5 * width, 0.5 * width), (np.full(count, 1.5),) * 2, curves.width),
+        width=state((2 * width, 2 * width), (np.full(count, 1.5),) * 2, curves.width),
         least=state(
             (np.maximum(low - width, zero), high - 0.4 * width),
             (steps[0] - 5, steps[1] - 5),
@@ -268,7 +281,7 @@ def _profile(fit: LawFit, noise: Noise) -> Noise:
         following.follow(fit.state, noise)
         low, high = fit.state.own[device, 0], fit.state.own[device, 1]
         place = np.clip((fit.before - low) / (high - low), 0, 1)
-        size = np.minimum(np.abs(following.away), 4 * following.spread)
+        size = np.minimum(np.abs(following.away), FAR * following.spread)
         for column, sign in enumerate((1, -1)):
             rows = following.seen & (pulse == sign) & np.isfinite(place)
             bins = np.rint(place[rows] * (grid.size - 1)).astype(np.intp)

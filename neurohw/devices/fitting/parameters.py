@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import norm, t
 
-from neurohw.devices.fitting.following import CUT
+from neurohw.devices.fitting.following import FAR
 from neurohw.devices.fitting.law_fit import LawFit
 from neurohw.devices.fitting.population import LEVEL, population
 
@@ -88,44 +88,43 @@ def nominal(fit: LawFit) -> Nominal:
     """Return the device in the middle of those of a fit."""
     state, unit = fit.state, fit.ranges.unit
     count, own = state.own.shape
-    devices = np.hstack((state.own, state.shapes()))[:, : own + state.shape.size]
-    errors, common = fit.covariance
-    scale = np.ones_like(devices)
-    scale[:, :2] = unit
-    scale[:, 2:4] = unit * np.exp(devices[:, 2:4])
-    devices = devices.copy()
+    n = own + state.shape.size
+    devices = np.hstack((state.own, state.shapes()))[:, :n]
     devices[:, :2] = devices[:, :2] * unit + fit.ranges.offset
-    devices[:, 2:4] = scale[:, 2:4]
-    errors = errors * scale[:, :, None] * scale[:, None, :]
-    if count > 1:
-        limits = [population(devices[:, j], np.sqrt(errors[:, j, j])).mean for j in (0, 1)]
-        devices, errors = _about(fit, devices, errors, sum(limits) / 2)
-    n = devices.shape[1]
+    devices[:, 2:4] = unit * np.exp(devices[:, 2:4])
+    scale = np.ones_like(devices)
+    scale[:, :2], scale[:, 2:4] = unit, devices[:, 2:4]
+    covariance = fit.covariance
+    errors = np.zeros((count, n, n))
+    errors[:, :own, :own] = covariance.own
+    errors *= scale[:, :, None] * scale[:, None, :]
     if count == 1:
+        common = covariance.common(np.ones((1, own))) * np.outer(scale[0], scale[0])
         return Nominal(
             values=devices[0],
             between=np.zeros((n, n)),
-            shared=errors[0],
+            shared=common + errors[0],
             freedom=np.inf,
             devices=devices,
             errors=errors,
         )
-    values, deviation = devices[0].copy(), np.zeros(n)
+    limits = [population(devices[:, j], np.sqrt(errors[:, j, j])).mean for j in (0, 1)]
+    devices, errors = _about(fit, devices, errors, sum(limits) / 2)
+    values, deviation, weights = devices[0].copy(), np.zeros(n), np.empty((count, own))
     for j in range(own):
         found = population(devices[:, j], np.sqrt(errors[:, j, j]))
-        values[j], deviation[j] = found.mean, found.error
+        values[j], deviation[j], weights[:, j] = found.mean, found.error, found.weights
     together = np.eye(n)
     if count > 2:
         apart = devices[:, :own] - values[:own]
         size = np.sqrt((apart**2).sum(axis=0))
         together[:own, :own] = (apart.T @ apart) / np.maximum(np.outer(size, size), 1e-300)
         np.fill_diagonal(together, 1.0)
-    shared = np.zeros((n, n))
-    shared[own:, own:] = common
+    typical = scale.mean(axis=0)
     return Nominal(
         values=values,
         between=together * np.outer(deviation, deviation),
-        shared=shared,
+        shared=covariance.common(weights) * np.outer(typical, typical),
         freedom=count - 1,
         devices=devices,
         errors=errors,
@@ -185,11 +184,16 @@ def _noise(fit: LawFit, middle: Nominal) -> list[Parameter]:
         found = Parameter(key="write_noise", value=value, low=value, high=value, unit="%")
         return [found] if value > 0 else []
     errors = fit.following.noise_errors(fit.state, fit.noise)
+    ends = np.zeros((1, middle.values.size))
+    ends[0, :2] = -1.0, 1.0
+    range_error = float(middle.errors_of(ends)[0]) / middle.span
     found = []
     for key, name in named.items():
         if name in errors:
             value = getattr(fit.noise, name) * (1.0 if name == "step" else share)
-            factor = float(np.exp(norm.ppf((1 + LEVEL) / 2) * errors[name]))
+            half = norm.ppf((1 + LEVEL) / 2) * errors[name]
+            # Shares of a range are as uncertain as the range.
+            factor = float(np.exp(half if name == "step" else np.hypot(half, range_error)))
             found.append(
                 Parameter(key=key, value=value, low=value / factor, high=value * factor, unit="%")
             )
@@ -284,7 +288,7 @@ def _distributions(fit: LawFit, middle: Nominal) -> list[Parameter]:
     changes = []
     for column, sign in enumerate((1, -1)):
         rows = following.seen & (traces.pulse == sign) & np.isfinite(place)
-        at, size = np.clip(place[rows], 0, 1) * (knots - 1), np.clip(residual[rows], -2 * CUT, 2 * CUT)
+        at, size = np.clip(place[rows], 0, 1) * (knots - 1), np.clip(residual[rows], -FAR, FAR)
         table = []
         for k in range(knots):
             near = size[np.abs(at - k) <= 0.5]

@@ -27,12 +27,15 @@ class Population:
     ----------
     mean, error : float
         And its standard error.
+    weights : (devices,) array
+        Of the devices in the mean.
     spread, least, most : float
         Standard deviation between devices and its interval; none where its least is 0.
     """
 
     mean: float
     error: float
+    weights: Array
     spread: float
     least: float
     most: float
@@ -55,6 +58,7 @@ def population(values: Array, errors: Array) -> Population:
     return Population(
         mean=mean,
         error=float(np.sqrt(max(scatter, 1.0) / weights.sum())),
+        weights=weights / weights.sum(),
         spread=float(np.sqrt(spread)),
         least=float(np.sqrt(_between(values, variances, chi2.ppf(1 - tail, count - 1)))),
         most=float(np.sqrt(_between(values, variances, chi2.ppf(tail, count - 1)))),

@@ -14,7 +14,7 @@ the state before the first. Lines may stand in any order, and any may be missing
 import csv
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -71,10 +71,8 @@ class Traces:
 
     def where(self, rows: NDArray[np.bool_]) -> "Traces":
         """Return some of the rows, whole traces of them; devices keep their index."""
-        return Traces(
-            source=self.source,
-            checksum=self.checksum,
-            devices=self.devices,
+        return replace(
+            self,
             device=self.device[rows],
             cycle=self.cycle[rows],
             trace=self.trace[rows],
@@ -82,6 +80,13 @@ class Traces:
             reading=self.reading[rows],
             number=self.number[rows],
         )
+
+
+    def of(self, devices: NDArray[np.bool_]) -> "Traces":
+        """Return the traces of some devices, which are then all."""
+        kept = self.where(devices[self.device])
+        names = tuple(np.array(self.devices, object)[devices])
+        return replace(kept, devices=names, device=(np.cumsum(devices) - 1)[kept.device])
 
 
 @dataclass(frozen=True)
