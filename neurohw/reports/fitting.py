@@ -1,6 +1,7 @@
 """Report on a device fitted to measured pulse trains."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -50,7 +51,7 @@ def render(fit: DeviceFit) -> str:
         parameters=_parameters(fit.parameters),
         notes=fit.notes,
         curves=[pen.trace(), pen.steps()],
-        residuals=[pen.residuals(), pen.histogram()],
+        residuals=[pen.residuals(), pen.distribution()],
         spread=[pen.limits(), pen.sizes()] if several else [],
         laws=_laws(fit),
         toml=fit.toml(),
@@ -153,7 +154,12 @@ class _FitDraughtsman(Draughtsman):
         with self._figure(legend=2) as (figure, axes, svg):
             for k, (sign, name) in enumerate(((1, "potentiation"), (-1, "depression"))):
                 rows = shown[self.fit.traces.pulse[shown] == sign]
-                style = {"markersize": 2.5, "alpha": 0.6, "rasterized": True, "label": name}
+                style: dict[str, Any] = {
+                    "markersize": 2.5,
+                    "alpha": 0.6,
+                    "rasterized": True,
+                    "label": name,
+                }
                 shown_at = np.clip(self.residual[rows], -_FAR, _FAR)
                 axes.plot(self.place[rows], shown_at, "os"[k], color=_plain(k), **style)
             for level in (-2, 2):
@@ -167,7 +173,7 @@ class _FitDraughtsman(Draughtsman):
         )
         return Drawing(svg[0], caption, caption)
 
-    def histogram(self) -> Drawing:
+    def distribution(self) -> Drawing:
         """Draw how residuals are distributed, against the normal distribution."""
         values = np.clip(self.residual[self.rows], -_FAR, _FAR)
         with self._figure() as (_, axes, svg):
@@ -215,12 +221,18 @@ class _FitDraughtsman(Draughtsman):
         order = values[:, 0].argsort()
         at = np.arange(len(values))
         for k, name in enumerate(names):
-            style = {"fmt": "os"[k], "color": SERIES[k], "label": name, "linewidth": 1}
+            style: dict[str, Any] = {
+                "fmt": "os"[k],
+                "color": SERIES[k],
+                "label": name,
+                "linewidth": 1,
+            }
             axes.errorbar(at + 0.15 * k, values[order, k], errors[order, k], **style)
             axes.axhline(values[:, k].mean(), color=SERIES[k], linewidth=0.8, linestyle="--")
         axes.set_xlabel(f"device, by {names[0]}")
         labels = [self.fit.traces.devices[d] for d in order]
-        axes.set_xticks(at, labels if len(labels) <= 8 and max(map(len, labels)) < 8 else [""] * len(at))
+        short = len(labels) <= 8 and max(map(len, labels)) < 8
+        axes.set_xticks(at, labels if short else [""] * len(labels))
 
 
 def _plain(k: int) -> str:

@@ -174,7 +174,7 @@ class PowerCurves(Curves):
         """Return steps up and down over those at the centre."""
         up, down = shape[..., :1], shape[..., 1:]
         x = self.grid
-        return np.stack((((1 - x) / CENTRE) ** up, (x / CENTRE) ** down), axis=-1)
+        return np.asarray(np.stack((((1 - x) / CENTRE) ** up, (x / CENTRE) ** down), axis=-1))
 
     def keys(self, low: float, high: float, up: float, down: float, shape: Array) -> dict[str, Any]:
         """Return the law's keys of a device."""
@@ -183,7 +183,7 @@ class PowerCurves(Curves):
 
     def sizes(self, low: float, high: float, up: float, down: float, shape: Array) -> Array:
         """Return steps at the limits behind [S]."""
-        return np.array((up, down)) / CENTRE**shape
+        return np.asarray(np.array((up, down)) / CENTRE**shape)
 
 
 class ExponentialStepCurves(Curves):
@@ -229,25 +229,20 @@ class PiecewiseCurves(Curves):
 
 @lru_cache(maxsize=1)
 def _hinges(knots: int) -> Array:
-    """Return what a slope at the centre, and changes of it at knots, add at all: (changes, knots)."""
+    """Return what a slope at the centre and its changes at knots add: (changes, knots)."""
     at = np.arange(knots) - knots // 2
     above = [np.maximum(at - k, 0) for k in range(knots // 2)]
     below = [np.maximum(-k - at, 0) for k in range(1, knots // 2)]
     return np.array([at, *above, *below], dtype=np.float64)
 
 
-def _even(law: str, cls: type[Curves], each: tuple[tuple[float, ...], ...], **options: Any) -> Curves:
-    start, least, most, width = each
-    return cls(law=law, start=start, least=least, most=most, width=width, **options)
-
-
 # A slope a knot, and changes of it.
-_KNOT_SHAPE = (
-    (0.0,) * 2 * (_KNOTS - 1),
-    (-9.0,) * 2 * (_KNOTS - 1),
-    (9.0,) * 2 * (_KNOTS - 1),
-    (1.0, *(0.2,) * (_KNOTS - 2)) * 2,
-)
+_KNOT_SHAPE: dict[str, Any] = {
+    "start": (0.0,) * 2 * (_KNOTS - 1),
+    "least": (-9.0,) * 2 * (_KNOTS - 1),
+    "most": (9.0,) * 2 * (_KNOTS - 1),
+    "width": (1.0, *(0.2,) * (_KNOTS - 2)) * 2,
+}
 
 # The simplest first; of laws that predict equally well the first is taken.
 CURVES: dict[str, Curves] = {
@@ -255,26 +250,39 @@ CURVES: dict[str, Curves] = {
     for curves in (
         Curves(law="constant-step", varied=False),
         SoftBoundsCurves(law="soft-bounds"),
-        _even(
-            "exponential",
-            LabelCurves,
-            ((0.5, -0.5), (-_STEEPEST,) * 2, (_STEEPEST,) * 2, (2.0, 2.0)),
+        LabelCurves(
+            law="exponential",
+            start=(0.5, -0.5),
+            least=(-_STEEPEST,) * 2,
+            most=(_STEEPEST,) * 2,
+            width=(2.0, 2.0),
             own=True,
         ),
-        _even("linear", LinearCurves, ((0.5, 0.5), (0.0, 0.0), (1.0, 1.0), (2.0, 2.0)), own=True),
-        _even("power", PowerCurves, ((1.0, 1.0), (0.0, 0.0), (9.0, 9.0), (5.0, 5.0)), places=65),
-        _even(
-            "exponential-step",
-            ExponentialStepCurves,
-            (
-                (0.5, 0.5, 2.0, 2.0),
-                (-20.0, -20.0, -15.0, -15.0),
-                (0.95, 0.95, 15.0, 15.0),
-                (3.0, 3.0, 8.0, 8.0),
-            ),
+        LinearCurves(
+            law="linear",
+            start=(0.5, 0.5),
+            least=(0.0, 0.0),
+            most=(1.0, 1.0),
+            width=(2.0, 2.0),
+            own=True,
+        ),
+        PowerCurves(
+            law="power",
+            start=(1.0, 1.0),
+            least=(0.0, 0.0),
+            most=(9.0, 9.0),
+            width=(5.0, 5.0),
             places=65,
         ),
-        _even("piecewise", PiecewiseCurves, _KNOT_SHAPE, places=_KNOTS),
-        _even("table", PiecewiseCurves, _KNOT_SHAPE, places=_KNOTS),
+        ExponentialStepCurves(
+            law="exponential-step",
+            start=(0.5, 0.5, 2.0, 2.0),
+            least=(-20.0, -20.0, -15.0, -15.0),
+            most=(0.95, 0.95, 15.0, 15.0),
+            width=(3.0, 3.0, 8.0, 8.0),
+            places=65,
+        ),
+        PiecewiseCurves(law="piecewise", places=_KNOTS, **_KNOT_SHAPE),
+        PiecewiseCurves(law="table", places=_KNOTS, **_KNOT_SHAPE),
     )
 }

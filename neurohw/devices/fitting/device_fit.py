@@ -28,6 +28,8 @@ LAWS = (BEST, *CURVES)
 _LEAST_PULSES = 10
 # A device that moves over less than this share of the usual range is stuck.
 _STUCK = 0.05
+# Cycles that cover less of the range do not say where its limits are.
+_COVERED = 0.85
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -106,6 +108,11 @@ class DeviceFit:
         outliers, readings = self.fit.outliers, int(self.traces.seen.sum())
         if outliers:
             notes.append(f"{outliers} of {readings:,} readings are more than 5 deviations off")
+        covered = float(np.median(self.fit.ranges.high - self.fit.ranges.low)) / self.nominal.span
+        if covered < _COVERED:
+            notes.append(
+                f"cycles cover {show(covered, '%')} of the fitted range: limits are extrapolated"
+            )
         for parameter in self.parameters:
             if parameter.key == "up_down" and abs(parameter.value) > 0.95:
                 notes.append(f"up_down = {parameter.value:.3g}: one polarity hardly moves devices")
@@ -207,6 +214,7 @@ def fit_device(
     share = 0.6 if law == BEST else 1.0
     fits = []
     for k, name in enumerate(laws):
+
         def told(part: float, k: int = k, name: str = name) -> None:
             progress(f"fitting {name}", share * (k + part) / len(laws))
 
@@ -218,9 +226,7 @@ def fit_device(
             traces, span, fits, lambda part: progress("cross-validating", share + 0.4 * part)
         )
         best = fits[laws.index(chosen(scores).law)]
-    return DeviceFit(
-        fit=best, traces=traces, stuck=stuck, scores=tuple(scores), name=path.stem
-    )
+    return DeviceFit(fit=best, traces=traces, stuck=stuck, scores=tuple(scores), name=path.stem)
 
 
 def _moving(traces: Traces) -> tuple[Traces, dict[str, float]]:

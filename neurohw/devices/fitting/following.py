@@ -8,6 +8,7 @@ the curve where changes are regressed on readings.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -137,8 +138,7 @@ class Following:
 
     def _likeliest(self, state: State, start: Noise, sources: list[str]) -> tuple[Noise, float]:
         def noise_of(logarithms: Array) -> Noise:
-            values = dict.fromkeys(("cycle", "step", "write"), 0.0)
-            return Noise(**values | dict(zip(sources, np.exp(logarithms), strict=True)))
+            return _noise(dict(zip(sources, np.exp(logarithms), strict=True)))
 
         def cost(logarithms: Array) -> float:
             return -float(self.scores(state, noise_of(logarithms)).sum())
@@ -160,10 +160,11 @@ class Following:
         step = 0.05
 
         def cost(moves: Array) -> float:
-            values = dict.fromkeys(("cycle", "step", "write"), 0.0)
-            for name, move in zip(sources, moves, strict=True):
-                values[name] = getattr(noise, name) * float(np.exp(move))
-            return -float(self.scores(state, Noise(**values)).sum())
+            values = {
+                name: getattr(noise, name) * np.exp(move)
+                for name, move in zip(sources, moves, strict=True)
+            }
+            return -float(self.scores(state, _noise(values)).sum())
 
         n = len(sources)
         unit = step * np.eye(n)
@@ -176,6 +177,11 @@ class Following:
                 ) / (4 * step**2)  # fmt: skip
         variances = np.diag(np.linalg.pinv(hessian))
         return dict(zip(sources, np.sqrt(np.maximum(variances, 0.0)), strict=True))
+
+
+def _noise(sources: dict[str, Any]) -> Noise:
+    cycle, step, write = (float(sources.get(name, 0.0)) for name in ("cycle", "step", "write"))
+    return Noise(cycle=cycle, step=step, write=write)
 
 
 def loss(residual: Array) -> Array:

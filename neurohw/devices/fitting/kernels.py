@@ -15,7 +15,7 @@ ROOT_TWO_PI = math.sqrt(2 * math.pi)
 
 @njit(cache=True)
 def _clipped(mean, variance, low, high):
-    """Mean and variance of a normal variable held between two limits."""
+    """Give mean and variance of a normal variable held between two limits."""
     if variance < 1e-30:
         return min(max(mean, low), high), 0.0
     deviation = math.sqrt(variance)
@@ -39,7 +39,7 @@ def _clipped(mean, variance, low, high):
 
 @njit(cache=True)
 def _at(table, device, column, place):
-    """A column of a device's table at a place from 0 to 1, by straight lines."""
+    """Look up a column of a device's table at a place from 0 to 1, by straight lines."""
     intervals = table.shape[1] - 1
     at = min(max(place, 0.0), 1.0) * intervals
     k = min(int(at), intervals - 1)
@@ -49,7 +49,19 @@ def _at(table, device, column, place):
 
 @njit(cache=True)
 def follow(
-    reading, pulse, device, table, low, high, read_variance, cut, frozen, deviation, gain, spread, away
+    reading,
+    pulse,
+    device,
+    table,
+    low,
+    high,
+    read_variance,
+    cut,
+    frozen,
+    deviation,
+    gain,
+    spread,
+    away,
 ):
     """Predict each reading from those before it.
 

@@ -9,11 +9,13 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from neurohw.devices.fitting.blocks import Covariance, Prior, minimise, normal
-from neurohw.devices.fitting.curves import CENTRE, Curves
+from neurohw.devices.fitting.curves import Curves
 from neurohw.devices.fitting.following import CUT, FAR, FLOOR, Following, Noise, State
+from neurohw.devices.fitting.population import population
 from neurohw.devices.fitting.traces import Traces
 from neurohw.errors import DataError
 
@@ -21,6 +23,8 @@ Array = NDArray[np.floating]
 
 _ROUNDS = 8
 _STEPS = 12
+# Least deviation of shapes between devices that is reckoned with.
+_ALIKE = 0.01
 # Readings beyond this many deviations are outliers.
 OUTLIER = 5.0
 
@@ -110,6 +114,23 @@ class LawFit:
         return Following(traces, scaled, self.curves).scores(self.state, self.noise, most=FAR)
 
     @property
+    def shrunk(self) -> Prior:
+        """What shape to expect of a device, from those that all have; else the prior."""
+        own = self.state.own
+        if own.shape[1] == 4 or len(own) < 3:
+            return self.prior
+        centre, width = self.prior.centre.own.copy(), self.prior.width.own.copy()
+        errors = np.sqrt(np.diagonal(self.covariance.own, axis1=1, axis2=2))
+        for j in range(4, own.shape[1]):
+            found = population(own[:, j], errors[:, j])
+            centre[:, j], width[:, j] = found.mean, max(found.spread, _ALIKE)
+        return replace(
+            self.prior,
+            centre=State(centre, self.prior.centre.shape),
+            width=State(width, self.prior.width.shape),
+        )
+
+    @property
     def expected(self) -> Array:
         """State of each row that the first reading of its trace leads to without noise."""
         f, state = self.following, self.state
@@ -134,14 +155,15 @@ def fit_law(
     curves: Curves,
     ranges: Ranges,
     start: LawFit | None = None,
+    prior: Prior | None = None,
     told: Callable[[float], None] = lambda share: None,
 ) -> LawFit:
     """Fit a law; with `start` from where another fit of it ended, whose noise it keeps.
 
-    told is told the share that is done.
+    prior is that of the ranges unless given; told is told the share that is done.
     """
     following = Following(traces, (traces.reading - ranges.offset) / ranges.unit, curves)
-    prior = _prior(curves, ranges)
+    prior = prior or _prior(curves, ranges)
     state, noise = (prior.centre, _first_noise(following, ranges))
     if start is not None:
         state, noise = start.state, start.noise
@@ -199,10 +221,16 @@ def ranges(traces: Traces) -> Ranges:
 
 
 def _ends(traces: Traces, device: int) -> tuple[float, float]:
-    """Return the medians of the lowest and of the highest reading of a device's cycles."""
+    """Return the medians of the lowest and of the highest reading of a device's cycles.
+
+    Of three readings in a row the middle one counts, so that a single outlier does not.
+    """
     rows = (traces.device == device) & np.isfinite(traces.reading)
-    readings, edges = traces.reading[rows], np.flatnonzero(np.diff(traces.cycle[rows])) + 1
-    parts = np.split(readings, edges)
+    edges = np.flatnonzero(np.diff(traces.cycle[rows])) + 1
+    parts = [
+        np.median(sliding_window_view(part, min(3, part.size)), axis=1)
+        for part in np.split(traces.reading[rows], edges)
+    ]
     return float(np.median([p.min() for p in parts])), float(np.median([p.max() for p in parts]))
 
 
@@ -226,7 +254,9 @@ def _prior(curves: Curves, ranges: Ranges) -> Prior:
     width, zero = high - low, -ranges.offset / unit
     count, own = len(low), len(curves.start) if curves.own else 0
 
-    def state(limits: tuple[Array, Array], steps: tuple[Array, Array], shape: tuple[float, ...]) -> State:
+    def state(
+        limits: tuple[Array, Array], steps: tuple[Array, Array], shape: tuple[float, ...]
+    ) -> State:
         shapes = np.broadcast_to(np.array(shape, np.float64), (count, len(shape)))
         columns = np.stack(np.broadcast_arrays(*limits, *steps), axis=1)
         if own:
@@ -252,7 +282,8 @@ def _first_noise(following: Following, ranges: Ranges) -> Noise:
     """Return a guess: most of what changes are off the typical step by is noise of pulses."""
     traces = following.traces
     change = np.diff(following.reading)
-    step = np.where(traces.pulse[1:] > 0, ranges.up[traces.device[1:]], -ranges.down[traces.device[1:]])
+    device = traces.device[1:]
+    step = np.where(traces.pulse[1:] > 0, ranges.up[device], -ranges.down[device])
     off = np.abs(change - step / ranges.unit)[following.seen[1:]]
     typical = max(1.48 * float(np.nanmedian(off)), 10 * FLOOR)
     return Noise(cycle=0.7 * typical, step=0.1, write=0.3 * typical)

@@ -17,8 +17,13 @@ Array = NDArray[np.floating]
 _QUANTILES = 21
 _SIEMENS = ("g_min", "g_max")
 # Keys with limits, which intervals keep.
-_LEAST = {"g_min": 0.0, "slope_up": 0.0, "slope_down": 0.0, "exponent_up": 0.0, "exponent_down": 0.0}
-_LEAST |= {"steps_up": 0.0, "steps_down": 0.0, "pulses_up": 1.0, "pulses_down": 1.0, "step": 0.0}
+_LEAST = {
+    **dict.fromkeys(
+        ("g_min", "step", "slope_up", "slope_down", "exponent_up", "exponent_down"), 0.0
+    ),
+    **dict.fromkeys(("steps_up", "steps_down"), 0.0),
+    **dict.fromkeys(("pulses_up", "pulses_down"), 1.0),
+}
 _MOST = {"slope_up": 1.0, "slope_down": 1.0}
 _SHARES = ("step", "cycle_to_cycle", "step_noise", "write_noise")
 
@@ -170,7 +175,7 @@ def _mean(fit: LawFit, middle: Nominal) -> list[Parameter]:
         error = half[at : at + size] if np.ndim(value) else half[at]
         at += size
         unit = "S" if key in _SIEMENS else "%" if key in _SHARES else ""
-        low = np.maximum(value - error, _LEAST.get(key, -np.inf))
+        low = np.maximum(value - error, min(_LEAST.get(key, -np.inf), np.min(value)))
         high = np.minimum(value + error, _MOST.get(key, np.inf))
         found.append(Parameter(key=key, value=value, low=low, high=high, unit=unit))
     return found
@@ -181,8 +186,8 @@ def _noise(fit: LawFit, middle: Nominal) -> list[Parameter]:
     named = {"cycle_to_cycle": "cycle", "step_noise": "step", "write_noise": "write"}
     if fit.noise.profile is not None:
         value = fit.noise.write * share
-        found = Parameter(key="write_noise", value=value, low=value, high=value, unit="%")
-        return [found] if value > 0 else []
+        only = Parameter(key="write_noise", value=value, low=value, high=value, unit="%")
+        return [only] if value > 0 else []
     errors = fit.following.noise_errors(fit.state, fit.noise)
     ends = np.zeros((1, middle.values.size))
     ends[0, :2] = -1.0, 1.0
@@ -238,9 +243,7 @@ def _labels(fit: LawFit, values: Array) -> Array:
     return np.array((keys["nonlinearity_up"], keys["nonlinearity_down"]))
 
 
-def _between(
-    key: str, quantity: Callable[[Array], Array], unit: str, middle: Nominal
-) -> Parameter:
+def _between(key: str, quantity: Callable[[Array], Array], unit: str, middle: Nominal) -> Parameter:
     """Return the spread of a quantity, of the mean variance where it has several entries."""
     values = np.array([quantity(v) for v in middle.devices])
     errors = []
@@ -273,7 +276,7 @@ def _nudges(values: Array) -> Array:
 
 
 def _distributions(fit: LawFit, middle: Nominal) -> list[Parameter]:
-    """Return the quantiles of changes at each knot: the mean step and what residuals are about it."""
+    """Return the quantiles of changes at each knot: the mean step, and residuals about it."""
     assert fit.noise.profile is not None
     low, high, up, down, *shape = middle.values
     steps = fit.curves.relative(np.array(shape)) * np.array((up, down))

@@ -37,8 +37,8 @@ class Score:
 
     @property
     def as_good(self) -> bool:
-        """Whether it is within a standard error of the best."""
-        return self.behind <= max(self.error, 0.5)
+        """Whether it is within two standard errors of the best."""
+        return self.behind <= max(2 * self.error, 0.5)
 
 
 def compare(
@@ -49,16 +49,18 @@ def compare(
 ) -> list[Score]:
     """Score laws by traces left out: each device's mean curves are fitted to its other cycles.
 
-    The noise is that of all traces. A device with one cycle has it cut into pieces.
+    The noise, and how alike devices are, is taken from all traces. A device with one cycle has it
+    cut into pieces.
     """
     traces = _in_cycles(traces)
     folds = min(_FOLDS, int(traces.cycle.max()) + 1)
     fold = traces.cycle % folds
     scores = np.zeros((len(fits), traces.reading.size))
     for k, fit in enumerate(fits):
+        prior = fit.shrunk
         for held in range(folds):
             rows = fold == held
-            trained = fit_law(traces.where(~rows), fit.curves, ranges, start=fit)
+            trained = fit_law(traces.where(~rows), fit.curves, ranges, start=fit, prior=prior)
             scores[k, rows] = trained.on(traces.where(rows))
             told((k * folds + held + 1) / (len(fits) * folds))
     # Readings of a trace depend on each other.

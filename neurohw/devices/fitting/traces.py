@@ -15,6 +15,7 @@ import csv
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -80,7 +81,6 @@ class Traces:
             reading=self.reading[rows],
             number=self.number[rows],
         )
-
 
     def of(self, devices: NDArray[np.bool_]) -> "Traces":
         """Return the traces of some devices, which are then all."""
@@ -171,7 +171,7 @@ def _reading(path: Path, line: int, names: list[str], fields: list[str]) -> _Rea
             raise DataError(f'{path}: line {line}: {name} = "{field}": is not a number') from None
     pulse, polarity, conductance = values
     wanted = (
-        (pulse >= 0 and pulse == int(pulse) if np.isfinite(pulse) else False, "a whole number, 0 or more"),
+        (0 <= pulse < 1e12 and pulse.is_integer(), "a whole number, 0 or more"),
         (polarity in (1, -1), "1 or -1"),
         (np.isfinite(conductance) and conductance >= 0, "finite, 0 or more"),
     )
@@ -222,7 +222,7 @@ def _traces(path: Path, checksum: str, groups: _Groups) -> Traces:
 
 
 def _require_once(path: Path, readings: list[_Reading], device: str, cycle: str) -> None:
-    for before, after in zip(readings, readings[1:], strict=False):
+    for before, after in pairwise(readings):
         if before.pulse == after.pulse:
             raise DataError(
                 f"{path}: line {after.line}: pulse = {after.pulse}: stands in line {before.line}"
