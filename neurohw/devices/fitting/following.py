@@ -73,13 +73,27 @@ class Noise:
 
 
 class Following:
-    """Traces and a law that follows them; `scaled` readings are over the common unit."""
+    """Traces and a law that follows them.
+
+    Parameters
+    ----------
+    traces : Traces
+    scaled : (rows,) array
+        Their readings over the common unit.
+    curves : Curves
+
+    Attributes
+    ----------
+    seen, counted : (rows,) arrays of bool
+        Readings that say what a pulse did, and those of them that say how much noise there is.
+    """
 
     def __init__(self, traces: Traces, scaled: Array, curves: Curves) -> None:
         self.traces = traces
         self.curves = curves
         self.reading = np.ascontiguousarray(scaled)
         self.seen = traces.seen
+        self.counted = self.seen
         self.deviation, self.gain, self.spread, self.away = np.ones((4, scaled.size))
 
     def table(self, state: State, noise: Noise) -> Array:
@@ -114,12 +128,13 @@ class Following:
         return np.where(self.seen, self.away / self.spread, 0.0)
 
     def scores(self, state: State, noise: Noise, *, most: float = np.inf) -> Array:
-        """Return the log-likelihood of each reading by Huber's loss, 0 where none: (rows,).
+        """Return the log-likelihood of each counted reading by Huber's loss, else 0: (rows,).
 
         Residuals count as `most` deviations at most.
         """
         residual = np.clip(self.follow(state, noise), -most, most)
-        return np.where(self.seen, -loss(residual) - _CONSISTENT * np.log(self.spread), 0.0)
+        likelihood = -loss(residual) - _CONSISTENT * np.log(self.spread)
+        return np.where(self.counted, likelihood, 0.0)
 
     def noise(self, state: State, start: Noise, *, choose: bool) -> Noise:
         """Return the noise of greatest likelihood, mean curves given.

@@ -183,6 +183,8 @@ def fit_law(
         curves=curves, ranges=ranges, state=state, noise=noise, following=following, prior=prior
     )
     if start is None:
+        residual = following.follow(state, noise)
+        following.counted = following.seen & (np.abs(residual) <= OUTLIER)
         noise = following.noise(state, noise, choose=True)
         noise = _for_parameters(noise, following, found.parameters)
         told(1.0)
