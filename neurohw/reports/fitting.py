@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy.stats import norm
 
 from neurohw.devices.fitting.device_fit import DeviceFit
+from neurohw.devices.fitting.law_fit import OUTLIER
 from neurohw.devices.fitting.parameters import Parameter
 from neurohw.experiments.run_file import check_writable
 from neurohw.reports import html
@@ -130,6 +131,7 @@ class _FitDraughtsman(Draughtsman):
             axes.axhline(0, color=INK, linewidth=0.8)
             for k, (sign, name) in enumerate(((1, "potentiation"), (-1, "depression"))):
                 rows = self.rows & (self.fit.traces.pulse == sign)
+                rows &= np.abs(self.residual) <= OUTLIER
                 places, means, errors = _binned(self.place[rows], change[rows])
                 axes.errorbar(
                     places, means, errors, fmt="os"[k], color=SERIES[k], label=f"{name}, measured"
@@ -139,11 +141,11 @@ class _FitDraughtsman(Draughtsman):
                 axes.plot(law.curves.grid, sign * steps, color=SERIES[k], label=f"{name}, law")
             axes.set_xlabel("place between the limits")
             axes.set_ylabel("change, of the range")
-            axes.yaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{100 * v:.3g} %"))
+            axes.yaxis.set_major_formatter(FuncFormatter(_percent))
             figure.legend(loc="outside upper left", ncols=2)
         caption = (
-            "Mean change by a pulse, ± two standard errors, all devices; near a limit the range"
-            " cuts it."
+            "Mean change by a pulse, ± two standard errors, all devices, without outliers; near a"
+            " limit the range cuts it."
         )
         return Drawing(svg[0], caption, caption)
 
@@ -192,14 +194,16 @@ class _FitDraughtsman(Draughtsman):
     def limits(self) -> Drawing:
         """Draw each device's limits."""
         names = ("lower limit", "upper limit")
-        values = self.fit.nominal.devices[:, :2]
-        errors = 1.96 * np.sqrt(np.diagonal(self.fit.nominal.errors, axis1=1, axis2=2)[:, :2])
+        nominal = self.fit.nominal
+        values = (nominal.devices[:, :2] - nominal.values[:2]) / nominal.span
+        deviations = np.sqrt(np.diagonal(nominal.errors, axis1=1, axis2=2)[:, :2])
+        errors = 1.96 * deviations / nominal.span
         with self._figure(legend=2) as (figure, axes, svg):
             self._devices(axes, values, errors, names)
-            axes.yaxis.set_major_formatter(EngFormatter("S"))
-            axes.set_ylabel("conductance")
+            axes.yaxis.set_major_formatter(FuncFormatter(_percent))
+            axes.set_ylabel("off the mean, of the range")
             figure.legend(loc="outside upper left", ncols=2)
-        caption = "Limits of each device with their 95 % intervals; dashed: means."
+        caption = "Limits of each device less their mean, with their 95 % intervals."
         return Drawing(svg[0], caption, caption)
 
     def sizes(self) -> Drawing:
@@ -210,7 +214,7 @@ class _FitDraughtsman(Draughtsman):
         deviations = np.sqrt(np.diagonal(nominal.errors, axis1=1, axis2=2)[:, 2:4])
         with self._figure(legend=2) as (figure, axes, svg):
             self._devices(axes, values, 1.96 * deviations / nominal.span, names)
-            axes.yaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{100 * v:.3g} %"))
+            axes.yaxis.set_major_formatter(FuncFormatter(_percent))
             axes.set_ylabel("step at the centre, of the range")
             figure.legend(loc="outside upper left", ncols=2)
         caption = "Steps of each device at the centre with their 95 % intervals; dashed: means."
@@ -233,6 +237,10 @@ class _FitDraughtsman(Draughtsman):
         labels = [self.fit.traces.devices[d] for d in order]
         short = len(labels) <= 8 and max(map(len, labels)) < 8
         axes.set_xticks(at, labels if short else [""] * len(labels))
+
+
+def _percent(value: float, _: object = None) -> str:
+    return f"{100 * value:.3g} %"
 
 
 def _plain(k: int) -> str:

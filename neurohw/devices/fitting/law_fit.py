@@ -144,8 +144,8 @@ class LawFit:
     def before(self) -> Array:
         """State before each row's pulse as the filter has it, over the unit; NaN where unknown."""
         f = self.following
-        away = np.clip(f.away, -FAR * f.spread, FAR * f.spread)
-        after = f.reading - np.where(f.traces.pulse == 0, 0.0, (1 - f.gain) * away)
+        moved = f.gain * np.clip(f.away, -FAR * f.spread, FAR * f.spread)
+        after = f.reading - np.where(f.traces.pulse == 0, 0.0, f.away - moved)
         before = np.concatenate(([np.nan], after[:-1]))
         return np.where(f.traces.pulse == 0, np.nan, before)
 
