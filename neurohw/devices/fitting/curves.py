@@ -37,6 +37,9 @@ class Curves:
         Whether each device has its own shape.
     places : int
         At which steps are tabulated; 2 where they lie on a line.
+    asymptotic : bool
+        Whether steps vanish at the limits, so that the curve says where they are; else only cells
+        that are driven against them do.
     varied : bool
         Whether the size of steps changes along the range, so that noise relative to it differs
         from noise that is always the same.
@@ -49,6 +52,7 @@ class Curves:
     width: tuple[float, ...] = ()
     own: bool = False
     places: int = 2
+    asymptotic: bool = False
     varied: bool = True
 
     @cached_property
@@ -249,7 +253,7 @@ CURVES: dict[str, Curves] = {
     curves.law: curves
     for curves in (
         Curves(law="constant-step", varied=False),
-        SoftBoundsCurves(law="soft-bounds"),
+        SoftBoundsCurves(law="soft-bounds", asymptotic=True),
         LabelCurves(
             law="exponential",
             start=(0.5, -0.5),
@@ -273,6 +277,7 @@ CURVES: dict[str, Curves] = {
             most=(9.0, 9.0),
             width=(5.0, 5.0),
             places=65,
+            asymptotic=True,
         ),
         ExponentialStepCurves(
             law="exponential-step",

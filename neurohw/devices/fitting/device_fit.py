@@ -28,6 +28,8 @@ LAWS = (BEST, *CURVES)
 _LEAST_PULSES = 10
 # A device that moves over less than this share of the usual range is stuck.
 _STUCK = 0.05
+# What a device file takes as a share of 1 at most.
+_SHARES = ("cycle_to_cycle", "range_spread", "low_spread", "high_spread", "slope_spread")
 # Cycles that cover less of the range do not say where its limits are.
 _COVERED = 0.85
 
@@ -85,7 +87,7 @@ class DeviceFit:
             "law": self.law,
         }
         for parameter in self.parameters:
-            if parameter.found or parameter.key == "g_min":
+            if parameter.found:
                 table[parameter.key] = _value(parameter)
         if self.stuck:
             table["stuck"] = dict(self.stuck)
@@ -114,6 +116,8 @@ class DeviceFit:
                 f"cycles cover {show(covered, '%')} of the fitted range: limits are extrapolated"
             )
         for parameter in self.parameters:
+            if parameter.key in _SHARES and parameter.value > 1:
+                notes.append(f"{parameter.key} = {show(parameter.value, '%')}: taken as 100 %")
             if parameter.key == "up_down" and abs(parameter.value) > 0.95:
                 notes.append(f"up_down = {parameter.value:.3g}: one polarity hardly moves devices")
         return notes
@@ -255,6 +259,8 @@ def _moving(traces: Traces) -> tuple[Traces, dict[str, float]]:
 
 
 def _value(parameter: Parameter) -> Any:
+    if parameter.key in _SHARES:
+        return min(float(parameter.value), 1.0)
     if parameter.key in ("pulses_up", "pulses_down"):
         return max(round(float(parameter.value)), 1)
     return np.asarray(parameter.value).tolist()

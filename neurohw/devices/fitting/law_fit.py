@@ -25,6 +25,8 @@ _ROUNDS = 8
 _STEPS = 12
 # Least deviation of shapes between devices that is reckoned with.
 _ALIKE = 0.01
+# How far from the ends of cycles limits are that no cell is driven against, of the range.
+_NEAR = 0.05
 # Readings beyond this many deviations are outliers.
 OUTLIER = 5.0
 
@@ -210,15 +212,20 @@ def ranges(traces: Traces) -> Ranges:
         raise DataError(f"{traces.source}: no pulse changes the conductance")
     steps = {}
     for pulse, name in ((1, "up"), (-1, "down")):
-        each = np.array([_typical(traces, d, pulse, low[d], high[d]) for d in range(count)])
-        all_of_them = float(np.nanmedian(each / width)) if np.isfinite(each).any() else np.nan
-        if not all_of_them > 0:
+        shares = np.concatenate(
+            [_changes(traces, d, pulse, low[d], high[d], 9.0) / width[d] for d in range(count)]
+        )
+        usual, error = float(shares.mean()), float(shares.std() / np.sqrt(shares.size))
+        if usual < -3 * error:
             way = "fall" if pulse > 0 else "rise"
             raise DataError(
                 f"{traces.source}: polarity: conductances {way} by pulses of polarity {pulse:+d}"
             )
-        usual = all_of_them * width
-        steps[name] = np.clip(np.where(np.isfinite(each), each, usual), 0.2 * usual, 5 * usual)
+        each = [_changes(traces, d, pulse, low[d], high[d], 0.35) for d in range(count)]
+        typical = max(usual, error, 10 * FLOOR) * width
+        own = np.array([change.mean() if change.size else np.nan for change in each])
+        own = np.where(np.isfinite(own), own, typical)
+        steps[name] = np.clip(own, 0.2 * typical, 5 * typical)
     return Ranges(low=low, high=high, **steps, offset=float(low.min()), unit=unit)
 
 
@@ -236,18 +243,23 @@ def _ends(traces: Traces, device: int) -> tuple[float, float]:
     return float(np.median([p.min() for p in parts])), float(np.median([p.max() for p in parts]))
 
 
-def _typical(traces: Traces, device: int, pulse: int, low: float, high: float) -> float:
-    """Return the mean change by a pulse in the middle of the range, far ones held; NaN if none."""
+def _changes(
+    traces: Traces, device: int, pulse: int, low: float, high: float, within: float
+) -> Array:
+    """Return changes by pulses of a polarity, far ones held.
+
+    Of readings that are less than `within` times the range off its middle.
+    """
     before, after = traces.reading[:-1], traces.reading[1:]
-    middle = np.abs(before - (low + high) / 2) < 0.35 * (high - low)
+    middle = np.abs(before - (low + high) / 2) < within * (high - low)
     rows = (traces.device[1:] == device) & (traces.pulse[1:] == pulse) & middle
     change = pulse * (after - before)[rows]
     change = change[np.isfinite(change)]
     if change.size == 0:
-        return np.nan
+        return np.zeros(0)
     centre = np.median(change)
     far = 6 * np.median(np.abs(change - centre)) + 1e-12 * (high - low)
-    return float(np.clip(change, centre - far, centre + far).mean())
+    return np.asarray(np.clip(change, centre - far, centre + far))
 
 
 def _prior(curves: Curves, ranges: Ranges) -> Prior:
@@ -266,9 +278,10 @@ def _prior(curves: Curves, ranges: Ranges) -> Prior:
         return State(columns, np.array(shape, np.float64))
 
     steps = np.log(ranges.up / unit), np.log(ranges.down / unit)
+    loose = 2.0 if curves.asymptotic else _NEAR
     return Prior(
         centre=state((low, high), steps, curves.start),
-        width=state((2 * width, 2 * width), (np.full(count, 1.5),) * 2, curves.width),
+        width=state((loose * width, loose * width), (np.full(count, 1.5),) * 2, curves.width),
         least=state(
             (np.maximum(low - width, zero), high - 0.4 * width),
             (steps[0] - 5, steps[1] - 5),
@@ -300,7 +313,10 @@ def _for_parameters(noise: Noise, following: Following, parameters: int) -> Nois
     """Return noise that counts what the mean curves' parameters have taken from the residuals."""
     rows = int(following.seen.sum())
     factor = np.sqrt(rows / max(rows - parameters, 1))
-    return Noise(cycle=noise.cycle * factor, step=noise.step * factor, write=noise.write * factor)
+    cycle, write = (
+        source * factor if source > FLOOR else 0.0 for source in (noise.cycle, noise.write)
+    )
+    return Noise(cycle=cycle, step=noise.step * factor, write=write)
 
 
 def _profile(fit: LawFit, noise: Noise) -> Noise:

@@ -48,8 +48,8 @@ class Parameter:
 
     @property
     def found(self) -> bool:
-        """Whether there is any of it: spread and noise may be none."""
-        return bool(np.any(self.value))
+        """Whether there is any of it; only of spread may there be none."""
+        return "spread" not in self.key or self.value > 0
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
