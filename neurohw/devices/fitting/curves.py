@@ -131,6 +131,7 @@ class LinearCurves(Curves):
 
     def keys(self, low: float, high: float, up: float, down: float, shape: Array) -> dict[str, Any]:
         """Return the law's keys of a device."""
+        shape = np.clip(shape, 0.0, 1.0)
         slopes = {"slope_up": shape[0], "slope_down": shape[1]}
         return super().keys(low, high, up, down, shape) | slopes
 

@@ -94,7 +94,7 @@ class Following:
         self.reading = np.ascontiguousarray(scaled)
         self.seen = traces.seen
         self.counted = self.seen
-        self.deviation, self.gain, self.spread, self.away = np.ones((4, scaled.size))
+        self.deviation, self.gain, self.spread, self.away, self.state = np.ones((5, scaled.size))
 
     def table(self, state: State, noise: Noise) -> Array:
         """Return steps and deviations of each device: (devices, places, 4)."""
@@ -124,6 +124,7 @@ class Following:
             self.gain,
             self.spread,
             self.away,
+            self.state,
         )
         return np.where(self.seen, self.away / self.spread, 0.0)
 

@@ -62,6 +62,7 @@ def follow(
     gain,
     spread,
     away,
+    state,
 ):
     """Predict each reading from those before it.
 
@@ -78,9 +79,10 @@ def follow(
         Readings count as this many deviations away at most.
     frozen : bool
         Take `deviation`, `gain` and `spread` as they are instead of computing them.
-    deviation, gain, spread, away : (rows,) arrays
+    deviation, gain, spread, away, state : (rows,) arrays
         Changed in place: deviation of a state before its limits, share of what a reading was away
-        that goes into the state, deviation of the reading, and what it was away from the mean.
+        that goes into the state, deviation of the reading, what it was away from the mean, and
+        the mean of the state in the end.
     """
     mean, variance = 0.0, 0.0
     half = 0.5 / (table.shape[1] - 1)
@@ -88,6 +90,7 @@ def follow(
         away[t] = 0.0
         if pulse[t] == 0:
             mean, variance = reading[t], read_variance
+            state[t] = mean
             continue
         d = device[t]
         column = 0 if pulse[t] > 0 else 1
@@ -111,3 +114,4 @@ def follow(
             most = cut * spread[t]
             mean += gain[t] * min(max(away[t], -most), most)
             variance *= 1.0 - gain[t]
+        state[t] = mean

@@ -135,20 +135,17 @@ class LawFit:
     @property
     def expected(self) -> Array:
         """State of each row that the first reading of its trace leads to without noise."""
-        f, state = self.following, self.state
-        reading = np.where(f.traces.pulse == 0, f.reading, 0.0)
-        blind = Following(f.traces, reading, self.curves)
-        blind.deviation[:], blind.gain[:] = 0.0, 0.0
-        blind.follow(state, self.noise, frozen=True)
-        return np.asarray(np.where(f.traces.pulse == 0, f.reading, -blind.away))
+        f = self.following
+        blind = Following(f.traces, np.where(f.traces.pulse == 0, f.reading, np.nan), self.curves)
+        blind.deviation[:] = 0.0
+        blind.follow(self.state, self.noise, frozen=True)
+        return blind.state
 
     @property
     def before(self) -> Array:
-        """State before each row's pulse as the filter has it, over the unit; NaN where unknown."""
+        """State before each row's pulse as the filter has it, over the unit; NaN at a start."""
         f = self.following
-        moved = f.gain * np.clip(f.away, -FAR * f.spread, FAR * f.spread)
-        after = f.reading - np.where(f.traces.pulse == 0, 0.0, f.away - moved)
-        before = np.concatenate(([np.nan], after[:-1]))
+        before = np.concatenate(([np.nan], f.state[:-1]))
         return np.where(f.traces.pulse == 0, np.nan, before)
 
 
@@ -243,6 +240,14 @@ def _ends(traces: Traces, device: int) -> tuple[float, float]:
     return float(np.median([p.min() for p in parts])), float(np.median([p.max() for p in parts]))
 
 
+def _successive(traces: Traces) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Return the rows of readings that follow each other, pulses of one polarity between them."""
+    rows = np.flatnonzero(np.isfinite(traces.reading))
+    first, last = rows[:-1], rows[1:]
+    same = traces.trace[first] == traces.trace[last]
+    return first[same], last[same]
+
+
 def _changes(
     traces: Traces, device: int, pulse: int, low: float, high: float, within: float
 ) -> Array:
@@ -250,11 +255,11 @@ def _changes(
 
     Of readings that are less than `within` times the range off its middle.
     """
-    before, after = traces.reading[:-1], traces.reading[1:]
-    middle = np.abs(before - (low + high) / 2) < within * (high - low)
-    rows = (traces.device[1:] == device) & (traces.pulse[1:] == pulse) & middle
-    change = pulse * (after - before)[rows]
-    change = change[np.isfinite(change)]
+    first, last = _successive(traces)
+    readings = traces.reading
+    middle = np.abs(readings[first] - (low + high) / 2) < within * (high - low)
+    rows = (traces.device[last] == device) & (traces.pulse[last] == pulse) & middle
+    change = (pulse * (readings[last] - readings[first]) / (last - first))[rows]
     if change.size == 0:
         return np.zeros(0)
     centre = np.median(change)
@@ -296,11 +301,12 @@ def _prior(curves: Curves, ranges: Ranges) -> Prior:
 def _first_noise(following: Following, ranges: Ranges) -> Noise:
     """Return a guess: most of what changes are off the typical step by is noise of pulses."""
     traces = following.traces
-    change = np.diff(following.reading)
-    device = traces.device[1:]
-    step = np.where(traces.pulse[1:] > 0, ranges.up[device], -ranges.down[device])
-    off = np.abs(change - step / ranges.unit)[following.seen[1:]]
-    typical = max(1.48 * float(np.nanmedian(off)), 10 * FLOOR)
+    first, last = _successive(traces)
+    device, pulses = traces.device[last], last - first
+    step = np.where(traces.pulse[last] > 0, ranges.up[device], -ranges.down[device]) * pulses
+    change = following.reading[last] - following.reading[first]
+    off = np.abs(change - step / ranges.unit) / np.sqrt(pulses)
+    typical = max(1.48 * float(np.median(off)), 10 * FLOOR)
     return Noise(cycle=0.7 * typical, step=0.1, write=0.3 * typical)
 
 

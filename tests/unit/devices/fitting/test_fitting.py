@@ -53,10 +53,10 @@ def test_a_filter_of_straight_lines_is_the_textbook_one():
     table = np.stack((step - pull * places, step * (1 + places), *[noise + 0 * places] * 2), 1)[
         None
     ]
-    deviation, gain, spread, away = np.zeros((4, 12))
+    deviation, gain, spread, away, state = np.zeros((5, 12))
     kernels.follow(
         readings, pulse, np.zeros(12, int), table, np.zeros(1), np.ones(1), read_variance, 1e9,
-        False, deviation, gain, spread, away,
+        False, deviation, gain, spread, away, state,
     )  # fmt: skip
     mean, variance = readings[0], read_variance
     for t in range(1, 12):
@@ -67,6 +67,7 @@ def test_a_filter_of_straight_lines_is_the_textbook_one():
             assert_allclose(away[t], readings[t] - mean, rtol=1e-9)
             share = variance / (variance + read_variance)
             mean, variance = mean + share * (readings[t] - mean), (1 - share) * variance
+        assert_allclose(state[t], mean, rtol=1e-9)
 
 
 @pytest.mark.parametrize("low", [-9.0, -1.0, 0.2])
@@ -162,6 +163,22 @@ def test_outliers_and_missing_readings_change_little(tmp_path, write_pulses):
     for one in clean.parameters:
         if "spread" not in one.key:
             assert abs(one.value - others[one.key].value) < one.high - one.low, one.key
+
+
+def test_every_fifth_pulse_read_is_enough(tmp_path, write_pulses):
+    true = device("soft-bounds", step_spread=0.0, low_spread=0.0, high_spread=0.0, step=0.02)
+    few = {
+        "pulses": 100,
+        "cycles": 6,
+        "spoil": lambda rng, rows: [r for r in rows if r[2] % 5 == 0],
+    }
+    write_pulses(tmp_path / "p.csv", true, **few)
+    for law in ("soft-bounds", "table"):
+        found = {p.key: p for p in fit_device(tmp_path / "p.csv", law).parameters}
+        assert_allclose(found["step"].value, 0.02, rtol=0.15)
+    found = fit_device(tmp_path / "p.csv", "soft-bounds")
+    inside = [p.low <= getattr(true, p.key) <= p.high for p in found.parameters]
+    assert np.mean(inside) > 0.7
 
 
 def test_stuck_devices_are_counted_and_left_out(tmp_path, write_pulses):
