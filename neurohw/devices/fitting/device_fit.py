@@ -13,8 +13,9 @@ from neurohw.devices import memory
 from neurohw.devices.device import MemoryDevice
 from neurohw.devices.fitting import traces as reading
 from neurohw.devices.fitting.curves import CURVES
-from neurohw.devices.fitting.law_fit import LawFit, fit_law, ranges
+from neurohw.devices.fitting.law_fit import LawFit, fit_law
 from neurohw.devices.fitting.parameters import Nominal, Parameter, nominal, parameters
+from neurohw.devices.fitting.ranges import ranges
 from neurohw.devices.fitting.selection import Score, chosen, compare
 from neurohw.devices.fitting.traces import Traces
 from neurohw.errors import ConfigurationError, DataError

@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from neurohw.devices.fitting.law_fit import LawFit, Ranges, fit_law
+from neurohw.devices.fitting.law_fit import LawFit, fit_law
+from neurohw.devices.fitting.ranges import Ranges
 from neurohw.devices.fitting.traces import Traces
 
 Array = NDArray[np.floating]

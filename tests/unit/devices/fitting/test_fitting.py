@@ -43,6 +43,7 @@ def device(law, **other):
     return load_device({"law": law, **RANGE, "write_noise": 0.006, **DEVICES[law], **other})
 
 
+@pytest.mark.kernels
 def test_a_filter_of_straight_lines_is_the_textbook_one():
     rng = np.random.default_rng(0)
     step, pull, noise, read_variance = 0.02, 0.05, 0.01, 0.02**2
@@ -70,6 +71,7 @@ def test_a_filter_of_straight_lines_is_the_textbook_one():
         assert_allclose(state[t], mean, rtol=1e-9)
 
 
+@pytest.mark.kernels
 @pytest.mark.parametrize("low", [-9.0, -1.0, 0.2])
 def test_moments_of_what_is_held_between_limits(low):
     draws = np.clip(0.1 + 0.5 * np.random.default_rng(1).normal(size=400_000), low, 0.7)
