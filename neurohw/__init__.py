@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from neurohw import datasets as datasets
     from neurohw.devices.device import MemoryDevice as MemoryDevice
+    from neurohw.devices.fitting.device_fit import DeviceFit as DeviceFit
+    from neurohw.devices.fitting.device_fit import fit_device as fit_device
     from neurohw.devices.memory import load as load_device
     from neurohw.errors import NeurohwError as NeurohwError
     from neurohw.experiments.configuration import Experiment as Experiment
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 # Where each public name lives; imported when first used, so that `neurohw --help` is instant.
 _HOMES = {
     "ChipSpecification": "neurohw.mappings.chip_specification",
+    "DeviceFit": "neurohw.devices.fitting.device_fit",
     "Experiment": "neurohw.experiments.configuration",
     "MemoryDevice": "neurohw.devices.device",
     "NeurohwError": "neurohw.errors",
@@ -35,6 +38,7 @@ _HOMES = {
     "Run": "neurohw.experiments.run_file",
     "estimate": "neurohw.experiments.estimate",
     "evaluate": "neurohw.experiments.evaluation",
+    "fit_device": "neurohw.devices.fitting.device_fit",
     "load_chip": "neurohw.mappings.chip_specification:load",
     "load_device": "neurohw.devices.memory:load",
     "load_recipe": "neurohw.experiments.configuration:load",
@@ -46,6 +50,7 @@ _HOMES = {
 
 __all__ = [
     "ChipSpecification",
+    "DeviceFit",
     "Experiment",
     "MemoryDevice",
     "NeurohwError",
@@ -54,6 +59,7 @@ __all__ = [
     "datasets",
     "estimate",
     "evaluate",
+    "fit_device",
     "load_chip",
     "load_device",
     "load_recipe",

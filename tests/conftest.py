@@ -7,6 +7,8 @@ import pytest
 
 from neurohw import engines
 from neurohw.circuits.crossbar import WiredCrossbar
+from neurohw.devices.fabrication import fabricate
+from neurohw.devices.law import moved
 from neurohw.engines.equilibrium import Equilibrium, SeenArray, Source
 from neurohw.networks.hopfield import HopfieldNetwork, deep_hopfield_network, initial_weights
 from neurohw.networks.resistive import ResistiveNetwork, deep_resistive_network, encode
@@ -179,3 +181,36 @@ def make_hopfield():
         )
 
     return make
+
+
+@pytest.fixture
+def write_pulses():
+    """Write a CSV of pulse trains of a device's cells, as they would be measured."""
+
+    def write(path, device, *, devices=4, cycles=3, pulses=48, seed=0, spoil=None):
+        """spoil(rng, rows) may change the rows: device, cycle, pulse, polarity, conductance."""
+        rng = np.random.default_rng(seed)
+        cells = fabricate(device, 1, devices, width=1.0, seed=seed, array=0)
+        shape = (1, devices)
+        low, high = (np.broadcast_to(limit, shape) for limit in (cells.low, cells.high))
+        g, rows = low.copy(), []
+
+        def record(cycle, pulse, polarity):
+            seen = np.maximum(g + cells.law.write_sigma * rng.standard_normal(shape), 0.0)
+            rows.extend([k, cycle, pulse, polarity, v] for k, v in enumerate(seen[0]))
+
+        for cycle in range(cycles):
+            record(cycle, 0, 1)
+            for pulse in range(1, 2 * pulses + 1):
+                polarity = 1 if pulse <= pulses else -1
+                draws = rng.integers(0, 2**32, shape, dtype=np.uint32)
+                signed = np.full(shape, float(polarity))
+                g, deviation = moved(cells.law, low, high, g, signed, draws)
+                g = np.clip(g + deviation * rng.standard_normal(shape), low, high)
+                record(cycle, pulse, polarity)
+        rows = rows if spoil is None else spoil(rng, rows)
+        lines = [f"d{k},{c},{n},{p},{v:.7g}" for k, c, n, p, v in rows]
+        path.write_text("\n".join(["device,cycle,pulse,polarity,conductance_S", *lines]) + "\n")
+        return cells
+
+    return write

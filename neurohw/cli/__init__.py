@@ -12,6 +12,7 @@ import click
 
 from neurohw.cli.estimate import estimate
 from neurohw.cli.evaluate import evaluate
+from neurohw.cli.fit import fit
 from neurohw.cli.info import info
 from neurohw.cli.listing import listing
 from neurohw.cli.new import new
@@ -63,5 +64,17 @@ def main() -> None:
     """
 
 
-for command in (train, evaluate, info, report, listing, new, spice, settle, estimate, replay):
+for command in (
+    train,
+    evaluate,
+    info,
+    report,
+    listing,
+    new,
+    spice,
+    settle,
+    estimate,
+    replay,
+    fit,
+):
     main.add_command(command)

@@ -6,7 +6,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, StrictUndefined
+from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
 from neurohw.errors import RunFileError
@@ -32,6 +32,11 @@ def write(runs: Sequence[Run | str | Path], out: Path | str) -> Path:
     check_writable(out)
     loaded = [run if isinstance(run, Run) else load(run) for run in runs]
     page = render(loaded, ["" if isinstance(run, Run) else str(run) for run in runs])
+    return save(page, out)
+
+
+def save(page: str, out: Path) -> Path:
+    """Write a page, whole or not at all, and return its path; `RunFileError` if that fails."""
     temporary = out.with_name(f".{out.name}.unfinished")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
@@ -44,20 +49,30 @@ def write(runs: Sequence[Run | str | Path], out: Path | str) -> Path:
     return out
 
 
-def render(runs: Sequence[Run], paths: Sequence[str]) -> str:
-    """Text of the page; a path is empty where a run has no file."""
+def fill(template: str, **content: Any) -> str:
+    """Text of a page: a template of this package, with what it shows."""
+    folder = files("neurohw.reports")
     environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=FunctionLoader(lambda name: folder.joinpath(name).read_text(encoding="utf-8")),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
     environment.filters["svg"] = Markup
-    source = files("neurohw.reports").joinpath("report.html.j2").read_text(encoding="utf-8")
+    return environment.get_template(template).render(**content)
+
+
+def render(runs: Sequence[Run], paths: Sequence[str]) -> str:
+    """Text of the page; a path is empty where a run has no file."""
     names = summary.labels(runs)
     pen = Draughtsman()
     reference = summary.reference_of(runs)
     comparisons = summary.compare(runs)
     estimates = [costs.of(run) for run in runs]
     bars = costs.bars(runs, estimates)
-    return environment.from_string(source).render(
+    return fill(
+        "report.html.j2",
         title=summary.title(runs),
         recipes=", ".join(dict.fromkeys(run.experiment.recipe for run in runs)),
         headline=summary.headline(runs),

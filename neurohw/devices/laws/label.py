@@ -18,6 +18,9 @@ LABEL_LINEAR = 0.01
 # Label of the curve whose gap to the straight line is the whole range (NeuroSim's scaling).
 _LABEL_OF_FULL_GAP = 10.10152545
 
+# Below it a label, 1.26 times the curvature, counts as 0.
+_LEAST_LABELLED = 5e-3
+
 
 class Ideal(MemoryDevice, frozen=True, kw_only=True, tag="ideal"):
     """Takes any change exactly, within the limits, without pulses or noise."""
@@ -133,13 +136,20 @@ def curvature(label: ArrayLike) -> NDArray[np.float64]:
     return np.where(size < LABEL_LINEAR, 0.0, np.copysign(inverse, label))
 
 
+def label(curvature: ArrayLike) -> NDArray[np.float64]:
+    """Give the NeuroSim nonlinearity label of a curve of signed curvature 1/A, any shape."""
+    curvature = np.asarray(curvature, dtype=np.float64)
+    size = np.maximum(np.abs(curvature), _LEAST_LABELLED)
+    a, b = 1 / size, -1 / np.expm1(-size)
+    labels = _LABEL_OF_FULL_GAP * (b - a - a * np.log(b / a))
+    return np.where(np.abs(curvature) < _LEAST_LABELLED, 0.0, np.copysign(labels, curvature))
+
+
 @lru_cache(maxsize=1)
 def _label_curve() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Labels over a geometric grid of curvatures that covers every label."""
-    curvatures = np.geomspace(5e-3, 60.0, 20_000)
-    a = 1 / curvatures
-    b = -1 / np.expm1(-curvatures)
-    return _LABEL_OF_FULL_GAP * (b - a - a * np.log(b / a)), curvatures
+    curvatures = np.geomspace(_LEAST_LABELLED, 60.0, 20_000)
+    return label(curvatures), curvatures
 
 
 def _not_flat(curvatures: Array) -> Array:

@@ -1,0 +1,1 @@
+"""Devices fitted to measured pulse trains: traces, laws' curves, filter, spread, selection."""
