@@ -216,9 +216,12 @@ class _Training:
         """Return the run as it stands."""
         chip = self.machine.chip
         state: dict[str, Array] = {"pending": self.pending, "cost": np.array(self.cost)}
-        if not self.physical:
-            # No one goes on with a run that is finished.
-            state |= self.machine.carried()
+        # No one goes on with a run that is finished; ranges of its converters are results.
+        state |= {
+            key: values
+            for key, values in self.machine.carried().items()
+            if not self.physical or key.endswith("_range")
+        }
         return Run(
             experiment=self.experiment,
             dataset={"name": self.dataset.name, "checksum": self.dataset.checksum},

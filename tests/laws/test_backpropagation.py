@@ -61,7 +61,7 @@ def test_an_exact_chip_updates_by_the_dense_gradient(kind, scheme):
     chip.write(weights, biases)
     rule, scale = Backpropagation(network, chip), chip.scale
     volts = inputs * scale.unit_voltage
-    activity = rule.forward(chip.arrays[0].read(volts), 0)
+    activity = rule.forward(chip.arrays[0].read(volts), 0, volts)
     errors = rule.errors(activity, targets)
     rate = 0.01
     updates, bias_updates = rule.updates(

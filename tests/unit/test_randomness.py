@@ -203,13 +203,11 @@ def test_a_zero_change_is_never_rounded_up():
 @pytest.mark.kernels
 @pytest.mark.parametrize("length", [2, 9, 256])
 def test_kernels_draw_the_same_normals(length):
-    found, pulses = np.zeros(length, np.float32), np.ones(length, np.float32)
+    found, variance = np.zeros(length, np.float32), np.ones(length, np.float32)
     low, high = np.full(length, -9, np.float32), np.full(length, 9, np.float32)
     with np.errstate(over="ignore"):
         first, second = (np.uint32(word) for word in draw_key(event=4))
-        kernels._limit_with_noise(
-            found, pulses, low, high, np.float32(1), np.uint32(0), first, second
-        )
+        kernels._limit_with_noise(found, variance, low, high, np.uint32(0), first, second)
     expected = randomness.normals_by_tile(draw_key(event=4), 1, length, 256)[0]
     assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
     assert np.abs(expected).max() > 0.1
