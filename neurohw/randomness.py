@@ -47,6 +47,8 @@ PURPOSES = {
     "stuck_at": 24,
     "write": 25,
     "sample": 26,
+    "train_inputs": 60,
+    "train_units": 61,
 }
 
 

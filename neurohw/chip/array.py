@@ -1,19 +1,19 @@
 """One crossbar of memory cells, with the operations that the hardware has."""
 
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from neurohw.chip.bank import Bank
+from neurohw.chip.schemes import Scheme, lines_of, multiple_of_4
 from neurohw.circuits.interconnect import Wires
 from neurohw.circuits.terminal_model import TerminalModel
 from neurohw.devices import kernels
 from neurohw.devices.fabrication import Cells
-from neurohw.devices.law import FAMILIES
-from neurohw.devices.programming import first_write
 from neurohw.engines.equilibrium import SeenArray
 from neurohw.errors import InvalidValueError
+from neurohw.mappings.programming import Programming
 from neurohw.update import Update, pairs
 
 Array = NDArray[np.floating]
@@ -35,6 +35,10 @@ class CrossbarArray:
     wires : Wires, optional
         Wires with resistance: reads, and what the physics sees, are then those of the terminals,
         as of the last refresh (see `neurohw.circuits.terminal_model`).
+    programming : Programming, optional
+        How updates become pulses; the default of a chip without.
+    fast : Cells, optional
+        Further cells, where the update scheme has some.
     """
 
     def __init__(
@@ -45,6 +49,8 @@ class CrossbarArray:
         driven: bool,
         paired: bool = False,
         wires: Wires | None = None,
+        programming: Programming | None = None,
+        fast: Cells | None = None,
     ) -> None:
         if paired and conductance.shape[1] % 2:
             raise InvalidValueError(
@@ -55,25 +61,25 @@ class CrossbarArray:
         self.paired = paired
         self._lines_given = conductance.shape[1] // (1 + paired)
         self._conductance = conductance
-        # What pulses move, where writing leaves something else to read.
-        self._state = conductance
-        if cells.law.write_sigma > 0:
-            self._state = conductance.copy()
-        self.pulses = np.zeros(conductance.shape if cells.whole else (0, 0), np.uint32)
+        programming = Programming() if programming is None else programming
+        carries = programming.accumulate == "carry"
+        self._bank = Bank(conductance.copy() if carries else conductance, cells)
+        self.scheme = Scheme(programming, self._bank, conductance, fast=fast)
         dtype = conductance.dtype.type
-        self._no_rows = np.zeros((1, 0), dtype)
         self._no_next = np.zeros((4, self._lines_given), dtype)
         self._wired: TerminalModel | None = None
         if wires is not None:
             self._wired = TerminalModel(conductance, wires, driven=driven)
         self._sum()
 
+    @property
+    def pulses(self) -> NDArray[np.uint32]:
+        """Pulses that each cell took, (units, inputs); without entries where none are counted."""
+        return self._bank.pulses
+
     def read(self, voltages: Array) -> Array:
         """Return the unit lines' currents, held at 0 V, for (batch, inputs) voltages [A]."""
-        g = self._seen.conductance
-        if self.paired:
-            g = g[:, : g.shape[1] // 2] - g[:, g.shape[1] // 2 :]
-        return np.asarray(voltages @ g.T)
+        return self._through(self._seen.conductance, voltages)
 
     def read_transposed(self, voltages: Array) -> Array:
         """Return the input lines' currents, held at 0 V, for (batch, units) voltages [A].
@@ -115,37 +121,42 @@ class CrossbarArray:
             The update or the next input is not for input lines as this array has them.
         """
         self._require_lines(update, next_input)
-        g, cells = self._state, self.cells
-        dtype = g.dtype.type
-        x = _multiple_of_4(update.presynaptic, 1)
+        g, events = self._conductance, len(update.presynaptic)
         y = self._no_next
         if next_input is not None and self._wired is None:
-            y = _multiple_of_4(next_input, 0)
-        halved = update.paired and cells.ideal and _is_simple(update)
-        if self.paired and not (halved and x.shape[1] == len(y) == 4):
-            x, y = pairs(x) if update.paired else x, pairs(y)
-        projection = np.empty((len(y), len(g)), dtype)
-        sums = np.empty(len(g), dtype)
-        lines = (
-            x,
-            _multiple_of_4(update.postsynaptic, 1),
-            self._lines(update.row, update),
-            self._column(update),
-            self._lines(update.decay, update),
-        )
-        coming = (y, projection, sums)
-        if cells.ideal:
-            kernels.program_ideal(g, lines, self._limits, coming)
+            y = multiple_of_4(next_input, 0)
+        projection = np.empty((len(y), len(g)), g.dtype)
+        fused = self.scheme.fused(update, event)
+        sums = None
+        if fused is None:
+            self.scheme.program(update, event)
+            if next_input is not None and self._wired is None:
+                projection = self._through(g, next_input)
         else:
-            read = self._conductance
-            kernels.program_device(g, read, self.pulses, lines, self._law, event, coming)
+            sums = np.empty(len(g), g.dtype)
+            self._pass(*fused, (y, projection, sums))
         if self._wired is None:
             self._sum(sums)
         else:
-            self._wired.advance(g, event, event + len(update.presynaptic))
+            self._wired.advance(g, event, event + events)
             projection = self._wired.follow(g, self._every_line(next_input))
             self._see(self._wired)
         return None if next_input is None else projection[: len(next_input)]
+
+    def _pass(self, update: Update, event: int, coming: tuple[Array, Array, Array]) -> None:
+        """Program the cells, sum their lines and project what comes next, in one pass."""
+        x, y = multiple_of_4(update.presynaptic, 1), coming[0]
+        halved = update.paired and self.cells.ideal and _is_simple(update)
+        if self.paired and not (halved and x.shape[1] == len(y) == 4):
+            x, y = pairs(x) if update.paired else x, pairs(y)
+        lines = lines_of(update, x, len(self._conductance))
+        self._bank.add(lines, (y, *coming[1:]), event)
+
+    def _through(self, g: Array, voltages: Array) -> Array:
+        """Return the currents of (batch, inputs) voltages through conductances [A]."""
+        if self.paired:
+            g = g[:, : g.shape[1] // 2] - g[:, g.shape[1] // 2 :]
+        return np.asarray(voltages @ g.T)
 
     def _require_lines(self, update: Update, next_input: Array | None) -> None:
         if update.paired and not self.paired:
@@ -159,8 +170,7 @@ class CrossbarArray:
 
     def write(self, wanted: Array) -> None:
         """Program every cell, fresh, to the value nearest to `wanted` (units, inputs) [S]."""
-        self._state[:] = first_write(self.cells, wanted)
-        self._conductance[:] = self._state
+        self.scheme.write(wanted)
         self.refresh()
         self._sum()
 
@@ -173,10 +183,7 @@ class CrossbarArray:
 
     def restore(self, state: dict[str, Array]) -> None:
         """Take over the conductances, pulse counts and line sums of `record`."""
-        self._conductance[:] = state["conductance"]
-        self._state[:] = state.get("state", state["conductance"])
-        if "pulses" in state:
-            self.pulses[:] = state["pulses"]
+        self.scheme.restore(state)
         if self._wired is not None:
             self._wired.restore(self._conductance, state)
             self._see(self._wired)
@@ -190,18 +197,14 @@ class CrossbarArray:
     def record(self) -> dict[str, Array]:
         """Return what a run file holds of this array, units in siemens."""
         state: dict[str, NDArray[Any]] = {
-            "conductance": self.values(),
+            **self.scheme.record(),
             "unit_sums": self._seen.unit_sums.copy(),
         }
         if self._seen.input_sums is not None:
             state["input_sums"] = self._seen.input_sums.copy()
-        if self.cells.whole:
-            state["pulses"] = self.pulses.copy()
         if self._wired is not None:
             state |= self._wired.record()
         state["g_min"], state["g_max"] = np.array(self.cells.low), np.array(self.cells.high)
-        if self._state is not self._conductance:
-            state["state"] = self._state.copy()
         if not self.cells.ideal:
             for key, pair in (("up", self.cells.law.up), ("down", self.cells.law.down)):
                 state[f"{key}_level"], state[f"{key}_rate"] = map(np.array, pair)
@@ -234,7 +237,7 @@ class CrossbarArray:
         """Return the voltages of all word lines, a multiple of 4 of samples."""
         if inputs is None:
             return None
-        lines = _multiple_of_4(inputs, 0)
+        lines = multiple_of_4(inputs, 0)
         return pairs(lines) if self.paired else lines
 
     def _sum_over_units(self) -> Array:
@@ -245,61 +248,7 @@ class CrossbarArray:
         kernels.input_sums(g, partial)
         return np.asarray(partial.sum(axis=0))
 
-    def _lines(self, lines: Array | None, update: Update) -> Array:
-        if lines is None:
-            events = len(update.presynaptic)
-            return self._no_rows if events == 1 else np.zeros((events, 0), self._no_rows.dtype)
-        return lines
-
-    def _column(self, update: Update) -> Array:
-        if update.column is None:
-            return np.zeros((len(update.presynaptic), len(self._conductance)), self._no_rows.dtype)
-        return update.column
-
-    @cached_property
-    def _limits(self) -> tuple[np.floating, np.floating]:
-        dtype = self._conductance.dtype.type
-        return dtype(self.cells.low[0, 0]), dtype(self.cells.high[0, 0])
-
-    @cached_property
-    def _law(self) -> tuple[object, ...]:
-        """The cells as `kernels.program_device` takes them."""
-        cells, law, dtype = self.cells, self.cells.law, self._conductance.dtype.type
-        each = cells.low, cells.high, *law.up, *law.down
-        shape = np.broadcast_shapes(*(values.shape for values in each))
-        parameters = np.empty((shape[0] * shape[1], 6), dtype)
-        for k, values in enumerate(each):
-            parameters[:, k] = np.broadcast_to(values, shape).ravel()
-        counting = 1 / law.step_up, 1 / law.step_down, law.limit_up, law.limit_down
-        variances = law.sigma**2, law.relative_sigma**2, law.write_sigma**2
-        streams = (
-            cells.cycle_stream,
-            cells.rounding_stream,
-            cells.write_stream,
-            cells.sample_stream,
-        )
-        return (
-            parameters,
-            law.table.astype(dtype),
-            FAMILIES.index(law.family),
-            law.whole,
-            law.noisy,
-            *map(dtype, counting),
-            *map(dtype, variances),
-            *map(np.uint64, streams),
-        )
-
 
 def _is_simple(update: Update) -> bool:
     """Whether an update is one event without row and decay, as that of driven arrays is."""
     return len(update.presynaptic) == 1 and update.row is None and update.decay is None
-
-
-def _multiple_of_4(array: Array, axis: int) -> Array:
-    """Return the array contiguous, with zeros added until an axis is a multiple of 4."""
-    missing = -array.shape[axis] % 4
-    if missing == 0:
-        return np.ascontiguousarray(array)
-    padding = [(0, 0)] * array.ndim
-    padding[axis] = (0, missing)
-    return np.pad(array, padding)

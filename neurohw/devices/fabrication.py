@@ -26,8 +26,8 @@ class Cells:
     law : Law
     ideal : bool
         Whether every cell takes any change exactly, within the same limits.
-    cycle_stream, rounding_stream, write_stream, sample_stream : int
-        Streams of the draws; see `neurohw.randomness`.
+    cycle_stream, rounding_stream, write_stream, sample_stream, input_stream, unit_stream : int
+        Streams of the draws; see `neurohw.randomness`. The last two are of pulse trains.
     crossed : int
         Cells whose limits spread made cross; they got the least range instead.
     stuck : int
@@ -42,6 +42,8 @@ class Cells:
     rounding_stream: int
     write_stream: int
     sample_stream: int
+    input_stream: int
+    unit_stream: int
     crossed: int
     stuck: int
 
@@ -154,6 +156,8 @@ def fabricate(
         rounding_stream=randomness.stream(seed, "rounding", array),
         write_stream=randomness.stream(seed, "write", array),
         sample_stream=randomness.stream(seed, "sample", array),
+        input_stream=randomness.stream(seed, "train_inputs", array),
+        unit_stream=randomness.stream(seed, "train_units", array),
         crossed=crossed,
         stuck=int(held.sum()),
     )

@@ -242,13 +242,15 @@ class _Training:
         updates, bias_updates = machine.rule.updates(contrast, self.inputs, rates, bias_rates)
         self.step += 1
         self.inputs = machine.encode(self.dataset.train_images[self._batch(self.step)])
-        pending = chip.arrays[0].program(updates[0], event, self.inputs)
+        # Where a mini-batch is several events, they have numbers of their own.
+        first = event * len(updates[0].presynaptic)
+        pending = chip.arrays[0].program(updates[0], first, self.inputs)
         assert pending is not None
         self.pending = pending
         for array, update in zip(chip.arrays[1:], updates[1:], strict=True):
-            array.program(update, event)
+            array.program(update, first)
         for bias, update in zip(chip.biases, bias_updates, strict=True):
-            bias.program(update, event)
+            bias.program(update, first)
         outputs = contrast.free.state[-1]
         miss = (outputs - targets).ravel()
         self.cost += 0.5 * float(miss @ miss) / chip.scale.unit_voltage**2
