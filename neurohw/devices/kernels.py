@@ -853,18 +853,6 @@ def _train_unit(j, g, read, counts, trains, cells, first_number):
 
 
 @njit(cache=True, fastmath=FAST)
-def _pulse_one(g, read, counts, wanted, cells, number):
-    for j in range(g.shape[0]):
-        _pulse_unit(j, g, read, counts, wanted, cells, number)
-
-
-@njit(cache=True, fastmath=FAST, parallel=True)
-def _pulse_all(g, read, counts, wanted, cells, number):
-    for j in prange(g.shape[0]):
-        _pulse_unit(j, g, read, counts, wanted, cells, number)
-
-
-@njit(cache=True, fastmath=FAST)
 def _coincide_one(g, read, counts, trains, cells, first_number):
     for j in range(g.shape[0]):
         _train_unit(j, g, read, counts, trains, cells, first_number)
@@ -874,6 +862,18 @@ def _coincide_one(g, read, counts, trains, cells, first_number):
 def _coincide_all(g, read, counts, trains, cells, first_number):
     for j in prange(g.shape[0]):
         _train_unit(j, g, read, counts, trains, cells, first_number)
+
+
+@njit(cache=True, fastmath=FAST)
+def pulse(g, read, counts, wanted, cells, number):
+    """Give each cell a number of pulses, in one event, through its law.
+
+    g, read, counts, cells as in `program_device` (counts without entries where none are kept);
+    wanted (units, inputs) signed pulses, of the dtype of g; number the event's. Each cell draws
+    its own noise. On one thread: what computes a number a cell takes longer than this.
+    """
+    for j in range(g.shape[0]):
+        _pulse_unit(j, g, read, counts, wanted, cells, number)
 
 
 @njit(cache=True, fastmath=FAST)
@@ -996,16 +996,6 @@ def program_device(
     """
     program = _program_device_one if g.size < SMALL else _program_device_all
     program(g, read, pulses, lines, cells, first_event, coming)
-
-
-def pulse(g: Array, read: Array, counts: Any, wanted: Array, cells: Any, number: int) -> None:
-    """Give each cell a number of pulses, in one event, through its law.
-
-    g, read, counts, cells as in `program_device` (counts without entries where none are kept);
-    wanted (units, inputs) signed pulses, of the dtype of g, held within no limit but the cells';
-    number the event's. Each cell draws its own noise.
-    """
-    (_pulse_one if g.size < SMALL else _pulse_all)(g, read, counts, wanted, cells, number)
 
 
 def coincide(

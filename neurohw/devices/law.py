@@ -135,10 +135,10 @@ def _stepped(
     g = conductance
     for step in range(int(steps.max(initial=0))):
         place = _places(low, high, g)
-        change = size * _looked_up(law.table, place, column)
+        mean = _looked_up(law.table, place, column)
+        change = size * mean
         if law.family == "sampled":
             assert draws is not None
-            mean = change / size
             change = change + np.sqrt(size) * (_sampled(law.table, place, column, draws) - mean)
             draws = next_words(draws)
         change = direction * unit * change

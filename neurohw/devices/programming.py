@@ -127,9 +127,10 @@ def pulse(
 
 
 def symmetry_points(cells: Cells) -> Array:
-    """Return where an upward and a downward pulse of each cell cancel, (units, inputs) or (1, 1).
+    """Return where changes up and down that are wanted alike cancel, (units, inputs) or (1, 1).
 
-    In the mean; a limit where they nowhere do, the middle where they do everywhere [S].
+    In the mean over as many pulses as the controller takes each for; a limit where they nowhere
+    do, the middle where they do everywhere [S].
     """
     law = cells.law
     if law.family == "sampled":
@@ -139,13 +140,15 @@ def symmetry_points(cells: Cells) -> Array:
     low, high = (np.array(np.broadcast_to(g, shape), float) for g in (cells.low, cells.high))
 
     def excess(g: Array) -> Array:
+        """Return the sum of a pulse up and one down, each in units of its nominal step."""
         up, down = (
-            moved(law, cells.low, cells.high, g, np.full(shape, sign))[0] for sign in (1.0, -1.0)
+            (moved(law, cells.low, cells.high, g, np.full(shape, sign))[0] - g) / step
+            for sign, step in ((1.0, law.step_up), (-1.0, law.step_down))
         )
-        return up + down - 2 * g
+        return up + down
 
     middle = (low + high) / 2
-    even = np.abs(excess(middle)) < 1e-9 * (high - low)
+    even = np.abs(excess(middle)) < 1e-9
     for _ in range(40):
         point = (low + high) / 2
         rises = excess(point) > 0
