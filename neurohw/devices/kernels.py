@@ -245,6 +245,25 @@ def _select_each(parameters, place, n, low, high, first, rate):
 
 
 @inner
+def _moved_alike(parameters, g, n, family, variance):
+    """Move cells that are all alike by n signed pulses; write the variance of their noise to n."""
+    a, b = parameters[0, 2], parameters[0, 4]
+    r, s = parameters[0, 3], parameters[0, 5]
+    if family == 0:
+        for i in range(g.shape[0]):
+            v = n[i]
+            g[i] += v * (a if v > f32(0) else b)
+            n[i] = abs(v) * variance
+    else:
+        for i in range(g.shape[0]):
+            v = n[i]
+            target = a if v > f32(0) else b
+            rate = r if v > f32(0) else s
+            g[i] += (g[i] - target) * _expm1(-abs(v) * rate)
+            n[i] = abs(v) * variance
+
+
+@inner
 def _looked_up(table, place, column):
     """Column of a table at a place between 0 and 1, by straight lines."""
     at = place * f32(table.shape[0] - 1)
@@ -623,6 +642,9 @@ def _device_pair(pair, g, read, pulses, lines, cells, first_event, coming):
     events = x.shape[0]
     # All cells alike: one set of parameters, which every index multiplied by 0 finds.
     stride = np.intp(0) if parameters.shape[0] == 1 else np.intp(1)
+    # Most analog devices: what they do fits into one loop.
+    short = not whole and stride == 0 and family < 2
+    short = short and noise[1] == f32(0) and write_variance == f32(0)
     j0 = np.intp(2 * pair)
     j1 = min(j0 + 1, units - 1)
     w = np.empty((10, TILE + VECTOR), g.dtype)
@@ -695,7 +717,8 @@ def _device_pair(pair, g, read, pulses, lines, cells, first_event, coming):
                     taken, held = n[:full], line
                     if stride == 0:
                         low, high = w[2, :full], w[3, :full]
-                        _select_alike(parameters, taken, w[6], w[7])
+                        if not short:
+                            _select_alike(parameters, taken, w[6], w[7])
                     else:
                         low, high = w[4, :full], w[5, :full]
                         _select_each(parameters, place, taken, low, high, w[6], w[7])
@@ -705,10 +728,13 @@ def _device_pair(pair, g, read, pulses, lines, cells, first_event, coming):
                     for i in range(full):
                         at = places[i] if whole else i
                         words[i] = _word(u32(cell + u32(at)), sample_first, sample_second)
-                _changes(held, taken, low, high, level, rate, change, family, table, words)
-                if write_variance > f32(0):
-                    _written(held, taken, low, high, level, write_variance)
-                _add_changes(held, taken, change, rate, noise, family)
+                if short:
+                    _moved_alike(parameters, held, taken, family, noise[0])
+                else:
+                    _changes(held, taken, low, high, level, rate, change, family, table, words)
+                    if write_variance > f32(0):
+                        _written(held, taken, low, high, level, write_variance)
+                    _add_changes(held, taken, change, rate, noise, family)
                 if whole:
                     if noisy:
                         _add_gathered_noise(full, places, odd, held, taken, cell, first, second)

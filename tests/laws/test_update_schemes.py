@@ -156,7 +156,7 @@ def test_terms_in_sequence_drift_to_the_symmetry_point_and_their_net_does_not():
     # A pulse up, and 10/7 down in the mean: cells stay within some pulses of the point.
     assert_allclose(ends["count", "sequential"], point, rtol=0, atol=5 * up)
     assert_allclose(ends["count", "sequential"].mean(), point, rtol=0, atol=1.5 * up)
-    assert_allclose(ends["train", "sequential"].mean(), point, rtol=0, atol=1.5 * up)
+    assert_allclose(ends["train", "sequential"].mean(), point, rtol=0, atol=3 * up)
     assert np.ptp(ends["train", "net"]) > 5 * up
 
 
