@@ -165,22 +165,20 @@ class Scheme:
         if bank.cells.ideal:
             bank.pulse(wanted, event)
             return
-        verified = programming.pulses == "write-verify"
         accumulated = self._digital.get("accumulated")
         if accumulated is not None:
             accumulated += wanted
             wanted = accumulated
-        elif verified:
-            self._verify(bank, bank.read + wanted, event)
+        if programming.pulses == "write-verify":
+            missing = self._verify(bank, wanted, event)
+            if accumulated is not None:
+                accumulated[:] = missing
             return
         step = np.where(wanted > 0, law.step_up, law.step_down).astype(wanted.dtype)
         pulses = self._pulses(bank, wanted / step, update, k, event)
         if accumulated is not None:
             accumulated -= pulses * step
-        if verified:
-            self._verify(bank, bank.read + pulses * step, event)
-        else:
-            self._give(bank, pulses, event)
+        self._give(bank, pulses, event)
 
     def _filtered(self, wanted: Array, event: int, bank: Bank) -> Array:
         """Return what the digital optimizer makes of the wanted change [S]."""
@@ -205,10 +203,11 @@ class Scheme:
         """Return the whole pulses (units, inputs) for a wanted change in pulses."""
         programming = self.programming
         if programming.pulses == "sign":
-            return np.where(np.abs(wanted) > programming.threshold, np.sign(wanted), 0)
+            sign = np.sign(wanted)
+            return np.asarray(np.where(np.abs(wanted) > programming.threshold, sign, 0))
         if programming.pulses == "train":
             x, d = update.products()
-            return trains.coincidences(bank.cells, x[k : k + 1], d[k : k + 1], event)[0]
+            return np.asarray(trains.coincidences(bank.cells, x[k : k + 1], d[k : k + 1], event)[0])
         if programming.accumulate == "digital":
             return np.asarray(np.trunc(wanted))
         if programming.rounding == "nearest":
@@ -217,20 +216,28 @@ class Scheme:
         cells = np.arange(wanted.size).reshape(wanted.shape)
         return np.asarray(np.floor(wanted + randomness.roundings(key, cells)))
 
-    def _verify(self, bank: Bank, target: Array, event: int) -> None:
-        """Pulse and read cells in turn until they are near a target [S], or their pulses spent."""
+    def _verify(self, bank: Bank, wanted: Array, event: int) -> Array:
+        """Pulse and read cells in turn until they are near where they should be.
+
+        Cells that are to move by less than the tolerance stay. Return what is still wanted of each
+        cell (units, inputs) [S]; more than the tolerance is out of its reach, and let go.
+        """
         programming, law = self.programming, bank.cells.law
         span = float(np.median(bank.cells.high - bank.cells.low))
-        left = np.full(target.shape, programming.verify_pulses)
+        tolerance = programming.verify_tolerance * span
+        due, target = np.abs(wanted) > tolerance, bank.read + wanted
+        left = np.where(due, programming.verify_pulses, 0)
         for turn in range(programming.verify_pulses):
             missing = target - bank.read
             count = np.abs(missing) / np.where(missing > 0, law.step_up, law.step_down)
             count = np.minimum(np.maximum(np.rint(count), 1), left)
-            count[np.abs(missing) <= programming.verify_tolerance * span] = 0
+            count[np.abs(missing) <= tolerance] = 0
             if not count.any():
-                return
+                break
             left -= count.astype(left.dtype)
             self._give(bank, np.copysign(count, missing), event * programming.verify_pulses + turn)
+        missing = np.clip(target - bank.read, -tolerance, tolerance)
+        return np.asarray(np.where(due, missing, wanted))
 
     def _give(self, bank: Bank, pulses: Array, event: int) -> None:
         """Give cells pulses, which others on their lines may feel."""

@@ -141,7 +141,9 @@ def _chip(target: str, recipe: str) -> Facts:
     curves = {"neuron_curve": chip.neuron.curve, "synapse": chip.synapse}
     # How far a fitted polynomial is from the measured points, of the largest current.
     residuals = {f"{name}_residual": c.residual for name, c in curves.items() if c is not None}
-    return {"kind": "chip", **_builtins(chip), **residuals, **_wires(experiment), **scale}
+    bits, cells = chip.programming.memory
+    memory = {"memory_bits_per_weight": bits, "cells_per_weight": cells}
+    return {"kind": "chip", **_builtins(chip), **residuals, **memory, **_wires(experiment), **scale}
 
 
 def _wires(experiment: "Experiment") -> Facts:

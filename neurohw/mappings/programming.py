@@ -86,7 +86,7 @@ class Programming(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     fast_rate: float = 1.0
     transfer_every: int = 1
     transfer_lines: int = 1
-    transfer_rate: float = 0.1
+    transfer_rate: float = 0.02
     carry_every: int = 100
     carry_base: float = 10.0
     half_select: Fraction = 0.0

@@ -235,6 +235,21 @@ SCHEMES = {
 }
 
 
+def test_write_verify_keeps_what_is_less_than_its_tolerance():
+    """Changes of a fifth of the tolerance add up in the memory, and none is lost."""
+    device = msgspec.structs.replace(EVEN, step=0.001, step_noise=0.3)
+    options = {"pulses": "write-verify", "verify_tolerance": 0.005, "accumulate": "digital"}
+    array = array_of(device, (3, 4), **options)
+    for event in range(103):
+        array.program(update_of(np.ones((1, 4)), 0.001 * SPAN * np.ones((1, 3))), event)
+    moved = array.values() - 11e-6 + array.record()["accumulated"]
+    assert_allclose(moved, 0.103 * SPAN, rtol=1e-4)
+    # Cells that have come to their limit ask for no more than that, and forget it.
+    for event in range(103, 110):
+        array.program(update_of(np.ones((1, 4)), SPAN * np.ones((1, 3))), event)
+    assert_allclose(array.record()["accumulated"], 0.005 * SPAN, rtol=1e-4)
+
+
 @pytest.mark.parametrize("name", SCHEMES)
 def test_a_restored_array_goes_on_with_the_same_bits(name):
     rng = np.random.default_rng(4)

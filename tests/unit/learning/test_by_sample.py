@@ -31,7 +31,7 @@ def updates_of(table, events):
         chip.network,
         engines.load("numpy"),
         chip,
-        variant="centered",
+        variant="positive",
         nudging=0.5,
         free_sweeps=30,
         nudged_sweeps=30,
