@@ -18,7 +18,7 @@ from typing import Any
 os.environ.setdefault("GOMP_SPINCOUNT", "3000")
 
 import numpy as np
-from numba import njit, prange
+from numba import get_num_threads, njit, prange, set_num_threads
 from numpy.typing import NDArray
 
 Array = NDArray[np.floating]
@@ -259,7 +259,7 @@ def _moved_alike(parameters, g, n, family, variance):
             v = n[i]
             target = a if v > f32(0) else b
             rate = r if v > f32(0) else s
-            g[i] += (g[i] - target) * _expm1(-abs(v) * rate)
+            g[i] += (g[i] - target) * _expm1(max(-abs(v) * rate, f32(-80)))
             n[i] = abs(v) * variance
 
 
@@ -320,7 +320,7 @@ def _changes(g, n, low, high, first, rate, change, family, table, words):
             change[i] = n[i] * first[i]
     elif family == 1:
         for i in range(g.shape[0]):
-            change[i] = (g[i] - first[i]) * _expm1(-abs(n[i]) * rate[i])
+            change[i] = (g[i] - first[i]) * _expm1(max(-abs(n[i]) * rate[i], f32(-80)))
     else:
         for i in range(g.shape[0]):
             unit = first[i]
@@ -800,23 +800,6 @@ def _busy_vectors(n, length, busy):
 
 
 @inner
-def _pulse_unit(j, g, read, counts, wanted, cells, number):
-    """Give unit j's cells the pulses in wanted; see `pulse`."""
-    inputs = g.shape[1]
-    w = np.empty((7, inputs + VECTOR), g.dtype)
-    words = np.empty(inputs + VECTOR, np.uint32)
-    places = np.empty(inputs + VECTOR, np.int32)
-    vectors = np.empty(inputs // VECTOR + 1, np.int32)
-    busy = np.empty(inputs // VECTOR + 1, np.float32)
-    n = wanted[j]
-    _busy_vectors(n, inputs, busy)
-    found = _places(n, inputs, busy, vectors, places)
-    if found > 0:
-        _take(places, found, n, w[0])
-        _apply_sparse(places, found, j, g, read, counts, cells, number, w, words)
-
-
-@inner
 def _ones(x):
     """Count the bits that are set."""
     x = u32(x - u32(u32(x >> u32(1)) & u32(0x55555555)))
@@ -846,11 +829,11 @@ def _coincide(n, length, slots, signs, above, below, sign, fresh, busy):
 
 
 @inner
-def _train_unit(j, g, read, counts, trains, cells, first_number):
-    """Give unit j's cells a pulse for each coincidence; see `coincide`."""
+def _pulse_unit(j, g, read, counts, wanted, trains, cells, first_number):
+    """Give unit j's cells the pulses in wanted, or one for each coincidence where it is empty."""
     lines, count, slots, signs, above, below, unit_signs = trains
     limit_up, limit_down = cells[7], cells[8]
-    groups, terms = slots.shape[0], slots.shape[1]
+    given, terms = wanted.shape[0] > 0, slots.shape[1]
     inputs = g.shape[1]
     w = np.empty((8, inputs + VECTOR), g.dtype)
     words = np.empty(inputs + VECTOR, np.uint32)
@@ -858,14 +841,20 @@ def _train_unit(j, g, read, counts, trains, cells, first_number):
     vectors = np.empty(inputs // VECTOR + 1, np.int32)
     busy = np.empty(inputs // VECTOR + 1, np.float32)
     n = w[7]
-    for e in range(groups):
-        length, fresh = count[e], True
-        for t in range(terms):
-            up, down = above[e, t, j], below[e, t, j]
-            if u32(up | down) != u32(0):
-                sign = unit_signs[e, t, j]
-                _coincide(n, length, slots[e, t], signs[e, t], up, down, sign, fresh, busy)
-                fresh = False
+    for e in range(1 if given else slots.shape[0]):
+        length, fresh = inputs, True
+        if given:
+            n[:inputs] = wanted[j]
+            _busy_vectors(n, inputs, busy)
+            fresh = False
+        else:
+            length = count[e]
+            for t in range(terms):
+                up, down = above[e, t, j], below[e, t, j]
+                if u32(up | down) != u32(0):
+                    sign = unit_signs[e, t, j]
+                    _coincide(n, length, slots[e, t], signs[e, t], up, down, sign, fresh, busy)
+                    fresh = False
         if fresh:
             continue
         found = _places(n, length, busy, vectors, places)
@@ -874,32 +863,15 @@ def _train_unit(j, g, read, counts, trains, cells, first_number):
         for k in range(found):
             v = n[places[k]]
             w[0, k] = min(max(v, -limit_down), limit_up)
-            places[k] = lines[e, places[k]]
+            if not given:
+                places[k] = lines[e, places[k]]
         _apply_sparse(places, found, j, g, read, counts, cells, first_number + e, w, words)
 
 
-@njit(cache=True, fastmath=FAST)
-def _coincide_one(g, read, counts, trains, cells, first_number):
-    for j in range(g.shape[0]):
-        _train_unit(j, g, read, counts, trains, cells, first_number)
-
-
 @njit(cache=True, fastmath=FAST, parallel=True)
-def _coincide_all(g, read, counts, trains, cells, first_number):
+def _pulse_units(g, read, counts, wanted, trains, cells, first_number):
     for j in prange(g.shape[0]):
-        _train_unit(j, g, read, counts, trains, cells, first_number)
-
-
-@njit(cache=True, fastmath=FAST)
-def pulse(g, read, counts, wanted, cells, number):
-    """Give each cell a number of pulses, in one event, through its law.
-
-    g, read, counts, cells as in `program_device` (counts without entries where none are kept);
-    wanted (units, inputs) signed pulses, of the dtype of g; number the event's. Each cell draws
-    its own noise. On one thread: what computes a number a cell takes longer than this.
-    """
-    for j in range(g.shape[0]):
-        _pulse_unit(j, g, read, counts, wanted, cells, number)
+        _pulse_unit(j, g, read, counts, wanted, trains, cells, first_number)
 
 
 @njit(cache=True, fastmath=FAST)
@@ -1024,6 +996,19 @@ def program_device(
     program(g, read, pulses, lines, cells, first_event, coming)
 
 
+def pulse(g: Array, read: Array, counts: Any, wanted: Array, cells: Any, number: int) -> None:
+    """Give each cell a number of pulses, in one event, through its law.
+
+    g, read, counts, cells as in `program_device` (counts without entries where none are kept);
+    wanted (units, inputs) signed pulses, of the dtype of g; number the event's. Each cell draws
+    its own noise.
+    """
+    lines, slots = np.zeros((1, 1), np.int32), np.zeros((1, 1, 1), np.uint32)
+    signs = np.zeros((1, 1, 1), np.float32)
+    silent = lines, lines[0], slots, signs, slots, slots, signs
+    _on_threads(g, read, counts, wanted, silent, cells, number)
+
+
 def coincide(
     g: Array, read: Array, counts: Any, trains: Any, cells: Any, first_number: int
 ) -> None:
@@ -1037,8 +1022,17 @@ def coincide(
         term, inputs) of input lines; for units (group, term, units) slots against lines of
         positive sign, slots against lines of negative sign, and signs.
     """
-    run = _coincide_one if g.size < SMALL else _coincide_all
-    run(g, read, counts, trains, cells, first_number)
+    _on_threads(g, read, counts, g[:0], trains, cells, first_number)
+
+
+def _on_threads(g: Array, *arguments: Any) -> None:
+    """Run `_pulse_units`, a small array on one thread."""
+    threads = get_num_threads()
+    set_num_threads(1 if g.size < SMALL else threads)
+    try:
+        _pulse_units(g, *arguments)
+    finally:
+        set_num_threads(threads)
 
 
 def input_sums(g: Array, partial: Array) -> None:
