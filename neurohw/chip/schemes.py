@@ -219,8 +219,8 @@ class Scheme:
     def _verify(self, bank: Bank, wanted: Array, event: int) -> Array:
         """Pulse and read cells in turn until they are near where they should be.
 
-        Cells that are to move by less than the tolerance stay. Return what is still wanted of each
-        cell (units, inputs) [S]; more than the tolerance is out of its reach, and let go.
+        Cells that are to move by less than the tolerance stay. Return what is then still wanted of
+        each cell (units, inputs) [S], no more than the whole range.
         """
         programming, law = self.programming, bank.cells.law
         span = float(np.median(bank.cells.high - bank.cells.low))
@@ -236,7 +236,7 @@ class Scheme:
                 break
             left -= count.astype(left.dtype)
             self._give(bank, np.copysign(count, missing), event * programming.verify_pulses + turn)
-        missing = np.clip(target - bank.read, -tolerance, tolerance)
+        missing = np.clip(target - bank.read, -span, span)
         return np.asarray(np.where(due, missing, wanted))
 
     def _give(self, bank: Bank, pulses: Array, event: int) -> None:
