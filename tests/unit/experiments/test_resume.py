@@ -20,6 +20,9 @@ SPREAD = ("chip.device.nonlinearity_spread=0.3", "chip.device.range_spread=5 %")
 DEEP = ("network.hidden=[8, 6]", "learning.nudging=0.002", "learning.variant=random_sign")
 SETTLED = ("relaxation.tolerance=1e-3", "relaxation.free_sweeps=300")
 WIRES = ("chip.wires.word_line=40", "chip.wires.bit_line=30", "chip.wires.tile=50")
+TRAINS = ("chip.programming.events=sample", "chip.programming.pulses=train")
+FAST = ("chip.programming.accumulate=analog", "chip.programming.transfer_lines=8")
+DIGITAL = ("chip.programming.accumulate=digital", "chip.programming.optimizer=adam")
 CONFIGURATIONS = {
     "ideal": ("ideal", ()),
     "noise and spread": ("epiram", SPREAD),
@@ -29,6 +32,8 @@ CONFIGURATIONS = {
     "settled": ("ideal", (*SETTLED, "relaxation.nudged_sweeps=300")),
     # Checkpoints fall between two refreshes too.
     "wires": ("epiram", (*WIRES, "chip.wires.refresh=7")),
+    "trains into a fast array": ("reram-sb", (*TRAINS, *FAST, "chip.bias.kind=rails")),
+    "digital memory": ("epiram", DIGITAL),
     "float64, numpy": ("hzo-fefet", ("training.precision=float64", "training.engine=numpy")),
 }
 
