@@ -64,6 +64,8 @@ PURPOSES = {
     "diffusion": 55,
     "programming_error": 56,
     "disturb": 57,
+    "train_inputs": 60,
+    "train_units": 61,
 }
 
 

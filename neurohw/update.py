@@ -4,7 +4,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from neurohw.errors import InvalidValueError
+from neurohw.errors import InvalidValueError, UnsupportedError
 
 Array = NDArray[np.floating]
 
@@ -62,6 +62,51 @@ class Update(msgspec.Struct, frozen=True, eq=False, kw_only=True):
         if self.decay is not None:
             change = change - self.decay[event][:, None] * conductance
         return change
+
+    def products(self) -> tuple[Array, Array]:
+        """Return all terms as products of two lines, line sums with ones on the other line.
+
+        Returns
+        -------
+        presynaptic, postsynaptic : (event, terms, inputs) and (event, terms, units) arrays
+            Of all input lines, also where they are paired.
+
+        Raises
+        ------
+        UnsupportedError
+            Decay is no product of two lines.
+        """
+        if self.decay is not None:
+            raise UnsupportedError("update.decay: is no product of two lines, to be pulsed alone")
+        x = pairs(self.presynaptic) if self.paired else self.presynaptic
+        d = self.postsynaptic
+        for lines, on_units in ((self.row, False), (self.column, True)):
+            if lines is not None:
+                ones = np.ones((len(x), 1, (x if on_units else d).shape[2]), d.dtype)
+                x = np.concatenate((x, ones if on_units else lines[:, None]), axis=1)
+                d = np.concatenate((d, lines[:, None] if on_units else ones), axis=1)
+        return x, d
+
+    def in_sequence(self) -> "Update":
+        """Return the same change with one event a term; see `products`."""
+        x, d = self.products()
+        return Update(
+            presynaptic=x.reshape(-1, 1, x.shape[2]), postsynaptic=d.reshape(-1, 1, d.shape[2])
+        )
+
+    def by_sample(
+        self, batch: int, row: Array | None = None, column: Array | None = None
+    ) -> "Update":
+        """Return an update aggregated over a mini-batch with one event a sample.
+
+        The ranks of this one have the samples side by side, (terms·batch); row (batch, inputs)
+        and column (batch, units) are what a sample adds to its line sums [S].
+        """
+        x, d = (
+            np.ascontiguousarray(v[0].reshape(-1, batch, v.shape[2]).swapaxes(0, 1))
+            for v in (self.presynaptic, self.postsynaptic)
+        )
+        return Update(presynaptic=x, postsynaptic=d, row=row, column=column, paired=self.paired)
 
 
 def pairs(lines: Array) -> Array:

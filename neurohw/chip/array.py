@@ -1,21 +1,20 @@
 """One crossbar of memory cells, with the operations that the hardware has."""
 
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from neurohw.chip.bank import Bank
 from neurohw.chip.reading import Moment, Readings, sum_over_units
+from neurohw.chip.schemes import Scheme, lines_of, multiple_of_4
 from neurohw.circuits.interconnect import Wires
 from neurohw.circuits.terminal_model import TerminalModel
-from neurohw.devices import kernels
 from neurohw.devices.fabrication import Cells
-from neurohw.devices.law import FAMILIES
-from neurohw.devices.programming import first_write
 from neurohw.devices.reading.fabrication import CellReading
 from neurohw.engines.equilibrium import SeenArray
 from neurohw.errors import InvalidValueError
+from neurohw.mappings.programming import Programming
 from neurohw.update import Update, pairs
 
 Array = NDArray[np.floating]
@@ -41,6 +40,10 @@ class CrossbarArray:
         Gain of a transposed read over that of a forward read, of each input line.
     reading : CellReading, optional
         Noise of reads, and what time, reads and pulses do to cells.
+    programming : Programming, optional
+        How updates become pulses; the default of a chip without.
+    fast : Cells, optional
+        Further cells, where the update scheme has some.
     """
 
     def __init__(
@@ -53,6 +56,8 @@ class CrossbarArray:
         wires: Wires | None = None,
         transposed_gain: Array | None = None,
         reading: CellReading | None = None,
+        programming: Programming | None = None,
+        fast: Cells | None = None,
     ) -> None:
         if paired and conductance.shape[1] % 2:
             raise InvalidValueError(
@@ -64,13 +69,11 @@ class CrossbarArray:
         self._transposed_gain = transposed_gain
         self._lines_given = conductance.shape[1] // (1 + paired)
         self._conductance = conductance
-        # What pulses move, where writing leaves something else to read.
-        self._state = conductance
-        if cells.law.write_sigma > 0:
-            self._state = conductance.copy()
-        self.pulses = np.zeros(conductance.shape if cells.whole else (0, 0), np.uint32)
+        programming = Programming() if programming is None else programming
+        carries = programming.accumulate == "carry"
+        self._bank = Bank(conductance.copy() if carries else conductance, cells)
+        self.scheme = Scheme(programming, self._bank, conductance, fast=fast)
         dtype = conductance.dtype.type
-        self._no_rows = np.zeros((1, 0), dtype)
         self._no_next = np.zeros((4, self._lines_given), dtype)
         self._wired: TerminalModel | None = None
         if wires is not None:
@@ -92,6 +95,11 @@ class CrossbarArray:
         """Whether reads at two moments may differ."""
         return self._readings is not None
 
+    @property
+    def pulses(self) -> NDArray[np.uint32]:
+        """Pulses that each cell took, (units, inputs); without entries where none are counted."""
+        return self._bank.pulses
+
     def read(self, voltages: Array, moment: Moment | None = None) -> Array:
         """Return the unit lines' currents, held at 0 V, for (batch, inputs) voltages [A].
 
@@ -99,10 +107,7 @@ class CrossbarArray:
         """
         if self._readings is not None and moment is not None:
             return self._readings.read(moment, self._wired, voltages)
-        g = self._seen.conductance
-        if self.paired:
-            g = g[:, : g.shape[1] // 2] - g[:, g.shape[1] // 2 :]
-        return np.asarray(voltages @ g.T)
+        return self._through(self._seen.conductance, voltages)
 
     def read_transposed(self, voltages: Array, moment: Moment | None = None) -> Array:
         """Return the input lines' currents, held at 0 V, for (batch, units) voltages [A].
@@ -160,43 +165,32 @@ class CrossbarArray:
             The update or the next input is not for input lines as this array has them.
         """
         self._require_lines(update, next_input)
-        g, cells = self._state, self.cells
-        dtype = g.dtype.type
-        x = _multiple_of_4(update.presynaptic, 1)
+        g, events = self._conductance, len(update.presynaptic)
         y = self._no_next
         if next_input is not None and self._wired is None:
-            y = _multiple_of_4(next_input, 0)
-        halved = update.paired and cells.ideal and _is_simple(update)
-        if self.paired and not (halved and x.shape[1] == len(y) == 4):
-            x, y = pairs(x) if update.paired else x, pairs(y)
-        projection = np.empty((len(y), len(g)), dtype)
-        sums = np.empty(len(g), dtype)
-        lines = (
-            x,
-            _multiple_of_4(update.postsynaptic, 1),
-            self._lines(update.row, update),
-            self._column(update),
-            self._lines(update.decay, update),
-        )
-        coming = (y, projection, sums)
+            y = multiple_of_4(next_input, 0)
+        projection = np.empty((len(y), len(g)), g.dtype)
+        fused = self.scheme.fused(update, event)
+        sums = None
         before = None
         if self._ages or self.wears:
-            before = g.copy(), self._conductance.copy()
-        if cells.ideal:
-            kernels.program_ideal(g, lines, self._limits, coming)
+            before = self._bank.state.copy(), self._bank.read.copy()
+        if fused is None:
+            self.scheme.program(update, event)
         else:
-            read = self._conductance
-            kernels.program_device(g, read, self.pulses, lines, self._law, event, coming)
-        if before is not None and self._age(*before, event, passes=passes):
-            sums = self._conductance.sum(axis=1)
+            sums = np.empty(len(g), g.dtype)
+            self._pass(*fused, (y, projection, sums))
+        aged = before is not None and self._age(*before, event, passes=passes)
+        if fused is None or aged:
+            sums = None
             if next_input is not None and self._wired is None:
-                projection = self._every_line(next_input) @ self._conductance.T
+                projection = self._through(g, next_input)
         if self._wired is None:
             self._sum(sums)
         else:
-            self._wired.advance(self._conductance, event, event + len(update.presynaptic))
-            coming_lines = None if next_input is None else self._every_line(next_input)
-            projection = self._wired.follow(self._conductance, coming_lines)
+            self._wired.advance(g, event, event + events)
+            coming = None if next_input is None else self._every_line(next_input)
+            projection = self._wired.follow(g, coming)
             self._see(self._wired)
         return None if next_input is None else projection[: len(next_input)]
 
@@ -205,7 +199,7 @@ class CrossbarArray:
         if self.reading.noise is not None:
             self.reading.noise.waited = seconds
         if self.reading.retention is not None:
-            self._move(self.reading.retention.waited(self._state, seconds))
+            self._move(self.reading.retention.waited(self._bank.state, seconds))
             self.refresh()
             self._sum()
 
@@ -222,8 +216,8 @@ class CrossbarArray:
             moves = law.moves(lines, units, event, phase)
         if law is None or moves is None:
             return 0
-        moved = self._state + law.step * moves
-        self._move(np.clip(moved, self.cells.low, self.cells.high).astype(self._state.dtype))
+        moved = self._bank.state + law.step * moves
+        self._move(np.clip(moved, self.cells.low, self.cells.high).astype(moved.dtype))
         self.refresh()
         self._sum()
         return int(np.abs(moves).sum())
@@ -235,7 +229,7 @@ class CrossbarArray:
 
     def rest(self, event: int) -> None:
         """Let a mini-batch pass in which no cell is programmed."""
-        if self._ages and self._age(self._state.copy(), self._conductance.copy(), event):
+        if self._ages and self._age(self._bank.state.copy(), self._bank.read.copy(), event):
             self.refresh()
             self._sum()
 
@@ -248,19 +242,37 @@ class CrossbarArray:
         if self.wears:
             worn = self.pulses > self.reading.endurance
             moved = bool(worn.any())
-            self._state[worn] = state[worn]
-            self._conductance[worn] = read[worn]
+            self._bank.state[worn] = state[worn]
+            self._bank.read[worn] = read[worn]
+            self.scheme.gather()
         if self.reading.retention is not None and self._ages and passes:
-            self._move(self.reading.retention.step(state, self._state, event))
+            self._move(self.reading.retention.step(state, self._bank.state, event))
             moved = True
         return moved
 
     def _move(self, state: Array) -> None:
         """Take over another state of all cells, and read as much more or less."""
-        if self._state is not self._conductance:
-            self._conductance += state - self._state
-            np.maximum(self._conductance, 0, out=self._conductance)
-        self._state[:] = state
+        bank = self._bank
+        if bank.state is not bank.read:
+            bank.read += state - bank.state
+            np.maximum(bank.read, 0, out=bank.read)
+        bank.state[:] = state
+        self.scheme.gather()
+
+    def _pass(self, update: Update, event: int, coming: tuple[Array, Array, Array]) -> None:
+        """Program the cells, sum their lines and project what comes next, in one pass."""
+        x, y = multiple_of_4(update.presynaptic, 1), coming[0]
+        halved = update.paired and self.cells.ideal and _is_simple(update)
+        if self.paired and not (halved and x.shape[1] == len(y) == 4):
+            x, y = pairs(x) if update.paired else x, pairs(y)
+        lines = lines_of(update, x, len(self._conductance))
+        self._bank.add(lines, (y, *coming[1:]), event)
+
+    def _through(self, g: Array, voltages: Array) -> Array:
+        """Return the currents of (batch, inputs) voltages through conductances [A]."""
+        if self.paired:
+            g = g[:, : g.shape[1] // 2] - g[:, g.shape[1] // 2 :]
+        return np.asarray(voltages @ g.T)
 
     def _require_lines(self, update: Update, next_input: Array | None) -> None:
         if update.paired and not self.paired:
@@ -283,9 +295,7 @@ class CrossbarArray:
         retention = self.reading.retention
         if retention is not None and retention.age.size > 0:
             retention.age[where] = 0.0
-        written = first_write(self.cells, wanted, event)
-        for values in (self._state, self._conductance):
-            np.copyto(values, written, "same_kind", where)
+        self.scheme.write(wanted, where, event)
         self.refresh()
         self._sum()
 
@@ -298,10 +308,7 @@ class CrossbarArray:
 
     def restore(self, state: dict[str, Array]) -> None:
         """Take over the conductances, pulse counts and line sums of `record`."""
-        self._conductance[:] = state["conductance"]
-        self._state[:] = state.get("state", state["conductance"])
-        if "pulses" in state:
-            self.pulses[:] = state["pulses"]
+        self.scheme.restore(state)
         if "age" in state and self.reading.retention is not None:
             self.reading.retention.age[:] = state["age"]
         if self._wired is not None:
@@ -318,20 +325,16 @@ class CrossbarArray:
     def record(self) -> dict[str, Array]:
         """Return what a run file holds of this array, units in siemens."""
         state: dict[str, NDArray[Any]] = {
-            "conductance": self.values(),
+            **self.scheme.record(),
             "unit_sums": self._seen.unit_sums.copy(),
         }
         if self._seen.input_sums is not None:
             state["input_sums"] = self._seen.input_sums.copy()
-        if self.cells.whole:
-            state["pulses"] = self.pulses.copy()
         if self.reading.retention is not None and self.reading.retention.age.size > 0:
             state["age"] = self.reading.retention.age.copy()
         if self._wired is not None:
             state |= self._wired.record()
         state["g_min"], state["g_max"] = np.array(self.cells.low), np.array(self.cells.high)
-        if self._state is not self._conductance:
-            state["state"] = self._state.copy()
         if not self.cells.ideal:
             for key, pair in (("up", self.cells.law.up), ("down", self.cells.law.down)):
                 state[f"{key}_level"], state[f"{key}_rate"] = map(np.array, pair)
@@ -368,66 +371,10 @@ class CrossbarArray:
 
     def _every_line(self, inputs: Array) -> Array:
         """Return the voltages of all word lines, a multiple of 4 of samples."""
-        lines = _multiple_of_4(inputs, 0)
+        lines = multiple_of_4(inputs, 0)
         return pairs(lines) if self.paired else lines
-
-    def _lines(self, lines: Array | None, update: Update) -> Array:
-        if lines is None:
-            events = len(update.presynaptic)
-            return self._no_rows if events == 1 else np.zeros((events, 0), self._no_rows.dtype)
-        return lines
-
-    def _column(self, update: Update) -> Array:
-        if update.column is None:
-            return np.zeros((len(update.presynaptic), len(self._conductance)), self._no_rows.dtype)
-        return update.column
-
-    @cached_property
-    def _limits(self) -> tuple[np.floating, np.floating]:
-        dtype = self._conductance.dtype.type
-        return dtype(self.cells.low[0, 0]), dtype(self.cells.high[0, 0])
-
-    @cached_property
-    def _law(self) -> tuple[object, ...]:
-        """The cells as `kernels.program_device` takes them."""
-        cells, law, dtype = self.cells, self.cells.law, self._conductance.dtype.type
-        each = cells.low, cells.high, *law.up, *law.down
-        shape = np.broadcast_shapes(*(values.shape for values in each))
-        parameters = np.empty((shape[0] * shape[1], 6), dtype)
-        for k, values in enumerate(each):
-            parameters[:, k] = np.broadcast_to(values, shape).ravel()
-        counting = 1 / law.step_up, 1 / law.step_down, law.limit_up, law.limit_down
-        variances = law.sigma**2, law.relative_sigma**2, law.write_sigma**2
-        streams = (
-            cells.cycle_stream,
-            cells.rounding_stream,
-            cells.write_stream,
-            cells.sample_stream,
-        )
-        return (
-            parameters,
-            law.table.astype(dtype),
-            FAMILIES.index(law.family),
-            law.whole,
-            law.noisy,
-            *map(dtype, counting),
-            *map(dtype, variances),
-            *map(np.uint64, streams),
-        )
 
 
 def _is_simple(update: Update) -> bool:
     """Whether an update is one event without row and decay, as that of driven arrays is."""
     return len(update.presynaptic) == 1 and update.row is None and update.decay is None
-
-
-def _multiple_of_4(array: Array, axis: int) -> Array:
-    """Return the array contiguous, with zeros added until an axis is a multiple of 4."""
-    missing = -array.shape[axis] % 4
-    if missing == 0:
-        return np.ascontiguousarray(array)
-    shape = list(array.shape)
-    shape[axis] += missing
-    padded = np.zeros(shape, array.dtype)
-    padded[tuple(slice(length) for length in array.shape)] = array
-    return padded

@@ -27,6 +27,8 @@ Array = NDArray[np.floating]
 
 # Arrays of bias cells are numbered from here, apart from those of the layers.
 _FIRST_BIAS_ARRAY = 1 << 16
+# Fast arrays, and the narrower cells beside others, likewise.
+_FIRST_FAST_ARRAY = 1 << 20
 
 
 class Chip(ConvertedChip):
@@ -118,7 +120,18 @@ class Chip(ConvertedChip):
             )
         written = first_write(cells, wanted).astype(dtype)
         inputs, rails = number == 0, number != layer
-        return CrossbarArray(
+        programming = self.specification.programming
+        fast = None
+        if programming.accumulate in ("analog", "carry"):
+            narrower = programming.carry_base if programming.accumulate == "carry" else 1.0
+            fast = fabricate(
+                programming.fast_device or self.specification.device,
+                *wanted.shape,
+                width=width / narrower,
+                seed=seed,
+                array=_FIRST_FAST_ARRAY + number,
+            )
+        array = CrossbarArray(
             written,
             cells,
             driven=inputs or rails,
@@ -138,7 +151,12 @@ class Chip(ConvertedChip):
                 seed=seed,
                 array=number,
             ),
+            programming=programming,
+            fast=fast,
         )
+        if array.scheme.carries:
+            array.write(wanted)
+        return array
 
     def write(self, conductances: Sequence[Array], currents: Sequence[Array]) -> None:
         """Program a trained network into the fresh arrays.

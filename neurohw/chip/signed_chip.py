@@ -149,6 +149,7 @@ class SignedChip:
                 driven=wires is None,
                 wires=wires,
                 reading=reading,
+                programming=chip.programming,
                 transposed_gain=chip.converters.transposed_gains(shape[1], seed, number),
             )
 
@@ -177,6 +178,12 @@ def _require_virtual_ground(chip: ChipSpecification) -> None:
     """Raise `UnsupportedError` where a chip has what signed weights are not modelled with."""
     if chip.synapse is not None:
         raise UnsupportedError("synapse: cells of signed weights are resistors")
+    if chip.programming.accumulate in ("analog", "carry") or chip.programming.events == "sample":
+        key = "events" if chip.programming.events == "sample" else "accumulate"
+        raise UnsupportedError(
+            f"programming.{key} = {getattr(chip.programming, key)}: cells of signed weights take"
+            " the sum over a mini-batch themselves"
+        )
     if chip.device.reading.disturb > 0:
         raise UnsupportedError("device.reading.disturb: read disturb of signed weights is unknown")
     if chip.neuron != Neuron():

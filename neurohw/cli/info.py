@@ -147,7 +147,9 @@ def _chip(target: str, recipe: str | None) -> Facts:
     curves = {"neuron_curve": chip.neuron.curve, "synapse": chip.synapse}
     # How far a fitted polynomial is from the measured points, of the largest current.
     residuals = {f"{name}_residual": c.residual for name, c in curves.items() if c is not None}
-    measured = {**_arrays(experiment), **_resolution(experiment)}
+    bits, cells = chip.programming.memory
+    memory = {"memory_bits_per_weight": bits, "cells_per_weight": cells}
+    measured = {**memory, **_arrays(experiment), **_resolution(experiment)}
     return {"kind": "chip", **_builtins(chip), **residuals, **measured, **scale}
 
 

@@ -29,7 +29,8 @@ class Cells:
     ideal : bool
         Whether every cell takes any change exactly, within the same limits.
     cycle_stream, rounding_stream, write_stream, sample_stream, reset_stream : int
-        Streams of the draws; see `neurohw.randomness`.
+    input_stream, unit_stream : int
+        Streams of the draws; see `neurohw.randomness`. The last two are of pulse trains.
     crossed : int
         Cells whose limits spread made cross; they got the least range instead.
     stuck : int
@@ -45,6 +46,8 @@ class Cells:
     write_stream: int
     sample_stream: int
     reset_stream: int
+    input_stream: int
+    unit_stream: int
     crossed: int
     stuck: int
 
@@ -158,6 +161,8 @@ def fabricate(
         write_stream=randomness.stream(seed, "write", array),
         sample_stream=randomness.stream(seed, "sample", array),
         reset_stream=randomness.stream(seed, "reset", array),
+        input_stream=randomness.stream(seed, "train_inputs", array),
+        unit_stream=randomness.stream(seed, "train_units", array),
         crossed=crossed,
         stuck=int(held.sum()),
     )

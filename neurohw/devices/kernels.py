@@ -18,7 +18,7 @@ from typing import Any
 os.environ.setdefault("GOMP_SPINCOUNT", "3000")
 
 import numpy as np
-from numba import njit, prange
+from numba import get_num_threads, njit, prange, set_num_threads
 from numpy.typing import NDArray
 
 Array = NDArray[np.floating]
@@ -245,6 +245,25 @@ def _select_each(parameters, place, n, low, high, first, rate):
 
 
 @inner
+def _moved_alike(parameters, g, n, family, variance):
+    """Move cells that are all alike by n signed pulses; write the variance of their noise to n."""
+    a, b = parameters[0, 2], parameters[0, 4]
+    r, s = parameters[0, 3], parameters[0, 5]
+    if family == 0:
+        for i in range(g.shape[0]):
+            v = n[i]
+            g[i] += v * (a if v > f32(0) else b)
+            n[i] = abs(v) * variance
+    else:
+        for i in range(g.shape[0]):
+            v = n[i]
+            target = a if v > f32(0) else b
+            rate = r if v > f32(0) else s
+            g[i] += (g[i] - target) * _expm1(max(-abs(v) * rate, f32(-80)))
+            n[i] = abs(v) * variance
+
+
+@inner
 def _looked_up(table, place, column):
     """Column of a table at a place between 0 and 1, by straight lines."""
     at = place * f32(table.shape[0] - 1)
@@ -301,7 +320,7 @@ def _changes(g, n, low, high, first, rate, change, family, table, words):
             change[i] = n[i] * first[i]
     elif family == 1:
         for i in range(g.shape[0]):
-            change[i] = (g[i] - first[i]) * _expm1(-abs(n[i]) * rate[i])
+            change[i] = (g[i] - first[i]) * _expm1(max(-abs(n[i]) * rate[i], f32(-80)))
     else:
         for i in range(g.shape[0]):
             unit = first[i]
@@ -387,21 +406,28 @@ def _read_anew(read, g, write, odd, cell, first, second):
 
 
 @inner
-def _gather(places, found, n, g, counts, cells, first, step, gathered):
+def _take(places, found, n, pulses):
+    """Copy the pulses at places side by side."""
+    for k in range(found):
+        pulses[k] = n[places[k]]
+
+
+@inner
+def _gather(places, found, g, counts, cells, first, step, gathered):
     """Copy what the pulsed cells need, side by side; return their number, rounded up to vectors."""
     pulses, held, low, high, level, rate = gathered
     for k in range(found):
         i = places[k]
-        v = n[i]
+        v = pulses[k]
         c = first + i * step
-        pulses[k] = v
         held[k] = g[i]
         low[k] = cells[c, 0]
         high[k] = cells[c, 1]
         column = 2 if v > f32(0) else 4
         level[k] = cells[c, column]
         rate[k] = cells[c, column + 1]
-        counts[i] += u32(i32(abs(v)))
+        if counts.shape[0] > 0:
+            counts[i] += u32(i32(abs(v)))
     full = (found + VECTOR - 1) // VECTOR * VECTOR
     for k in range(found, full):
         places[k] = 0
@@ -616,6 +642,9 @@ def _device_pair(pair, g, read, pulses, lines, cells, first_event, coming):
     events = x.shape[0]
     # All cells alike: one set of parameters, which every index multiplied by 0 finds.
     stride = np.intp(0) if parameters.shape[0] == 1 else np.intp(1)
+    # Most analog devices: what they do fits into one loop.
+    short = not whole and stride == 0 and family < 2
+    short = short and noise[1] == f32(0) and write_variance == f32(0)
     j0 = np.intp(2 * pair)
     j1 = min(j0 + 1, units - 1)
     w = np.empty((10, TILE + VECTOR), g.dtype)
@@ -667,10 +696,10 @@ def _device_pair(pair, g, read, pulses, lines, cells, first_event, coming):
                         busy,
                     )
                     found = _places(n, length, busy, vectors, places)
+                    _take(places, found, n, w[8])
                     full = _gather(
                         places,
                         found,
-                        n,
                         line,
                         pulses[j, start:stop],
                         parameters,
@@ -688,7 +717,8 @@ def _device_pair(pair, g, read, pulses, lines, cells, first_event, coming):
                     taken, held = n[:full], line
                     if stride == 0:
                         low, high = w[2, :full], w[3, :full]
-                        _select_alike(parameters, taken, w[6], w[7])
+                        if not short:
+                            _select_alike(parameters, taken, w[6], w[7])
                     else:
                         low, high = w[4, :full], w[5, :full]
                         _select_each(parameters, place, taken, low, high, w[6], w[7])
@@ -698,10 +728,13 @@ def _device_pair(pair, g, read, pulses, lines, cells, first_event, coming):
                     for i in range(full):
                         at = places[i] if whole else i
                         words[i] = _word(u32(cell + u32(at)), sample_first, sample_second)
-                _changes(held, taken, low, high, level, rate, change, family, table, words)
-                if write_variance > f32(0):
-                    _written(held, taken, low, high, level, write_variance)
-                _add_changes(held, taken, change, rate, noise, family)
+                if short:
+                    _moved_alike(parameters, held, taken, family, noise[0])
+                else:
+                    _changes(held, taken, low, high, level, rate, change, family, table, words)
+                    if write_variance > f32(0):
+                        _written(held, taken, low, high, level, write_variance)
+                    _add_changes(held, taken, change, rate, noise, family)
                 if whole:
                     if noisy:
                         _add_gathered_noise(full, places, odd, held, taken, cell, first, second)
@@ -722,6 +755,163 @@ def _device_pair(pair, g, read, pulses, lines, cells, first_event, coming):
         for b in range(0, y.shape[0], 4):
             s = _project(h0, h1, y[b : b + 4], start, stop)
             _store(sums, projection, b, j0, j1, s)
+
+
+@inner
+def _apply_sparse(places, found, j, g, read, counts, cells, number, w, words):
+    """Move the cells of unit j at places by the pulses in w[0], whole lines being one tile."""
+    parameters, table, family, _, noisy = cells[:5]
+    noise, write_variance = cells[9:11], cells[11]
+    cycle_stream, _, write_stream, sample_stream = cells[12:]
+    inputs = g.shape[1]
+    stride = np.intp(0) if parameters.shape[0] == 1 else np.intp(1)
+    cell = u32(j * inputs)
+    line = g[j]
+    counted = counts[j] if counts.shape[0] > 0 else counts[:0].reshape(-1)
+    gathered = w[0], w[1], w[2], w[3], w[4], w[5]
+    full = _gather(places, found, line, counted, parameters, j * inputs * stride, stride, gathered)
+    taken, held, low, high = w[0, :full], w[1, :full], w[2, :full], w[3, :full]
+    level, rate, change = w[4, :full], w[5, :full], w[6, :full]
+    if family == 3:
+        first, second = _key(sample_stream, number)
+        for k in range(full):
+            words[k] = _word(u32(cell + u32(places[k])), first, second)
+    _changes(held, taken, low, high, level, rate, change, family, table, words)
+    if write_variance > f32(0):
+        _written(held, taken, low, high, level, write_variance)
+    _add_changes(held, taken, change, rate, noise, family)
+    if noisy:
+        first, second = _key(cycle_stream, number)
+        _add_gathered_noise(full, places, inputs, held, taken, cell, first, second)
+    _scatter(places, found, line, held, low, high)
+    if write_variance > f32(0):
+        first, second = _key(write_stream, number)
+        _scatter_read(places, found, read[j], line, level, inputs, cell, first, second)
+
+
+@inner
+def _busy_vectors(n, length, busy):
+    """Add the magnitudes of every VECTOR numbers up."""
+    for c in range(length // VECTOR):
+        total = f32(0)
+        for k in range(VECTOR):
+            total += abs(f32(n[c * VECTOR + k]))
+        busy[c] = total
+
+
+@inner
+def _ones(x):
+    """Count the bits that are set."""
+    x = u32(x - u32(u32(x >> u32(1)) & u32(0x55555555)))
+    x = u32(u32(x & u32(0x33333333)) + u32(u32(x >> u32(2)) & u32(0x33333333)))
+    x = u32(u32(x + u32(x >> u32(4))) & u32(0x0F0F0F0F))
+    return u32(u32(x * u32(0x01010101)) >> u32(24))
+
+
+@inner
+def _coincide(n, length, slots, signs, above, below, sign, fresh, busy):
+    """Count, or add to the count, where trains of input lines meet those of a unit, with sign."""
+    vectors = length // VECTOR
+    for c in range(vectors):
+        total = f32(0)
+        for k in range(VECTOR):
+            i = c * VECTOR + k
+            s = signs[i]
+            met = f32(i32(_ones(u32(slots[i] & (above if s > f32(0) else below)))))
+            v = sign * s * met + (f32(0) if fresh else f32(n[i]))
+            n[i] = v
+            total += abs(v)
+        busy[c] = total
+    for i in range(vectors * VECTOR, length):
+        s = signs[i]
+        met = f32(i32(_ones(u32(slots[i] & (above if s > f32(0) else below)))))
+        n[i] = sign * s * met + (f32(0) if fresh else f32(n[i]))
+
+
+@inner
+def _pulse_unit(j, g, read, counts, wanted, trains, cells, first_number):
+    """Give unit j's cells the pulses in wanted, or one for each coincidence where it is empty."""
+    lines, count, slots, signs, above, below, unit_signs = trains
+    limit_up, limit_down = cells[7], cells[8]
+    given, terms = wanted.shape[0] > 0, slots.shape[1]
+    inputs = g.shape[1]
+    w = np.empty((8, inputs + VECTOR), g.dtype)
+    words = np.empty(inputs + VECTOR, np.uint32)
+    places = np.empty(inputs + VECTOR, np.int32)
+    vectors = np.empty(inputs // VECTOR + 1, np.int32)
+    busy = np.empty(inputs // VECTOR + 1, np.float32)
+    n = w[7]
+    for e in range(1 if given else slots.shape[0]):
+        length, fresh = inputs, True
+        if given:
+            n[:inputs] = wanted[j]
+            _busy_vectors(n, inputs, busy)
+            fresh = False
+        else:
+            length = count[e]
+            for t in range(terms):
+                up, down = above[e, t, j], below[e, t, j]
+                if u32(up | down) != u32(0):
+                    sign = unit_signs[e, t, j]
+                    _coincide(n, length, slots[e, t], signs[e, t], up, down, sign, fresh, busy)
+                    fresh = False
+        if fresh:
+            continue
+        found = _places(n, length, busy, vectors, places)
+        if found == 0:
+            continue
+        for k in range(found):
+            v = n[places[k]]
+            w[0, k] = min(max(v, -limit_down), limit_up)
+            if not given:
+                places[k] = lines[e, places[k]]
+        _apply_sparse(places, found, j, g, read, counts, cells, first_number + e, w, words)
+
+
+@njit(cache=True, fastmath=FAST, parallel=True)
+def _pulse_units(g, read, counts, wanted, trains, cells, first_number):
+    for j in prange(g.shape[0]):
+        _pulse_unit(j, g, read, counts, wanted, trains, cells, first_number)
+
+
+@njit(cache=True, fastmath=FAST)
+def draw_trains(chances, lengths, stream, first_number, slots):
+    """Draw the pulses of trains: bit k of slots[e, t, i] is set with chances[e, t, i].
+
+    chances and slots (groups, terms, lines) float32 and uint32; lengths (groups, terms) int32,
+    slots in use, at most 31. Oracle: `neurohw.devices.trains.drawn`.
+    """
+    groups, terms, lines = chances.shape
+    for e in range(groups):
+        for t in range(terms):
+            first, second = _key(stream, (first_number + e) * terms + t)
+            p, out = chances[e, t], slots[e, t]
+            out[:] = 0
+            for k in range(lengths[e, t]):
+                for i in range(lines):
+                    draw = f32(i32(_word(u32(k * lines + i), first, second) >> u32(8)))
+                    out[i] |= u32(u32(1 if draw * f32(2**-24) < p[i] else 0) << u32(k))
+
+
+@njit(cache=True)
+def drop_silent(slots, signs, lines, count):
+    """Move the lines of each group that have a pulse to its front, in place.
+
+    slots and signs (groups, terms, lines); results lines (groups, lines) int32 and count (groups,)
+    int32, which lines they are and how many.
+    """
+    groups, terms, inputs = slots.shape
+    for e in range(groups):
+        found = 0
+        for i in range(inputs):
+            any_slot = u32(0)
+            for t in range(terms):
+                slot, sign = slots[e, t, i], signs[e, t, i]
+                slots[e, t, found], signs[e, t, found] = slot, sign
+                any_slot = u32(any_slot | slot)
+            lines[e, found] = i
+            found += 1 if any_slot != u32(0) else 0
+        count[e] = found
 
 
 @njit(cache=True, fastmath=FAST)
@@ -804,6 +994,45 @@ def program_device(
     """
     program = _program_device_one if g.size < SMALL else _program_device_all
     program(g, read, pulses, lines, cells, first_event, coming)
+
+
+def pulse(g: Array, read: Array, counts: Any, wanted: Array, cells: Any, number: int) -> None:
+    """Give each cell a number of pulses, in one event, through its law.
+
+    g, read, counts, cells as in `program_device` (counts without entries where none are kept);
+    wanted (units, inputs) signed pulses, of the dtype of g; number the event's. Each cell draws
+    its own noise.
+    """
+    lines, slots = np.zeros((1, 1), np.int32), np.zeros((1, 1, 1), np.uint32)
+    signs = np.zeros((1, 1, 1), np.float32)
+    silent = lines, lines[0], slots, signs, slots, slots, signs
+    _on_threads(g, read, counts, wanted, silent, cells, number)
+
+
+def coincide(
+    g: Array, read: Array, counts: Any, trains: Any, cells: Any, first_number: int
+) -> None:
+    """Give each cell a pulse for each slot in which the trains of both its lines have one.
+
+    g, read, counts, cells as in `pulse`. Groups follow one another, each an event with a number
+    of its own; the terms of a group are added up in every cell before it takes pulses.
+
+    trains : tuple
+        lines (group, inputs) and count (group,) as from `drop_silent`; slots and signs (group,
+        term, inputs) of input lines; for units (group, term, units) slots against lines of
+        positive sign, slots against lines of negative sign, and signs.
+    """
+    _on_threads(g, read, counts, g[:0], trains, cells, first_number)
+
+
+def _on_threads(g: Array, *arguments: Any) -> None:
+    """Run `_pulse_units`, a small array on one thread."""
+    threads = get_num_threads()
+    set_num_threads(1 if g.size < SMALL else threads)
+    try:
+        _pulse_units(g, *arguments)
+    finally:
+        set_num_threads(threads)
 
 
 def input_sums(g: Array, partial: Array) -> None:

@@ -1,5 +1,7 @@
 """Programming an array in readable form: the oracle of the kernels, and a fresh array's levels."""
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -114,16 +116,60 @@ def program(
             key = randomness.key(cells.rounding_stream, event)
             pulses = np.floor(pulses + randomness.roundings(key, index))
         pulses = np.clip(pulses, -law.limit_down, law.limit_up)
-        samples = randomness.words(randomness.key(cells.sample_stream, event), index)
-        g, deviation = moved(law, cells.low, cells.high, g, pulses, samples)
-        if law.noisy:
-            key = randomness.key(cells.cycle_stream, event)
-            g = g + deviation * randomness.normals_by_tile(key, units, inputs, tile)
-        g = np.clip(g, cells.low, cells.high)
-        if read is not None:
-            key = randomness.key(cells.write_stream, event)
-            noise = law.write_sigma * randomness.normals_by_tile(key, units, inputs, tile)
-            moves = (pulses != 0) & (cells.low < cells.high)
-            read[:] = np.where(moves, np.maximum(g + noise, 0.0), read)
+        g = pulse(cells, g, pulses, event, tile, read)
         count += np.abs(pulses)
     return g, count
+
+
+def pulse(
+    cells: Cells, state: Array, pulses: Array, event: int, tile: int, read: Array | None = None
+) -> Array:
+    """Return the state after signed pulses (units, inputs) in one event: the cells' law.
+
+    The oracle of `neurohw.devices.kernels.pulse` where the tile is one cell.
+    """
+    law = cells.law
+    units, inputs = state.shape
+    index = np.arange(units * inputs).reshape(units, inputs)
+    samples = randomness.words(randomness.key(cells.sample_stream, event), index)
+    g, deviation = moved(law, cells.low, cells.high, state, pulses, samples)
+    if law.noisy:
+        key = randomness.key(cells.cycle_stream, event)
+        g = g + deviation * randomness.normals_by_tile(key, units, inputs, tile)
+    g = np.clip(g, cells.low, cells.high)
+    if read is not None:
+        key = randomness.key(cells.write_stream, event)
+        noise = law.write_sigma * randomness.normals_by_tile(key, units, inputs, tile)
+        moves = (pulses != 0) & (cells.low < cells.high)
+        read[:] = np.where(moves, np.maximum(g + noise, 0.0), read)
+    return g
+
+
+def symmetry_points(cells: Cells) -> Array:
+    """Return where changes up and down that are wanted alike cancel, (units, inputs) or (1, 1).
+
+    In the mean over as many pulses as the controller takes each for; a limit where they nowhere
+    do, the middle where they do everywhere [S].
+    """
+    law = cells.law
+    if law.family == "sampled":
+        means = np.hstack((law.table[:, :2], np.zeros((len(law.table), 2))))
+        law = replace(law, family="tabulated", table=means)
+    shape = np.broadcast_shapes(cells.low.shape, cells.high.shape, law.up[0].shape)
+    low, high = (np.array(np.broadcast_to(g, shape), float) for g in (cells.low, cells.high))
+
+    def excess(g: Array) -> Array:
+        """Return the sum of a pulse up and one down, each in units of its nominal step."""
+        up, down = (
+            (moved(law, cells.low, cells.high, g, np.full(shape, sign))[0] - g) / step
+            for sign, step in ((1.0, law.step_up), (-1.0, law.step_down))
+        )
+        return up + down
+
+    middle = (low + high) / 2
+    even = np.abs(excess(middle)) < 1e-9
+    for _ in range(40):
+        point = (low + high) / 2
+        rises = excess(point) > 0
+        low, high = np.where(rises, point, low), np.where(rises, high, point)
+    return np.asarray(np.where(even, middle, (low + high) / 2))

@@ -397,8 +397,7 @@ RECIPES = Presets(
     paths=(
         "chip",
         "chip.preset",
-        "chip.device",
-        "chip.device.preset",
+        *(f"chip.{key}" for key in chip_specification.DEVICES),
         "data.name",
         *(f"chip.{key}" for key in chip_specification.CURVES),
     ),

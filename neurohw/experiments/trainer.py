@@ -277,13 +277,15 @@ class _Training:
         )
         self.step += 1
         self.inputs = self._encoded()
-        pending = chip.arrays[0].program(step.updates[0], event, self.inputs)
+        # Where a mini-batch is several events, they have numbers of their own.
+        first = event * len(step.updates[0].presynaptic)
+        pending = chip.arrays[0].program(step.updates[0], first, self.inputs)
         assert pending is not None
         self.pending = pending
         for k, update in enumerate(step.updates[1:], start=1):
-            chip.arrays[k].program(update, event)
+            chip.arrays[k].program(update, first)
         for k, update in enumerate(step.bias_updates):
-            chip.biases[k].program(update, event)
+            chip.biases[k].program(update, first)
         self.cost += step.cost
         labels = self.dataset.train_labels[samples]
         self.errors += int(np.count_nonzero(step.outputs.argmax(axis=1) != labels))

@@ -25,6 +25,7 @@ def update(
     scale: float,
     *,
     driven: bool,
+    by_sample: bool = False,
 ) -> Update:
     """Return scale·Σ_samples [F(x − y)|_upper − F(x − y)|_lower] of every cell of an array.
 
@@ -37,6 +38,8 @@ def update(
     scale : float [S/V²]
     driven : bool
         Whether the inputs are the same in both phases.
+    by_sample : bool
+        Whether each sample is an event of its own.
     """
     dtype = units[0].dtype
     weights = synapse.co_content.astype(dtype)
@@ -50,13 +53,15 @@ def update(
     if not driven:
         pre = np.concatenate((pre, x_moved[powers]))
         post = np.concatenate((post, _mix(weights[powers, 1:], y_mean[1:])))
-        row = dtype.type(scale) * np.einsum("p,pbi->i", weights[:, 0], x_moved)[None]
-    return Update(
+        row = dtype.type(scale) * np.einsum("p,pbi->bi", weights[:, 0], x_moved)
+    column = dtype.type(scale) * np.einsum("q,qbj->bj", weights[0], y_moved)
+    update = Update(
         presynaptic=pre.reshape(1, -1, pre.shape[2]),
         postsynaptic=dtype.type(scale) * post.reshape(1, -1, post.shape[2]),
-        row=row,
-        column=dtype.type(scale) * np.einsum("q,qbj->j", weights[0], y_moved)[None],
+        row=None if row is None else row.sum(axis=0)[None],
+        column=column.sum(axis=0)[None],
     )
+    return update.by_sample(len(column), row, column) if by_sample else update
 
 
 def _powers(upper: Array, lower: Array, highest: int) -> tuple[Array, Array]:

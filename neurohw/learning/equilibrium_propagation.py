@@ -301,13 +301,15 @@ class EquilibriumPropagation:
             updates = self._of_nonlinear_cells(
                 self.network.synapse, contrast, inputs, weights * rates
             )
+        elif self._by_sample:
+            updates = self._of_samples(updates, contrast, weights * rates)
         bias_updates = []
         one = np.ones((1, 1, 1), dtype)
         for k, bias in enumerate(self.chip.biases):
             rate = dtype.type(bias_rates[k] * self._weights[k] * per_sample)
             if isinstance(bias, BiasRails):
                 signals = contrast.upper[k], contrast.lower[k]
-                bias_updates.append(_rail_update(bias, *signals, -rate))
+                bias_updates.append(_rail_update(bias, *signals, -rate, self._by_sample))
             else:
                 currents = (rate * differences[k])[None, None]
                 bias_updates.append(Update(presynaptic=one, postsynaptic=currents))
@@ -322,11 +324,33 @@ class EquilibriumPropagation:
         forward = self.network.forward
         below = [(forward(k, u), forward(k, v)) for k, (u, v) in enumerate(nodes[:-1])]
         return [
-            co_content.update(synapse, before, after, float(scale), driven=k == 0)
+            co_content.update(
+                synapse, before, after, float(scale), driven=k == 0, by_sample=self._by_sample
+            )
             for k, (before, after, scale) in enumerate(
                 zip([(lines, lines), *below], nodes, scales, strict=True)
             )
         ]
+
+    def _of_samples(
+        self, updates: Sequence[Update], contrast: Contrast, scales: Array
+    ) -> list[Update]:
+        """Return the updates with an event a sample, each with its part of the line sums."""
+        found, row = [], None
+        for k, (update, u, v) in enumerate(
+            zip(updates, contrast.upper, contrast.lower, strict=True)
+        ):
+            scale = u.dtype.type(scales[k])
+            column = scale * _mean_times_difference(u, v)
+            found.append(update.by_sample(len(u), row, column))
+            if k + 1 < len(updates):
+                lines = self.network.forward(k, u), self.network.forward(k, v)
+                row = u.dtype.type(scales[k + 1]) * _mean_times_difference(*lines)
+        return found
+
+    @property
+    def _by_sample(self) -> bool:
+        return bool(self.chip.specification.programming.events == "sample")
 
     def _nudge(
         self, signs: tuple[float, ...], outputs: Array, target: Array, event: int
@@ -404,13 +428,21 @@ def _scaled(array: SeenArray, factor: float) -> SeenArray:
     )
 
 
-def _rail_update(bias: BiasRails, upper: Array, lower: Array, scale: np.floating) -> Update:
+def _mean_times_difference(upper: Array, lower: Array) -> Array:
+    return (upper + lower) * upper.dtype.type(0.5) * (upper - lower)
+
+
+def _rail_update(
+    bias: BiasRails, upper: Array, lower: Array, scale: np.floating, by_sample: bool
+) -> Update:
     """Return the update of cells between the units and two rails."""
     rails = np.array(bias.word_lines, upper.dtype)
     difference = (upper - lower) * scale
-    mean = (upper + lower) * upper.dtype.type(0.5)
+    column = (upper + lower) * upper.dtype.type(0.5) * difference
+    if not by_sample:
+        difference, column = difference.sum(axis=0)[None], column.sum(axis=0)[None]
     return Update(
-        presynaptic=rails[None, None],
-        postsynaptic=-difference.sum(axis=0)[None, None],
-        column=np.einsum("bj,bj->j", mean, difference)[None],
+        presynaptic=np.broadcast_to(rails, (len(difference), 1, 2)),
+        postsynaptic=-difference[:, None],
+        column=column,
     )

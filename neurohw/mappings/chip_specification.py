@@ -18,10 +18,18 @@ from neurohw.circuits.synapse import Synapse
 from neurohw.devices import memory
 from neurohw.devices.memory import AnyDevice
 from neurohw.errors import InvalidValueError, UnsupportedError
+from neurohw.mappings.programming import Programming
 from neurohw.presets import Presets
 from neurohw.units import Fraction, Kelvins, Siemens, Volts, show
 
 DEFAULT_UNIT_CONDUCTANCE = 10e-6
+# Key paths that may name device files.
+DEVICES = (
+    "device",
+    "device.preset",
+    "programming.fast_device",
+    "programming.fast_device.preset",
+)
 # Key paths that may name files of measured points.
 CURVES = ("neuron.curve", "neuron.curve.file", "synapse", "synapse.file")
 # Of the polynomial that is fitted to the points of a cell.
@@ -137,7 +145,7 @@ class Bias(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
 
 
 class ChipSpecification(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A chip: memory device, mapping, input lines, biases, neurons, wires, periphery, costs.
+    """A chip: device, mapping, programming, inputs, biases, neurons, wires, periphery, costs.
 
     Without `wires` they have no resistance; without `synapse`, the curve of one cell, cells are
     resistors; the curve's slope at 0 V stands for a cell's conductance. temperature [K] is that of
@@ -148,6 +156,7 @@ class ChipSpecification(msgspec.Struct, frozen=True, forbid_unknown_fields=True,
     description: str = ""
     device: AnyDevice
     mapping: Mapping = msgspec.field(default_factory=Mapping)
+    programming: Programming = msgspec.field(default_factory=Programming)
     input: Input = msgspec.field(default_factory=Input)
     bias: Bias = msgspec.field(default_factory=Bias)
     neuron: Neuron = msgspec.field(default_factory=Neuron)
@@ -168,6 +177,7 @@ class ChipSpecification(msgspec.Struct, frozen=True, forbid_unknown_fields=True,
             raise InvalidValueError(
                 f"temperature = {self.temperature}: wires.node needs 100 K or more"
             )
+        self._require_programmable()
         unit = self.mapping.unit_conductance
         if unit is not None and np.isfinite(self.device.g_max):
             raise InvalidValueError(
@@ -185,6 +195,21 @@ class ChipSpecification(msgspec.Struct, frozen=True, forbid_unknown_fields=True,
             other = "neuron.gain, backward_gain or offset: nonlinear cells need no amplifier"
         if other is not None:
             raise UnsupportedError(f"synapse together with {other}")
+
+    def _require_programmable(self) -> None:
+        """Refuse update schemes that this device, or that of the fast array, has no pulses for."""
+        key = self.programming.needs_pulses
+        for device in (self.device, self.programming.fast_device):
+            if key and device is not None and not getattr(device, "whole_pulses", False):
+                known = "law = ideal" if device.law == "ideal" else "whole_pulses = false"
+                raise UnsupportedError(
+                    f"programming.{key}: needs devices with whole pulses; {device.name} has {known}"
+                )
+        if self.programming.optimizer == "adam" and not np.isfinite(self.device.g_max):
+            raise InvalidValueError(
+                "programming.optimizer = adam: adam_step is a share of g_max - g_min: needs a"
+                " device with a finite g_max"
+            )
 
     @property
     def built_costs(self) -> Costs:
@@ -242,9 +267,10 @@ PRESETS = Presets(
     kind="chip",
     struct=ChipSpecification,
     folder=library.folder("mappings") / "chips",
-    paths=("device", "device.preset", *CURVES),
+    paths=(*DEVICES, *CURVES),
     parts={
         "device": memory.PRESETS,
+        "programming.fast_device": memory.PRESETS,
         "neuron.curve": CurveFiles(),
         "synapse": CurveFiles(SYNAPSE_DEGREE),
     },

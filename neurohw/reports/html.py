@@ -117,6 +117,7 @@ def _section(pen: Draughtsman, run: Run, name: str, index: int) -> dict[str, Any
         ],
         "saturation": summary.saturation(run),
         "pulses": summary.pulses(run),
+        "memory": summary.memory(run),
         "physics": summary.physics(run),
         "configuration": summary.configuration(run),
         "dataset": run.dataset,

@@ -18,6 +18,8 @@ from neurohw.mappings.signed_scale import signed_scale
 
 PARTED = 0.01
 MISSING = "–"
+# Of the cells besides those of the weights, by how a chip accumulates changes.
+_FAST = {"none": "", "digital": "", "analog": "fast array", "carry": "narrow cells"}
 
 
 class _Number(Quantity):
@@ -220,25 +222,41 @@ def saturation(run: Run) -> Table:
 
 def pulses(run: Run) -> Table | None:
     """Write pulses a cell received, against its endurance; None if no array counts pulses."""
-    endurance = run.experiment.chip.device.endurance
+    chip = run.experiment.chip
+    fast = chip.programming.fast_device or chip.device
     rows = []
     for name, _, _, cells in _crossbars(run, array_name):
-        if "pulses" not in cells:
-            continue
-        spent = cells["pulses"]
-        largest = int(spent.max())
-        rows.append(
-            (
-                name,
-                count(float(spent.mean(dtype=np.float64))),
-                count(float(np.percentile(spent, 99))),
-                count(largest),
-                count(endurance) if math.isfinite(endurance) else "not stated",
-                percent(largest / endurance) if math.isfinite(endurance) else MISSING,
-            )
-        )
+        for key, label, device in (
+            ("pulses", name, chip.device),
+            ("fast_pulses", f"{name}: {_FAST[chip.programming.accumulate]}", fast),
+        ):
+            if key in cells:
+                rows.append((label, *_spent(cells[key], device.endurance)))
     heads = ("Array", "Mean", "99th percentile", "Largest", "Endurance", "Largest of endurance")
     return Table(heads, rows) if rows else None
+
+
+def _spent(pulses: NDArray[Any], endurance: float) -> tuple[str, ...]:
+    largest = int(pulses.max())
+    return (
+        count(float(pulses.mean(dtype=np.float64))),
+        count(float(np.percentile(pulses, 99))),
+        count(largest),
+        count(endurance) if math.isfinite(endurance) else "not stated",
+        percent(largest / endurance) if math.isfinite(endurance) else MISSING,
+    )
+
+
+def memory(run: Run) -> str:
+    """Say what the update scheme needs besides one cell a weight; nothing where it needs none."""
+    bits, cells = run.experiment.chip.programming.memory
+    weights = sum(array["conductance"].size for _, _, _, array in _crossbars(run, array_name))
+    words = []
+    if bits:
+        words.append(f"{bits} bits of digital memory a weight, {number(bits * weights / 8, 'B')}")
+    if cells > 1:
+        words.append(f"{cells} memory cells a weight, {count(cells * weights)} in all")
+    return f"The update scheme needs {' and '.join(words)}." if words else ""
 
 
 def scales(runs: Sequence[Run]) -> Table:

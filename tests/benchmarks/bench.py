@@ -59,6 +59,10 @@ def measurements(*, quick: bool) -> dict[str, Callable[[], list[Row]]]:
         found[f"device cost, {name}"] = partial(
             passes.device_cost, name, cells=cells, rounds=rounds
         )
+    for name in passes.SAMPLED:
+        found[f"pulse trains, {name}"] = partial(
+            passes.per_sample_cost, name, cells=cells, rounds=rounds
+        )
     for side in (64, 128):
         found[f"wires, {side}²"] = partial(wires.against_lu, side, rounds=rounds)
         found[f"badcrossbar, {side}²"] = partial(wires.against_badcrossbar, side, rounds=rounds)

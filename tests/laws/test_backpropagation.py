@@ -62,7 +62,7 @@ def test_an_exact_chip_updates_by_the_dense_gradient(kind, scheme):
     rule, scale = Backpropagation(network, chip), chip.scale
     volts = inputs * scale.unit_voltage
     activity = rule.forward(chip.arrays[0].read(volts), 0, volts)
-    errors = rule.errors(activity, targets)
+    errors = rule.errors(activity, targets, 0)
     rate = 0.01
     updates, bias_updates = rule.updates(
         volts,

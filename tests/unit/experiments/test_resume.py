@@ -27,6 +27,9 @@ CONVERTERS = (
     *("chip.converters.nudge_dac.bits=6", "chip.nudging.kind=current"),
     *("chip.converters.calibration_interval=3", "chip.converters.calibration_samples=8"),
 )
+TRAINS = ("chip.programming.events=sample", "chip.programming.pulses=train")
+FAST = ("chip.programming.accumulate=analog", "chip.programming.transfer_lines=8")
+DIGITAL = ("chip.programming.accumulate=digital", "chip.programming.optimizer=adam")
 CONFIGURATIONS = {
     "ideal": ("ideal", ()),
     "noise and spread": ("epiram", SPREAD),
@@ -37,6 +40,8 @@ CONFIGURATIONS = {
     # Checkpoints fall between two refreshes too.
     "wires": ("epiram", (*WIRES, "chip.wires.refresh=7")),
     "converters": ("ideal", CONVERTERS),
+    "trains into a fast array": ("reram-sb", (*TRAINS, *FAST, "chip.bias.kind=rails")),
+    "digital memory": ("epiram", DIGITAL),
     "float64, numpy": ("hzo-fefet", ("training.precision=float64", "training.engine=numpy")),
 }
 

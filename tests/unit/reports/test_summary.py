@@ -179,3 +179,19 @@ def test_differences(make_run):
     table = summary.differences([make_run(), make_run(seed=3)])
     assert table.rows == [("training.seed", "0", "3")]
     assert summary.differences([make_run(), make_run()]) is None
+
+
+def test_what_an_update_scheme_needs(make_run):
+    run = make_run(chip="gst-pcm")
+    assert summary.memory(run) == ""
+    for settings, words in (
+        ({"optimizer": "adam"}, "64 bits of digital memory a weight"),
+        ({"accumulate": "analog"}, "2 memory cells a weight"),
+    ):
+        programming = msgspec.structs.replace(run.experiment.chip.programming, **settings)
+        chip = msgspec.structs.replace(run.experiment.chip, programming=programming)
+        run.experiment = msgspec.structs.replace(run.experiment, chip=chip)
+        assert words in summary.memory(run)
+    run.arrays[0]["fast_pulses"] = run.arrays[0]["pulses"] + 5
+    names = [row[0] for row in summary.pulses(run).rows]
+    assert names[:2] == ["Input → hidden 1", "Input → hidden 1: fast array"]
