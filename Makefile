@@ -26,7 +26,7 @@ report-demo: $(VENV)/installed
 # The other checks run beside the tests and are shown after them; the tests' closing line comes last.
 test: ngspice
 	@{ $(MAKE) --no-print-directory lint without-jit; echo $$? >.checks.status; } >.checks.log 2>&1 & \
-	{ $(BIN)/python -m pytest --cov --cov-report=term; echo $$? >.tests.status; } 2>&1 | tee .tests.log; \
+	{ $(BIN)/python -m pytest -n 2 --dist loadfile --cov --cov-report=term; echo $$? >.tests.status; } 2>&1 | tee .tests.log; \
 	wait; cat .checks.log; \
 	read checks <.checks.status; read tests <.tests.status; \
 	$(FIND_NGSPICE) || echo $(NO_NGSPICE); \
