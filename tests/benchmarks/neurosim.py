@@ -29,13 +29,15 @@ PUBLISHED = {
 }
 
 
-def accuracy(device: str, epochs: int, images: int, seed: int, folder: Path) -> float:
+def accuracy(
+    device: str, epochs: int, images: int, seed: int, rounding: str, folder: Path
+) -> float:
     """Train on a device, or go on, and return the share of test images right, percent."""
     settings = [f"training.images_per_epoch={images}"]
     if device != "ideal":
-        settings.append(f"chip.device={device}")
+        settings += [f"chip.device={device}", f"chip.programming.rounding={rounding}"]
     experiment = configuration.load(RECIPE, settings=settings, epochs=epochs, seed=seed)
-    out = folder / f"{device}-{images}x{epochs}-seed{seed}.h5"
+    out = folder / f"{device}-{rounding}-{images}x{epochs}-seed{seed}.h5"
     run = trainer.train(experiment, out=out, resume=True)
     return 100 * (1 - float(run.history["test_error"][-1]))
 
@@ -45,15 +47,21 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=125)
     parser.add_argument("--images", type=int, default=8000, help="of an epoch")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--rounding", choices=("nearest", "stochastic"), default="nearest")
     parser.add_argument("--devices", nargs="*", default=list(PUBLISHED))
     parser.add_argument("--out", type=Path, default=Path("runs/neurosim"))
     given = parser.parse_args()
-    print(f"{given.epochs} epochs of {given.images} images, seed {given.seed}\n")
+    print(
+        f"{given.epochs} epochs of {given.images} images, seed {given.seed}, pulses rounded:"
+        f" {given.rounding}\n"
+    )
     print("| device | here % | published % | here less published |")
     print("| --- | --- | --- | --- |")
     found = {}
     for device in given.devices:
-        found[device] = accuracy(device, given.epochs, given.images, given.seed, given.out)
+        found[device] = accuracy(
+            device, given.epochs, given.images, given.seed, given.rounding, given.out
+        )
         known = PUBLISHED[device]
         rest = "– | –" if known is None else f"{known:g} | {found[device] - known:+.1f}"
         print(f"| {device} | {found[device]:.1f} | {rest} |", flush=True)

@@ -87,7 +87,6 @@ def test_decay_of_slices_is_refused():
         make_array("sliced")[0].program(make_update(0.0, decay=np.ones((1, UNITS))), 0)
 
 
-@pytest.mark.kernels
 def test_one_side_is_only_raised_and_a_refresh_makes_room():
     array, _ = make_array(chip="epiram", sides="one", refresh=0, size=0.01)
     update = make_update(2e-7, seed=4)
@@ -111,7 +110,6 @@ def test_one_side_is_only_raised_and_a_refresh_makes_room():
     assert_array_equal(array.values()[~spent], weights[~spent])
 
 
-@pytest.mark.kernels
 def test_a_carry_makes_room_in_the_last_slice():
     array, wanted = make_array("sliced", refresh=5, slices=2)
     update = make_update(0.01 * abs(wanted).max(), seed=6)
@@ -128,7 +126,6 @@ def test_a_carry_makes_room_in_the_last_slice():
     assert missed[free].max() <= 1e-11 * np.abs(wanted).max()
 
 
-@pytest.mark.kernels
 def test_a_verified_write_meets_its_tolerance_within_its_budget():
     free, wanted = make_array("offset", chip="gst-pcm")
     array, _ = make_array("offset", chip="gst-pcm", verify_pulses=300, verify_tolerance=0.02)
@@ -156,7 +153,6 @@ def test_a_column_of_its_own_gain_holds_weights_that_its_range_does_not():
     assert_allclose(change[free], update.dense(before, 0)[free], rtol=1e-6)
 
 
-@pytest.mark.kernels
 @pytest.mark.parametrize("name", ["pair", "column"])
 def test_a_record_restores_everything(name):
     array, _ = make_array(name, chip="epiram", dtype="float32", refresh=2, sides="both")
