@@ -110,8 +110,8 @@ def test_written_weights_are_the_network_on_any_scheme():
 
 def test_rates_are_those_of_the_scale():
     rows = {name: (value, unit) for name, value, unit in scale.rows(small(), [36, 6])}
-    assert rows["weight of 1 of layer 1"] == (pytest.approx(5e-6), "S")
-    assert rows["learning rate of layer 1"] == (pytest.approx(0.8 * 5e-6 / 0.2**2), "S/V²")
+    assert rows["weight of 1 of layer 1"] == (pytest.approx(10e-6), "S")
+    assert rows["learning rate of layer 1"] == (pytest.approx(0.8 * 10e-6 / 0.2**2), "S/V²")
 
 
 def test_overflow_is_named():
@@ -162,7 +162,7 @@ def test_a_resistive_chip_takes_single_ended_cells_only():
 
 
 def test_saturated_cells_are_counted_in_every_crossbar():
-    experiment = small("chip.mapping.scheme=differential-pair", "network.initial_range=2.0")
+    experiment = small("chip.mapping.scheme=differential-pair", "network.initial_range=1.0")
     machine = build(experiment, dataset_of(experiment))
     found = physics.measure(machine, dataset_of(experiment))
     # Half of the weights lie beyond the range: both cells of each are at opposite limits.
