@@ -21,6 +21,7 @@ from neurohw.engines.equilibrium import (
 )
 from neurohw.engines.kirchhoff import arriving, couplings, total_conductances
 from neurohw.engines.newton import Newton
+from neurohw.networks.hopfield import HopfieldNetwork
 from neurohw.networks.resistive import ResistiveNetwork
 
 Array = NDArray[np.floating]
@@ -132,7 +133,7 @@ def _residual(before: Array, after: Array, begun: Array | None) -> float:
 
 
 def start_state(
-    network: ResistiveNetwork, input_current: Array, start: Equilibrium | None
+    network: ResistiveNetwork | HopfieldNetwork, input_current: Array, start: Equilibrium | None
 ) -> list[Array]:
     """Return fresh arrays that hold the start of a relaxation, its samples repeated as needed."""
     batch, dtype = len(input_current), input_current.dtype

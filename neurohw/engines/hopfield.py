@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from neurohw.engines.descent import start_state
 from neurohw.engines.equilibrium import (
     ROUNDING,
     Accelerator,
@@ -147,7 +148,7 @@ class HopfieldEngine:
             nudging=nudging,
             step=self.step,
         )
-        state = _begin(network, input_current, start)
+        state = start_state(network, input_current, start)
         begun = None if nudging is None else list(state)
         layers = range(len(state))
         result: Result = "fixed sweeps" if tolerance == 0 else "not converged"
@@ -175,17 +176,6 @@ class HopfieldEngine:
         return Equilibrium(
             state=tuple(state), residual=residual, iterations=iterations, result=result
         )
-
-
-def _begin(
-    network: HopfieldNetwork, input_current: Array, start: Equilibrium | None
-) -> list[Array]:
-    """Return the membranes of each layer at the start, its samples repeated as needed."""
-    batch, dtype = len(input_current), input_current.dtype
-    if start is None:
-        return [np.zeros((batch, units), dtype) for units in network.layers]
-    copies = batch // len(start.state[0])
-    return [np.concatenate([u] * copies) for u in start.state]
 
 
 def _refuse(

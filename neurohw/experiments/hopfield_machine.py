@@ -1,6 +1,6 @@
 """A machine whose network is a deep Hopfield network, trained by equilibrium propagation."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -9,20 +9,18 @@ from numpy.typing import NDArray
 from neurohw import engines, randomness
 from neurohw.chip import HopfieldChip
 from neurohw.datasets import Dataset
-from neurohw.engines.equilibrium import Equilibrium, require_settled
+from neurohw.engines.equilibrium import Equilibrium
 from neurohw.engines.hopfield import HopfieldEngine
 from neurohw.experiments.configuration import Experiment
 from neurohw.experiments.relaxing_machine import RelaxingMachine
 from neurohw.experiments.run_file import Run
-from neurohw.experiments.step import EVALUATION, Batch, Step, restore_chip
+from neurohw.experiments.step import Batch, Step, restore_chip
 from neurohw.learning.hopfield import HopfieldPropagation
-from neurohw.learning.relaxation import relax
 from neurohw.networks.hopfield import HopfieldNetwork, deep_hopfield_network, initial_weights
 from neurohw.networks.resistive import encode
 
 Array = NDArray[np.floating]
 
-_EVALUATED_AT_ONCE = 500
 # As published, where the configuration says none.
 _STEP = 0.5
 
@@ -50,19 +48,6 @@ class HopfieldMachine(RelaxingMachine):
         """Return the word lines' voltages, (n, pixels) [V]."""
         full_scale = self.chip.specification.input.full_scale
         return self.converted(encode(images, full_scale, self.experiment.training.precision), event)
-
-    def targets(self, labels: NDArray[np.integer]) -> Array:
-        """Return what the outputs are to be, (n, outputs): one-hot [V]."""
-        table = np.eye(self.network.layers[-1], dtype=self.experiment.training.precision)
-        return np.asarray(table[labels] * table.dtype.type(self.chip.scale.unit_voltage))
-
-    def outputs(self, images: Array) -> Array:
-        """Return the outputs of the free equilibrium from 0 V, (n, outputs) [V]."""
-        return np.concatenate([state[-1] for state in self._settled(images)])
-
-    def error(self, images: Array, labels: NDArray[np.integer]) -> float:
-        """Return the share of images whose largest output is not the label's."""
-        return float(np.mean(self.outputs(images).argmax(axis=1) != labels))
 
     def learning_rates(self, epoch: int) -> tuple[Sequence[float], Sequence[float]]:
         """Return the rates of arrays [S/V²] and of biases [S] in an epoch counted from 0."""
@@ -111,24 +96,6 @@ class HopfieldMachine(RelaxingMachine):
         if "membrane_0" in run.state:
             for k, layer in enumerate(self.stored):
                 layer[:] = run.state[f"membrane_{k}"]
-
-    def _settled(self, images: Array) -> Iterator[tuple[Array, ...]]:
-        """Yield the free equilibria of some images after others."""
-        settings = self.experiment.phases
-        for first in range(0, len(images), _EVALUATED_AT_ONCE):
-            voltages = self.encode(images[first : first + _EVALUATED_AT_ONCE], EVALUATION + first)
-            equilibrium = relax(
-                self.engine,
-                self.network,
-                self.chip,
-                self.chip.arrays[0].read(voltages),
-                event=EVALUATION + first,
-                inputs=voltages,
-                sweeps=settings.free_sweeps,
-                tolerance=settings.tolerance,
-            )
-            require_settled(equilibrium, "free", settings.tolerance)
-            yield equilibrium.state
 
 
 def build(experiment: Experiment, dataset: Dataset) -> HopfieldMachine:

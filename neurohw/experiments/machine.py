@@ -11,20 +11,17 @@ from threadpoolctl import threadpool_limits
 from neurohw import datasets, engines
 from neurohw.chip import Chip
 from neurohw.datasets import Dataset
-from neurohw.engines.equilibrium import Engine, Equilibrium, require_settled
+from neurohw.engines.equilibrium import Engine, Equilibrium
 from neurohw.errors import DataError, RunFileError, UnsupportedError
 from neurohw.experiments import feedforward_machine, hopfield_machine
 from neurohw.experiments.configuration import Experiment
 from neurohw.experiments.relaxing_machine import RelaxingMachine
 from neurohw.experiments.run_file import Run
-from neurohw.experiments.step import EVALUATION, Batch, Machine, Step, restore_chip
+from neurohw.experiments.step import Batch, Machine, Step, restore_chip
 from neurohw.learning.equilibrium_propagation import EquilibriumPropagation
-from neurohw.learning.relaxation import relax
 from neurohw.networks.resistive import ResistiveNetwork, deep_resistive_network, encode
 
 Array = NDArray[np.floating]
-
-_EVALUATED_AT_ONCE = 500
 
 
 @dataclass(eq=False, kw_only=True)
@@ -58,37 +55,6 @@ class ResistiveMachine(RelaxingMachine):
         return self.converted(
             encode(images, self.full_scale, self.experiment.training.precision), event
         )
-
-    def targets(self, labels: NDArray[np.integer]) -> Array:
-        """Return the outputs' target voltages, (n, outputs): one-hot [V]."""
-        table = np.eye(self.network.layers[-1], dtype=self.experiment.training.precision)
-        return np.asarray(table[labels] * table.dtype.type(self.chip.scale.unit_voltage))
-
-    def outputs(self, images: Array) -> Array:
-        """Return the output voltages of the free equilibrium from 0 V, (n, outputs) [V]."""
-        settings = self.experiment.phases
-        parts = []
-        for first in range(0, len(images), _EVALUATED_AT_ONCE):
-            voltages = self.encode(images[first : first + _EVALUATED_AT_ONCE], EVALUATION + first)
-            equilibrium = relax(
-                self.engine,
-                self.network,
-                self.chip,
-                self.chip.arrays[0].read(voltages),
-                event=EVALUATION + first,
-                sweeps=settings.free_sweeps,
-                tolerance=settings.tolerance,
-                duration=settings.free_time,
-                accelerator=settings.accelerator,
-                inputs=voltages,
-            )
-            require_settled(equilibrium, "free", settings.tolerance)
-            parts.append(equilibrium.state[-1])
-        return np.concatenate(parts)
-
-    def error(self, images: Array, labels: NDArray[np.integer]) -> float:
-        """Return the share of images whose largest output is not the label's."""
-        return float(np.mean(self.outputs(images).argmax(axis=1) != labels))
 
     def learning_rates(self, epoch: int) -> tuple[Sequence[float], Sequence[float]]:
         """Return the rates of arrays [S/V²] and of biases in an epoch counted from 0."""

@@ -6,17 +6,29 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neurohw.datasets import Dataset
+from neurohw.engines.equilibrium import require_settled
+from neurohw.experiments.configuration import Experiment
 from neurohw.experiments.run_file import Run
-from neurohw.experiments.step import CALIBRATION
+from neurohw.experiments.step import CALIBRATION, EVALUATION
+from neurohw.learning.relaxation import relax
 
 Array = NDArray[np.floating]
+
+_EVALUATED_AT_ONCE = 500
 
 
 class RelaxingMachine:
     """A base of machines with a `rule` and a `chip` that has converters; see `step.Machine`."""
 
+    experiment: Experiment
     chip: Any
+    engine: Any
     rule: Any
+
+    @property
+    def network(self) -> Any:
+        """What relaxes."""
+        raise NotImplementedError
 
     def check(self) -> None:
         """Raise `InvalidValueError` if negative nudging leaves no minimum that can be found."""
@@ -40,8 +52,36 @@ class RelaxingMachine:
         raise NotImplementedError
 
     def targets(self, labels: NDArray[np.integer]) -> Array:
-        """Return what the outputs are to be, (n, outputs) [V]."""
-        raise NotImplementedError
+        """Return the outputs' target voltages, (n, outputs): one-hot [V]."""
+        table = np.eye(self.network.layers[-1], dtype=self.experiment.training.precision)
+        return np.asarray(table[labels] * table.dtype.type(self.chip.scale.unit_voltage))
+
+    def outputs(self, images: Array) -> Array:
+        """Return the output voltages of the free equilibrium from 0 V, (n, outputs) [V]."""
+        settings = self.experiment.phases
+        parts = []
+        for first in range(0, len(images), _EVALUATED_AT_ONCE):
+            event = EVALUATION + first
+            voltages = self.encode(images[first : first + _EVALUATED_AT_ONCE], event)
+            equilibrium = relax(
+                self.engine,
+                self.network,
+                self.chip,
+                self.chip.arrays[0].read(voltages),
+                event=event,
+                sweeps=settings.free_sweeps,
+                tolerance=settings.tolerance,
+                duration=settings.free_time,
+                accelerator=settings.accelerator,
+                inputs=voltages,
+            )
+            require_settled(equilibrium, "free", settings.tolerance)
+            parts.append(equilibrium.state[-1])
+        return np.concatenate(parts)
+
+    def error(self, images: Array, labels: NDArray[np.integer]) -> float:
+        """Return the share of images whose largest output is not the label's."""
+        return float(np.mean(self.outputs(images).argmax(axis=1) != labels))
 
     def converted(self, voltages: Array, event: int) -> Array:
         """Return the voltages of word lines as the chip's DACs give them, (n, lines) [V].
