@@ -9,10 +9,9 @@ from numpy.typing import NDArray
 from neurohw import engines, randomness
 from neurohw.chip import HopfieldChip
 from neurohw.datasets import Dataset
-from neurohw.engines.equilibrium import Equilibrium
 from neurohw.engines.hopfield import HopfieldEngine
 from neurohw.experiments.configuration import Experiment
-from neurohw.experiments.relaxing_machine import RelaxingMachine
+from neurohw.experiments.relaxing_machine import RelaxingMachine, start_from
 from neurohw.experiments.run_file import Run
 from neurohw.experiments.step import Batch, Step, restore_chip
 from neurohw.learning.hopfield import HopfieldPropagation
@@ -65,12 +64,7 @@ class HopfieldMachine(RelaxingMachine):
         """Relax both phases of a mini-batch, from 0 V or from the images' stored equilibria."""
         start, unit = None, batch.inputs.dtype.type(self.chip.scale.unit_voltage)
         if self.stored:
-            start = Equilibrium(
-                state=tuple(layer[batch.samples] * unit for layer in self.stored),
-                residual=np.inf,
-                iterations=0,
-                result="fixed sweeps",
-            )
+            start = start_from([layer[batch.samples] * unit for layer in self.stored])
         contrast = self.rule.contrast(batch.pending, batch.targets, start, event, batch.inputs)
         for layer, membranes in zip(self.stored, contrast.free.state, strict=False):
             layer[batch.samples] = membranes / unit

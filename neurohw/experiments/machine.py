@@ -15,7 +15,7 @@ from neurohw.engines.equilibrium import Engine, Equilibrium
 from neurohw.errors import DataError, RunFileError, UnsupportedError
 from neurohw.experiments import feedforward_machine, hopfield_machine
 from neurohw.experiments.configuration import Experiment
-from neurohw.experiments.relaxing_machine import RelaxingMachine
+from neurohw.experiments.relaxing_machine import RelaxingMachine, start_from
 from neurohw.experiments.run_file import Run
 from neurohw.experiments.step import Batch, Machine, Step, restore_chip
 from neurohw.learning.equilibrium_propagation import EquilibriumPropagation
@@ -81,7 +81,7 @@ class ResistiveMachine(RelaxingMachine):
             nudged.append(contrast.lower)
         for phase, nodes in enumerate((contrast.free.state, *nudged)):
             self.chip.disturb(inputs, nodes, event, phase)
-        self.start = _start_from(contrast.free.state)
+        self.start = start_from(contrast.free.state)
         outputs = contrast.free.state[-1]
         miss = (outputs - targets).ravel()
         cost = 0.5 * float(miss @ miss) / self.chip.scale.unit_voltage**2
@@ -98,7 +98,7 @@ class ResistiveMachine(RelaxingMachine):
         self.restore_ranges(run)
         if "voltage_0" in run.state:
             layers = range(len(self.network.layers))
-            self.start = _start_from([run.state[f"voltage_{k}"] for k in layers])
+            self.start = start_from([run.state[f"voltage_{k}"] for k in layers])
 
 
 def build(experiment: Experiment, dataset: Dataset) -> Machine:
@@ -153,10 +153,6 @@ _BUILDERS: dict[str, Callable[[Experiment, Dataset], Machine]] = {
     "feedforward": feedforward_machine.build,
     "hopfield": hopfield_machine.build,
 }
-
-
-def _start_from(state: Sequence[Array]) -> Equilibrium:
-    return Equilibrium(state=tuple(state), residual=np.inf, iterations=0, result="fixed sweeps")
 
 
 def dataset_of(experiment: Experiment) -> Dataset:

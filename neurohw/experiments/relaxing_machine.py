@@ -1,12 +1,13 @@
 """What machines have in common whose learning rule compares phases of a relaxing network."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from neurohw.datasets import Dataset
-from neurohw.engines.equilibrium import require_settled
+from neurohw.engines.equilibrium import Equilibrium, require_settled
 from neurohw.experiments.configuration import Experiment
 from neurohw.experiments.run_file import Run
 from neurohw.experiments.step import CALIBRATION, EVALUATION
@@ -105,3 +106,8 @@ class RelaxingMachine:
             for key, value in run.state.items()
             if key.endswith("_range")
         }
+
+
+def start_from(state: Sequence[Array]) -> Equilibrium:
+    """Return voltages, a (batch, units) array a layer, as the start of a relaxation."""
+    return Equilibrium(state=tuple(state), residual=np.inf, iterations=0, result="fixed sweeps")
