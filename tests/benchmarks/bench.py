@@ -55,7 +55,7 @@ def measurements(*, quick: bool) -> dict[str, Callable[[], list[Row]]]:
         found[f"fused pass, {name}"] = partial(
             passes.against_bandwidth, name, cells=2 * cells, rounds=rounds
         )
-    for name in list(passes.SIZES)[:2]:
+    for name in passes.PROGRAMMED:
         found[f"device cost, {name}"] = partial(
             passes.device_cost, name, cells=cells, rounds=rounds
         )

@@ -13,18 +13,23 @@ from table import Row, interleaved, row
 
 from neurohw import datasets
 from neurohw.chip import CrossbarArray
+from neurohw.chip.reading import Moment
 from neurohw.devices import kernels, memory
 from neurohw.devices.device import MemoryDevice
 from neurohw.devices.fabrication import fabricate
 from neurohw.devices.laws import Exponential
 from neurohw.devices.programming import first_write
+from neurohw.devices.reading.fabrication import fabricate as fabricate_reading
+from neurohw.devices.reading.specification import Reading
 from neurohw.mappings.programming import Programming
 from neurohw.update import Update
 
 INPUTS, RANK = 1568, 4
 SIZES = {"1024×1568": 1024, "100×1568": 100, "21504×1568, 135 MB": 21504}
+PROGRAMMED = {"1024×1568": (1024, 1568), "500×784": (500, 784), "100×1568": (100, 1568)}
 SAMPLED = {"500×784": (500, 784), "1024×1568": (1024, 1568)}
 WHOLE = "whole pulses, per-cell parameters"
+NOISY = ", read noise in both phases"
 _CHUNK = 1 << 14
 
 # How many cells take a pulse: as in training, and in a first, violent mini-batch.
@@ -70,7 +75,7 @@ def ideal_pass(units: int) -> tuple[np.ndarray, tuple[object, ...]]:
     """Return an array and the other arguments of `kernels.program_ideal`."""
     rng = np.random.default_rng(0)
     g = rng.random((units, INPUTS), np.float32)
-    update, following = small_update(units, 1e-6)
+    update, following = small_update(units, INPUTS, 1e-6)
     none = np.zeros((1, 0), np.float32)
     results = np.empty((RANK, units), np.float32), np.empty(units, np.float32)
     limits = np.float32(0), np.float32(np.inf)
@@ -80,20 +85,25 @@ def ideal_pass(units: int) -> tuple[np.ndarray, tuple[object, ...]]:
 
 def device_cost(name: str, *, cells: float, rounds: int) -> list[Row]:
     """Compare what programming costs a cell of three devices."""
-    units = SIZES[name]
-    arrays = {label: fresh_array(device, units) for label, device in devices().items()}
-    event = iter(range(1 << 62))
+    units, inputs = PROGRAMMED[name]
+    event = itertools.count()
     tasks = {}
-    for label, array in arrays.items():
+    for label, device in devices().items():
+        array = fresh_array(device, units, inputs)
         for share, size in SHARES.items() if array.cells.whole else [("", 1e-8)]:
-            update, following = small_update(units, size)
+            update, following = small_update(units, inputs, size)
             tasks[label + share] = partial(program, array, update, event, following)
-    repeats = max(3, int(cells / (units * INPUTS)))
+            tasks[label + share + NOISY] = partial(
+                program_and_read,
+                fresh_array(device, units, inputs, noisy=True),
+                *tasks[label + share].args[1:],
+            )
+    repeats = max(3, int(cells / (units * inputs)))
     seconds = interleaved(tasks, rounds=rounds, repeats=repeats)
     bars = {"cycle-to-cycle noise": 0.6}
     bars |= dict.fromkeys((f"{WHOLE}{s}" for s in SHARES), 1.0)
     return [
-        row(f"{label}, {name}", min(times) / (units * INPUTS) * 1e9, "ns/weight",
+        row(f"{label}, {name}", min(times) / (units * inputs) * 1e9, "ns/weight",
             below=bars.get(label))
         for label, times in seconds.items()
     ]  # fmt: skip
@@ -131,6 +141,16 @@ def program(
     array.program(update, next(event), following)
 
 
+def program_and_read(
+    array: CrossbarArray, update: Update, event: Iterator[int], following: Array
+) -> None:
+    """Program an array whose reads are noisy, and read it in both phases of what comes next."""
+    number = next(event)
+    array.program(update, number)
+    for phase in range(2):
+        array.read(following, Moment(number + 1, phase))
+
+
 def devices() -> dict[str, MemoryDevice]:
     """Return the devices whose costs are compared."""
     linear = Exponential(
@@ -156,26 +176,38 @@ def devices() -> dict[str, MemoryDevice]:
     }
 
 
-def fresh_array(device: MemoryDevice, units: int) -> CrossbarArray:
-    """Return an array of a device, written to random conductances [S]."""
-    cells = fabricate(device, units, INPUTS, width=1.0, seed=0, array=0)
-    wanted = np.random.default_rng(0).random((units, INPUTS)) * 10e-6
-    return CrossbarArray(
-        first_write(cells, wanted).astype(np.float32), cells, driven=True, paired=True
-    )
+def fresh_array(
+    device: MemoryDevice, units: int, inputs: int, *, noisy: bool = False
+) -> CrossbarArray:
+    """Return an array of a device, written to random conductances [S].
+
+    noisy says whether each phase reads it with noise of 1 % of its own.
+    """
+    cells = fabricate(device, units, inputs, width=1.0, seed=0, array=0)
+    wanted = np.random.default_rng(0).random((units, inputs)) * 10e-6
+    reading = None
+    if noisy:
+        relative = Reading(correlation="phase", relative=0.01)
+        limits = cells.low, cells.high, units, inputs
+        reading = fabricate_reading(
+            msgspec.structs.replace(device, reading=relative), *limits,
+            width=1.0, temperature=300.0, seed=0, array=0,
+        )  # fmt: skip
+    start = first_write(cells, wanted).astype(np.float32)
+    return CrossbarArray(start, cells, driven=True, paired=True, reading=reading)
 
 
-def small_update(units: int, size: float) -> tuple[Update, np.ndarray]:
+def small_update(units: int, inputs: int, size: float) -> tuple[Update, np.ndarray]:
     """Return an update of rank 4 with changes of about `size`, and a next mini-batch.
 
     Word lines come in pairs, as in the networks' first arrays.
     """
     rng = np.random.default_rng(1)
-    inputs = rng.random((RANK, INPUTS // 2), np.float32)
+    lines = rng.random((RANK, inputs // 2), np.float32)
     signals = rng.standard_normal((1, RANK, units), np.float32)
     column = rng.standard_normal((1, units), np.float32)
     size = np.float32(size)
     update = Update(
-        presynaptic=inputs[None], postsynaptic=signals * size, column=column * size, paired=True
+        presynaptic=lines[None], postsynaptic=signals * size, column=column * size, paired=True
     )
-    return update, inputs[::-1].copy()
+    return update, lines[::-1].copy()
