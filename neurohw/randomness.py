@@ -68,6 +68,10 @@ PURPOSES = {
     "train_units": 61,
 }
 
+# Of the odd polynomial that makes the sum of four bytes normal: least squares weighted by the
+# probability of each sum, then scaled to a variance of 1.
+NORMAL = (0.00648107296, 5.14888911e-09, -2.86779481e-14, 2.04836129e-19)
+
 
 def mix(word: int) -> int:
     """Return 64 well-mixed bits of a 64-bit integer (the finaliser of SplitMix64)."""
@@ -131,37 +135,37 @@ def roundings(key: tuple[int, int], cells: NDArray[np.integer]) -> NDArray[np.fl
 
 
 def normals(key: tuple[int, int], cells: NDArray[np.integer]) -> NDArray[np.float32]:
-    """Return one standard normal draw a cell (Box and Muller, the cosine of each pair)."""
-    return normal_pairs(key, cells)[1].astype(np.float32)
+    """Return one standard normal draw a cell; see `normal`."""
+    return normal(words(key, cells))
 
 
 def normal_pairs(
     key: tuple[int, int], cells: NDArray[np.integer]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return two independent standard normal draws a cell (Box and Muller): sines and cosines."""
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return two independent standard normal draws a cell."""
     word = words(key, cells)
-    radius = np.sqrt(-2.0 * np.log(fractions(word), dtype=np.float64))
-    angle = 2.0 * np.pi * (fractions(derived(word)).astype(np.float64) - 0.5)
-    return radius * np.sin(angle), radius * np.cos(angle)
+    with np.errstate(over="ignore"):
+        other = word * np.uint32(0x85EBCA6B)
+        other ^= other >> np.uint32(13)
+        other *= np.uint32(0xC2B2AE35)
+    return normal(word), normal(other ^ (other >> np.uint32(16)))
 
 
-def normals_by_tile(
-    key: tuple[int, int], units: int, inputs: int, tile: int
-) -> NDArray[np.float32]:
-    """Return the draws that the device kernels give to an array, shape (units, inputs).
+def normal(word: Words) -> NDArray[np.float32]:
+    """Map 32-bit words to standard normal draws: a polynomial of the sum of their four bytes.
 
-    Each line of `inputs` cells is cut into tiles; the first half of a tile takes the sines and
-    the second half the cosines of the pairs that the first half's cells index. Standard normal.
+    The sum, with the lower half of the word as its fraction, is nearly normal; the polynomial
+    `NORMAL` of its distance from the mean makes it so: variance 1, kurtosis 3 less 5e-4, a
+    distribution function within 7e-4 of the normal one, and no draw beyond 4.85.
     """
-    draws = np.empty((units, inputs), np.float32)
-    for start in range(0, inputs, tile):
-        length = min(tile, inputs - start)
-        half = (length + 1) // 2
-        cells = np.arange(units)[:, None] * inputs + start + np.arange(half)[None, :]
-        sines, cosines = normal_pairs(key, cells)
-        draws[:, start : start + half] = sines
-        draws[:, start + half : start + length] = cosines[:, : length - half]
-    return draws
+    both = (word & np.uint32(0x00FF00FF)) + ((word >> np.uint32(8)) & np.uint32(0x00FF00FF))
+    x = ((both + (both >> np.uint32(16))) & np.uint32(0x7FF)).astype(np.float32)
+    x += (word & np.uint32(0xFFFF)).astype(np.float32) * np.float32(2**-16) - np.float32(510.5)
+    square = x * x
+    found = np.full_like(x, NORMAL[3])
+    for coefficient in NORMAL[2::-1]:
+        found = found * square + np.float32(coefficient)
+    return np.asarray(found * x)
 
 
 def permutation(seed: int, purpose: str, event: int, count: int) -> NDArray[np.intp]:

@@ -76,39 +76,6 @@ def _fraction(word):
 
 
 @inner
-def _log(u):
-    """Natural logarithm of a positive float32, relative error 1e-7 (fit on Chebyshev nodes)."""
-    bits = f32(u).view(i32)
-    exponent = i32((bits - i32(0x3F3504F3)) >> i32(23))
-    f = i32(bits - i32(exponent << i32(23))).view(f32) - f32(1)
-    p = f32(0.09272214)
-    p = p * f + f32(-0.14118425)
-    p = p * f + f32(0.14676397)
-    p = p * f + f32(-0.16592856)
-    p = p * f + f32(0.19985128)
-    p = p * f + f32(-0.25000922)
-    p = p * f + f32(0.3333341)
-    z = f * f
-    return f32(exponent) * f32(0.6931471805599453) + (f - f32(0.5) * z + f * z * p)
-
-
-@inner
-def _sine_and_cosine(t):
-    """Sine and cosine of pi·t for |t| <= 1/2, absolute error 1e-7 (fit on Chebyshev nodes)."""
-    z = t * t
-    s = f32(0.07765766)
-    s = s * z + f32(-0.59829129)
-    s = s * z + f32(2.55007752)
-    s = s * z + f32(-5.16771008)
-    s = (s * z + f32(3.14159264)) * t
-    c = f32(0.21968961)
-    c = c * z + f32(-1.33187657)
-    c = c * z + f32(4.05841135)
-    c = c * z + f32(-4.93479283)
-    return s, c * z + f32(1)
-
-
-@inner
 def _expm1(x):
     """Return e^x − 1 for |x| < 85, relative error 2e-7 also near 0."""
     k = np.rint(x * f32(1.4426950408889634))
@@ -125,11 +92,17 @@ def _expm1(x):
 
 
 @inner
-def _normal_pair(cell, first, second):
-    """Squared radius, sine and cosine of a pair of normal draws (Box and Muller)."""
+def _normal(cell, first, second):
+    """One standard normal draw of the sum of a word's bytes; see `randomness.normals`."""
     word = _word(cell, first, second)
-    s, c = _sine_and_cosine(_fraction(_derived(word)) - f32(0.5))
-    return f32(-2) * _log(_fraction(word)), f32(2) * s * c, f32(1) - f32(2) * s * s
+    both = u32(u32(word & u32(0x00FF00FF)) + u32(u32(word >> u32(8)) & u32(0x00FF00FF)))
+    x = f32(i32(u32(u32(both + u32(both >> u32(16))) & u32(0x7FF)))) - f32(510.5)
+    x += f32(i32(word & u32(0xFFFF))) * f32(2**-16)
+    z = x * x
+    p = f32(2.04836129e-19)
+    p = p * z + f32(-2.86779481e-14)
+    p = p * z + f32(5.14888911e-09)
+    return (p * z + f32(0.00648107296)) * x
 
 
 @inner
@@ -363,20 +336,10 @@ def _limit(g, low, high):
 
 @inner
 def _limit_with_noise(g, variance, low, high, cell, first, second):
-    """Add noise to each cell: sines to the first half, cosines to the second."""
-    half = g.shape[0] // 2
-    odd = g.shape[0] - half
-    h, more, bottom, top = g[odd:], variance[odd:], low[odd:], high[odd:]
-    for i in range(half):
-        squared, s, c = _normal_pair(u32(cell + u32(i)), first, second)
-        u = g[i] + np.sqrt(squared * variance[i]) * s
-        v = h[i] + np.sqrt(squared * more[i]) * c
-        g[i] = min(max(u, low[i]), high[i])
-        h[i] = min(max(v, bottom[i]), top[i])
-    for i in range(half, odd):
-        squared, s, c = _normal_pair(u32(cell + u32(i)), first, second)
-        u = g[i] + np.sqrt(squared * variance[i]) * s
-        g[i] = min(max(u, low[i]), high[i])
+    """Add noise to each cell, within its limits."""
+    for i in range(g.shape[0]):
+        v = g[i] + np.sqrt(variance[i]) * _normal(u32(cell + u32(i)), first, second)
+        g[i] = min(max(v, low[i]), high[i])
 
 
 @inner
@@ -388,20 +351,11 @@ def _written(g, n, low, high, write, variance):
 
 
 @inner
-def _noise_one(place, odd, cell, first, second):
-    """Draw the normal of one cell of a tile, as `_limit_with_noise` does."""
-    squared, s, c = _normal_pair(
-        u32(cell + u32(place if place < odd else place - odd)), first, second
-    )
-    return np.sqrt(squared) * (s if place < odd else c)
-
-
-@inner
-def _read_anew(read, g, write, odd, cell, first, second):
+def _read_anew(read, g, write, cell, first, second):
     """Write what is read of cells that moved: their state and the noise of writing."""
     for i in range(g.shape[0]):
         if write[i] > f32(0):
-            v = g[i] + np.sqrt(write[i]) * _noise_one(i, odd, cell, first, second)
+            v = g[i] + np.sqrt(write[i]) * _normal(u32(cell + u32(i)), first, second)
             read[i] = max(v, v * f32(0))
 
 
@@ -436,12 +390,10 @@ def _gather(places, found, g, counts, cells, first, step, gathered):
 
 
 @inner
-def _add_gathered_noise(full, places, odd, held, variance, cell, first, second):
+def _add_gathered_noise(full, places, held, variance, cell, first, second):
     """Add noise to gathered cells; the draws are those of dense ones."""
     for k in range(full):
-        i = places[k]
-        squared, s, c = _normal_pair(u32(cell + u32(i if i < odd else i - odd)), first, second)
-        held[k] += np.sqrt(squared * variance[k]) * (s if i < odd else c)
+        held[k] += np.sqrt(variance[k]) * _normal(u32(cell + u32(places[k])), first, second)
 
 
 @inner
@@ -452,12 +404,12 @@ def _scatter(places, found, g, held, low, high):
 
 
 @inner
-def _scatter_read(places, found, read, g, write, odd, cell, first, second):
+def _scatter_read(places, found, read, g, write, cell, first, second):
     """As `_read_anew` for gathered cells, their states written back before."""
     for k in range(found):
         i = places[k]
         if write[k] > f32(0):
-            v = g[i] + np.sqrt(write[k]) * _noise_one(i, odd, cell, first, second)
+            v = g[i] + np.sqrt(write[k]) * _normal(u32(cell + u32(i)), first, second)
             read[i] = max(v, v * f32(0))
 
 
@@ -663,7 +615,6 @@ def _device_pair(pair, g, read, pulses, lines, cells, first_event, coming):
     for start in range(0, inputs, TILE):
         stop = min(start + TILE, inputs)
         length = stop - start
-        odd = (length + 1) // 2
         for e in range(events):
             first, second = _key(cycle_stream, first_event + e)
             round_first, round_second = _key(rounding_stream, first_event + e)
@@ -737,7 +688,7 @@ def _device_pair(pair, g, read, pulses, lines, cells, first_event, coming):
                     _add_changes(held, taken, change, rate, noise, family)
                 if whole:
                     if noisy:
-                        _add_gathered_noise(full, places, odd, held, taken, cell, first, second)
+                        _add_gathered_noise(full, places, held, taken, cell, first, second)
                     _scatter(places, found, line, held, low, high)
                 elif noisy:
                     _limit_with_noise(held, taken, low, high, cell, first, second)
@@ -747,10 +698,10 @@ def _device_pair(pair, g, read, pulses, lines, cells, first_event, coming):
                     seen = read[j, start:stop]
                     if whole:
                         _scatter_read(
-                            places, found, seen, line, level, odd, cell, write_first, write_second
+                            places, found, seen, line, level, cell, write_first, write_second
                         )
                     else:
-                        _read_anew(seen, line, level, odd, cell, write_first, write_second)
+                        _read_anew(seen, line, level, cell, write_first, write_second)
         h0, h1 = read[j0, start:stop], read[j1, start:stop]
         for b in range(0, y.shape[0], 4):
             s = _project(h0, h1, y[b : b + 4], start, stop)
@@ -759,7 +710,7 @@ def _device_pair(pair, g, read, pulses, lines, cells, first_event, coming):
 
 @inner
 def _apply_sparse(places, found, j, g, read, counts, cells, number, w, words):
-    """Move the cells of unit j at places by the pulses in w[0], whole lines being one tile."""
+    """Move the cells of unit j at places by the pulses in w[0]."""
     parameters, table, family, _, noisy = cells[:5]
     noise, write_variance = cells[9:11], cells[11]
     cycle_stream, _, write_stream, sample_stream = cells[12:]
@@ -782,11 +733,11 @@ def _apply_sparse(places, found, j, g, read, counts, cells, number, w, words):
     _add_changes(held, taken, change, rate, noise, family)
     if noisy:
         first, second = _key(cycle_stream, number)
-        _add_gathered_noise(full, places, inputs, held, taken, cell, first, second)
+        _add_gathered_noise(full, places, held, taken, cell, first, second)
     _scatter(places, found, line, held, low, high)
     if write_variance > f32(0):
         first, second = _key(write_stream, number)
-        _scatter_read(places, found, read[j], line, level, inputs, cell, first, second)
+        _scatter_read(places, found, read[j], line, level, cell, first, second)
 
 
 @inner
@@ -1000,8 +951,7 @@ def pulse(g: Array, read: Array, counts: Any, wanted: Array, cells: Any, number:
     """Give each cell a number of pulses, in one event, through its law.
 
     g, read, counts, cells as in `program_device` (counts without entries where none are kept);
-    wanted (units, inputs) signed pulses, of the dtype of g; number the event's. Each cell draws
-    its own noise.
+    wanted (units, inputs) signed pulses, of the dtype of g; number the event's.
     """
     lines, slots = np.zeros((1, 1), np.int32), np.zeros((1, 1, 1), np.uint32)
     signs = np.zeros((1, 1, 1), np.float32)

@@ -78,7 +78,6 @@ def program(
     state: Array,
     update: Update,
     first_event: int,
-    tile: int,
     read: Array | None = None,
 ) -> tuple[Array, Array]:
     """Return (state, pulses) after an update: the oracle of `neurohw.devices.kernels`.
@@ -90,8 +89,6 @@ def program(
         What pulses move.
     update : Update
     first_event : int
-    tile : int
-        The kernels' tile, which decides how draws are laid out.
     read : (units, inputs) array, optional [S]
         What is read of the cells, where writing leaves something else than the state; changed in
         place.
@@ -116,17 +113,17 @@ def program(
             key = randomness.key(cells.rounding_stream, event)
             pulses = np.floor(pulses + randomness.roundings(key, index))
         pulses = np.clip(pulses, -law.limit_down, law.limit_up)
-        g = pulse(cells, g, pulses, event, tile, read)
+        g = pulse(cells, g, pulses, event, read)
         count += np.abs(pulses)
     return g, count
 
 
 def pulse(
-    cells: Cells, state: Array, pulses: Array, event: int, tile: int, read: Array | None = None
+    cells: Cells, state: Array, pulses: Array, event: int, read: Array | None = None
 ) -> Array:
     """Return the state after signed pulses (units, inputs) in one event: the cells' law.
 
-    The oracle of `neurohw.devices.kernels.pulse` where the tile is one cell.
+    The oracle of `neurohw.devices.kernels.pulse`.
     """
     law = cells.law
     units, inputs = state.shape
@@ -135,11 +132,11 @@ def pulse(
     g, deviation = moved(law, cells.low, cells.high, state, pulses, samples)
     if law.noisy:
         key = randomness.key(cells.cycle_stream, event)
-        g = g + deviation * randomness.normals_by_tile(key, units, inputs, tile)
+        g = g + deviation * randomness.normals(key, index)
     g = np.clip(g, cells.low, cells.high)
     if read is not None:
         key = randomness.key(cells.write_stream, event)
-        noise = law.write_sigma * randomness.normals_by_tile(key, units, inputs, tile)
+        noise = law.write_sigma * randomness.normals(key, index)
         moves = (pulses != 0) & (cells.low < cells.high)
         read[:] = np.where(moves, np.maximum(g + noise, 0.0), read)
     return g

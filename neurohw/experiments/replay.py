@@ -17,7 +17,6 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from neurohw.devices import kernels
 from neurohw.devices.fabrication import fabricate
 from neurohw.devices.programming import program
 from neurohw.errors import DataError, UnsupportedError
@@ -92,7 +91,7 @@ def replay(
                 f" device has {low:.4g} to {high:.4g} S"
             )
         update = Update(presynaptic=np.eye(g.shape[1])[None], postsynaptic=wanted.T[None].copy())
-        after, count = program(cells, g, update, 0, kernels.TILE)
+        after, count = program(cells, g, update, 0)
         found.append(
             Replayed(
                 conductance=g,

@@ -90,7 +90,7 @@ def oracle(cells, conductance, update, first_event, margin):
             key = randomness.key(cells.rounding_stream, first_event + event)
             drawn = pulses + randomness.roundings(key, index)
             clear &= np.abs(drawn - np.rint(drawn)) > margin * (1 + np.abs(pulses))
-        g, used = programming.program(cells, g, part, first_event + event, kernels.TILE)
+        g, used = programming.program(cells, g, part, first_event + event)
         count += used
     return g, count, clear
 
@@ -124,7 +124,7 @@ def check_ideal(device, shape, dtype, seed, paired=False, batch=None, **options)
     before = array.values()
     g = before.astype(float)
     for event in range(options["events"]):
-        g, _ = programming.program(array.cells, g, exact(update, event), event, kernels.TILE)
+        g, _ = programming.program(array.cells, g, exact(update, event), event)
     next_input = next_voltages(array, rng, dtype, batch)
     projection = array.program(update, 0, next_input)
     share = {"float64": 1e-10, "float32": 1e-5}[dtype]

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
 from neurohw.chip import CrossbarArray
-from neurohw.devices import kernels, memory, programming
+from neurohw.devices import memory, programming
 from neurohw.devices.device import Stuck
 from neurohw.devices.fabrication import fabricate, require_arrays
 from neurohw.devices.law import moved
@@ -226,7 +226,7 @@ def test_the_kernel_follows_the_readable_law(name, whole, dtype):
         postsynaptic=update.postsynaptic.astype(float),
     )
     read = start.astype(float)
-    state, count = programming.program(cells, read, exact, 5, kernels.TILE, read)
+    state, count = programming.program(cells, read, exact, 5, read)
     tolerance = {"float64": 1e-6, "float32": 1e-5}[dtype] * SPAN
     # A draw at a threshold may fall to either side.
     off = np.abs(array.record()["state"] - state) > tolerance

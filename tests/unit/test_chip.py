@@ -4,7 +4,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from neurohw.chip import BiasCurrents, BiasRails, Chip, CrossbarArray
-from neurohw.devices import kernels, memory, programming
+from neurohw.devices import memory, programming
 from neurohw.devices.fabrication import fabricate
 from neurohw.devices.programming import first_write
 from neurohw.mappings import chip_specification
@@ -81,7 +81,7 @@ def test_seen_and_programmed(name, driven):
     assert_sums_belong(array)
     before, update = array.values(), make_update(array)
     assert array.program(update, 7) is None
-    expected, count = programming.program(array.cells, before, update, 7, kernels.TILE)
+    expected, count = programming.program(array.cells, before, update, 7)
     assert_allclose(array.values(), expected, rtol=0, atol=1e-5 * size_of(DEVICES[name]))
     assert np.abs(array.values() - before).max() > 0.01 * size_of(DEVICES[name])
     if array.cells.whole:
@@ -106,7 +106,7 @@ def test_pulses_add_up():
     for event in range(3):
         update = make_update(array, seed=event)
         array.program(update, event)
-        g, count = programming.program(array.cells, g, update, event, kernels.TILE)
+        g, count = programming.program(array.cells, g, update, event)
         total += count
     assert_array_equal(array.pulses, total)
     assert total.max() > 10

@@ -40,17 +40,6 @@ def _word(cell, first, second):
 
 
 @inner
-def _derived(word):
-    x = u32(word * u32(0x85EBCA6B))
-    return u32(x ^ u32(x >> u32(16)))
-
-
-@inner
-def _fraction(word):
-    return f32(i32(word >> u32(8))) * f32(2**-24) + f32(2**-25)
-
-
-@inner
 def _log(u):
     """Natural logarithm of a positive float32, relative error 1e-7."""
     bits = f32(u).view(i32)
@@ -83,27 +72,25 @@ def _exp(x):
 
 
 @inner
-def _sine_and_cosine(t):
-    """Sine and cosine of pi·t for |t| <= 1/2, absolute error 1e-7."""
-    z = t * t
-    s = f32(0.07765766)
-    s = s * z + f32(-0.59829129)
-    s = s * z + f32(2.55007752)
-    s = s * z + f32(-5.16771008)
-    s = (s * z + f32(3.14159264)) * t
-    c = f32(0.21968961)
-    c = c * z + f32(-1.33187657)
-    c = c * z + f32(4.05841135)
-    c = c * z + f32(-4.93479283)
-    return s, c * z + f32(1)
+def _normal(word):
+    """Return the standard normal draw of a word; see `randomness.normal`."""
+    both = u32(u32(word & u32(0x00FF00FF)) + u32(u32(word >> u32(8)) & u32(0x00FF00FF)))
+    x = f32(i32(u32(u32(both + u32(both >> u32(16))) & u32(0x7FF)))) - f32(510.5)
+    x += f32(i32(word & u32(0xFFFF))) * f32(2**-16)
+    z = x * x
+    p = f32(2.04836129e-19)
+    p = p * z + f32(-2.86779481e-14)
+    p = p * z + f32(5.14888911e-09)
+    return (p * z + f32(0.00648107296)) * x
 
 
 @inner
 def _normal_pair(cell, first, second):
-    """Squared radius, sine and cosine of a pair of normal draws (Box and Muller)."""
+    """Two independent draws; see `randomness.normal_pairs`."""
     word = _word(cell, first, second)
-    s, c = _sine_and_cosine(_fraction(_derived(word)) - f32(0.5))
-    return f32(-2) * _log(_fraction(word)), f32(2) * s * c, f32(1) - f32(2) * s * s
+    other = u32(word * u32(0x85EBCA6B))
+    other = u32(u32(other ^ u32(other >> u32(13))) * u32(0xC2B2AE35))
+    return _normal(word), _normal(u32(other ^ u32(other >> u32(16))))
 
 
 @inner
@@ -127,8 +114,8 @@ def _one(g, out, cell, first, second, variance):
     """Write one reading of a tile whose variance is a polynomial."""
     for i in range(g.shape[0]):
         v = g[i]
-        squared, s, _ = _normal_pair(u32(cell + u32(i)), first, second)
-        out[i] = v + np.sqrt(_white(v, variance) * squared) * s
+        draw = _normal(_word(u32(cell + u32(i)), first, second))
+        out[i] = v + np.sqrt(_white(v, variance)) * draw
 
 
 @inner
@@ -136,8 +123,8 @@ def _two(g, out, other, cell, first, second, variance):
     """Write two readings of a tile whose variance is a polynomial."""
     for i in range(g.shape[0]):
         v = g[i]
-        squared, s, c = _normal_pair(u32(cell + u32(i)), first, second)
-        size = np.sqrt(_white(v, variance) * squared)
+        s, c = _normal_pair(u32(cell + u32(i)), first, second)
+        size = np.sqrt(_white(v, variance))
         out[i] = v + size * s
         other[i] = v + size * c
 
@@ -147,9 +134,9 @@ def _two_shaped(g, out, other, cell, first, second, variance, shape):
     """Write two readings of a tile with 1/f noise that follows the conductance."""
     for i in range(g.shape[0]):
         v = g[i]
-        squared, s, c = _normal_pair(u32(cell + u32(i)), first, second)
-        size = np.sqrt((_white(v, variance) + _flicker(v, shape)) * squared)
-        # The sine stays where both are the same reading.
+        s, c = _normal_pair(u32(cell + u32(i)), first, second)
+        size = np.sqrt(_white(v, variance) + _flicker(v, shape))
+        # The first draw stays where both are the same reading.
         other[i] = v + size * c
         out[i] = v + size * s
 
@@ -163,11 +150,11 @@ def _mixed(g, out, cell, keys, mixture, variance, shape):
     for q in range(last + 1):
         first, second, part = keys[q, 0], keys[q, 1], mixture[q]
         for i in range(g.shape[0]):
-            squared, s, c = _normal_pair(u32(cell + u32(i)), first, second)
+            s, c = _normal_pair(u32(cell + u32(i)), first, second)
             v = g[i]
-            size = np.sqrt(_flicker(v, shape) * squared) * part * s
+            size = np.sqrt(_flicker(v, shape)) * part * s
             if q == last:
-                size += np.sqrt(_white(v, variance) * squared) * c + v
+                size += np.sqrt(_white(v, variance)) * c + v
             out[i] += size
 
 
@@ -252,8 +239,8 @@ def take(
     keys : (draws, 2) uint32 array
         Keys of the pairs of draws; one, unless there is a mixture.
     mixture : (draws,) float32 array, or (0,)
-        Weights of the draws in the 1/f noise of the one reading; without it the readings take the
-        sine and the cosine of each pair.
+        Weights of the draws in the 1/f noise of the one reading; without it each reading takes one
+        draw of each pair.
     variance : tuple
         constant [S²], linear [S], quadratic: of all noise, or, of 1/f noise apart.
     shape : tuple of float32

@@ -1,7 +1,7 @@
 """Read noise of an array's cells: its variance, how it correlates, and the draws.
 
 The readable oracle of `neurohw.devices.reading.kernels`, which draws the same numbers. A pair of
-normal draws (Box and Muller) serves two readings: the sine the even one, the cosine the odd one.
+normal draws serves two readings: the first the even one, the second the odd one.
 """
 
 from functools import lru_cache

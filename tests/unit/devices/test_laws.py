@@ -10,7 +10,6 @@ from neurohw.devices.laws.label import curvature
 from neurohw.devices.programming import first_write
 from neurohw.update import Update
 
-TILE = 256
 NAMES = [row["name"] for row in memory.available() if row["law"] == "exponential"]
 
 # Normalised conductance at half the pulses, up and down. NeuroSim MLP manual V3.0.
@@ -148,12 +147,12 @@ def test_cells_stay_within_their_limits(name, sign):
     start = first_write(cells, np.full((5, 8), (ours.g_min + ours.g_max) / 2))
     for step in (0.3, 3.0):
         end, count = programming.program(
-            cells, start, uniform_update(sign * step * span(ours), 5, 8), 0, TILE
+            cells, start, uniform_update(sign * step * span(ours), 5, 8), 0
         )
         assert np.all((end >= cells.low) & (end <= cells.high))
     assert_array_equal(count, ours.pulses_up if sign > 0 else ours.pulses_down)
     quiet = cells_of(device(name, range_spread=0.05, cycle_to_cycle=0.0), (5, 8))
-    end, _ = programming.program(quiet, start, uniform_update(sign * 3 * span(ours), 5, 8), 0, TILE)
+    end, _ = programming.program(quiet, start, uniform_update(sign * 3 * span(ours), 5, 8), 0)
     assert_allclose(end, cells.high if sign > 0 else cells.low, rtol=1e-9)
 
 
@@ -164,8 +163,8 @@ def test_noise_grows_with_the_root_of_the_pulses(pulses, sign):
     shape = (100, 300)
     start = np.full(shape, noisy.g_min + 0.5 * span(noisy))
     update = uniform_update(sign * pulses / 64 * span(noisy), *shape)
-    end, count = programming.program(cells_of(noisy, shape), start, update, 0, TILE)
-    without, same_count = programming.program(cells_of(quiet, shape), start, update, 0, TILE)
+    end, count = programming.program(cells_of(noisy, shape), start, update, 0)
+    without, same_count = programming.program(cells_of(quiet, shape), start, update, 0)
     assert_array_equal(count, same_count)
     exact = count == pulses
     assert exact.mean() > 0.99
@@ -183,7 +182,7 @@ def test_noise_differs_between_events_arrays_and_seeds_but_not_between_calls():
     update = uniform_update(4 / 64 * span(noisy), *shape)
 
     def end(event=0, **options):
-        return programming.program(cells_of(noisy, shape, **options), start, update, event, TILE)[0]
+        return programming.program(cells_of(noisy, shape, **options), start, update, event)[0]
 
     assert_array_equal(end(), end())
     for other in (end(event=1), end(array=1), end(seed=1)):
@@ -199,7 +198,7 @@ def test_stochastic_rounding_is_unbiased(wanted):
     step = cells.law.step_up if wanted > 0 else cells.law.step_down
     start = np.full(shape, ours.g_min + 0.5 * span(ours))
     update = uniform_update(wanted * step, *shape)
-    end, count = programming.program(cells, start, update, 0, TILE)
+    end, count = programming.program(cells, start, update, 0)
     share = abs(wanted) % 1
     error = np.sqrt(share * (1 - share) / count.size)
     assert abs(count.mean() - abs(wanted)) < 4 * error
@@ -212,7 +211,7 @@ def test_analog_increments_are_fractions_of_pulses():
     cells = cells_of(ours, (2, 3))
     start = np.full((2, 3), ours.g_min + 0.5 * span(ours))
     update = uniform_update(0.3 / 64 * span(ours), 2, 3)
-    end, count = programming.program(cells, start, update, 0, TILE)
+    end, count = programming.program(cells, start, update, 0)
     assert_allclose(count, 0.3, rtol=1e-9)
     assert_allclose(end, moved(cells, start, np.full((2, 3), 0.3)), rtol=1e-12)
 
@@ -225,7 +224,7 @@ def test_an_update_acts_event_by_event():
     row, column = 0.02 * span(ours) * rng.normal(size=(2, 4)), np.zeros((2, 3))
     decay = rng.uniform(0.01, 0.1, size=(2, 3))
     update = Update(presynaptic=x, postsynaptic=a, row=row, column=column, decay=decay)
-    found, _ = programming.program(cells, start, update, 0, TILE)
+    found, _ = programming.program(cells, start, update, 0)
     g = start
     for event in range(2):
         wanted = np.empty((3, 4))
@@ -277,9 +276,7 @@ def test_ideal_cells_are_all_alike():
     ideal = device("ideal", g_min=1e-6)
     cells = cells_of(ideal, (3, 4))
     assert cells.low.shape == cells.high.shape == (1, 1)
-    end, count = programming.program(
-        cells, np.full((3, 4), 2e-6), uniform_update(-0.5e-6, 3, 4), 0, TILE
-    )
+    end, count = programming.program(cells, np.full((3, 4), 2e-6), uniform_update(-0.5e-6, 3, 4), 0)
     assert_allclose(end, 1.5e-6, rtol=1e-12)
     assert_array_equal(count, 0)
 
