@@ -9,12 +9,13 @@ import pytest
 from msgspec import inspect
 from numpy.testing import assert_allclose
 
+from neurohw import datasets
 from neurohw.cli.listing import available
 from neurohw.cli.new import MEANINGS, chip_text
 from neurohw.cli.output import plain
 from neurohw.devices import memory
 from neurohw.devices.laws import Exponential
-from neurohw.experiments import configuration, run_file
+from neurohw.experiments import machine, run_file
 from neurohw.mappings import chip_specification
 from neurohw.mappings.chip_specification import ChipSpecification
 from neurohw.units import show
@@ -176,7 +177,8 @@ def test_converters_against_what_they_have_to_resolve(invoke):
     assert trained["state_adc of layer 1"]["full_scale"] == ranges[0]
 
 
-def test_converters_of_feedforward_and_hopfield_networks(invoke):
+def test_converters_of_feedforward_and_hopfield_networks(invoke, monkeypatch):
+    monkeypatch.setattr(machine, "dataset_of", lambda experiment: datasets.load("digits"))
     Path("mine.toml").write_text(
         'device = "ideal"\n[converters]\nstate_adc = { bits = 8 }\nstate_dac = { bits = 1 }\n'
         'error_dac = { bits = 6, full_scale = "10 mV" }\n'
@@ -191,10 +193,7 @@ def test_converters_of_feedforward_and_hopfield_networks(invoke):
     sums, states = (rows[f"{key} of layer 1"]["full_scale"] for key in ("state_adc", "state_dac"))
     assert 0 < states <= sums
     Path("other.toml").write_text('device = "ideal"\n[converters]\nstate_adc = { bits = 8 }\n')
-    recipe = Path(configuration.__file__).parent / "recipes" / "ep-1h.toml"
-    text = recipe.read_text(encoding="utf-8").replace('"mnist"', '"digits"')
-    Path("small.toml").write_text(text.replace("[500]", "[20]"), encoding="utf-8")
-    rows = facts_of(invoke, "other.toml", "--recipe", "small.toml")["resolution"]
+    rows = facts_of(invoke, "other.toml", "--recipe", "ep-1h")["resolution"]
     assert [row["name"] for row in rows] == [f"state_adc of layer {k}" for k in (1, 2)]
     # Membranes lie between 0 and the unit voltage, a float32.
     assert all(0 < row["voltage"] < row["full_scale"] <= np.float32(0.2) for row in rows)
