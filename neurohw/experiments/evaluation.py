@@ -112,5 +112,4 @@ def _on_chip(machine: Machine, chip: ChipSpecification, dataset: Dataset) -> Mac
         return machine
     other = build(msgspec.structs.replace(machine.experiment, chip=chip), dataset)
     transfer.write(machine, other)
-    other.prepare(0, dataset)
     return other

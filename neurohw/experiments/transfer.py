@@ -68,7 +68,6 @@ def start(machine: Machine, dataset: Dataset, origin: Start) -> dict[str, str]:
 
     Its file, checksum and chip, and the errors as programmed, before any training.
     """
-    machine.prepare(0, dataset)
     return {
         "run": origin.path,
         "checksum": run_file.checksum(origin.run),
