@@ -1,94 +1,213 @@
-"""What converters and gains do to networks of signed weights: `passes.py bits gains figure`.
+"""One pass over an array: how near it comes to the memory's speed, and what a device costs."""
 
-The first 10,000 images of MNIST, 100 hidden units, 2 epochs, the ideal memory, seed 0; errors on
-the next 2000 images, held out. Ranges are calibrated every 50 mini-batches.
-"""
+import itertools
+from collections.abc import Iterator
+from functools import partial
+from statistics import median
 
-import sys
-from functools import cache
+import msgspec
+import numpy as np
+from numba import njit, prange
+from numpy.typing import NDArray
+from table import Row, interleaved, row
 
-import matplotlib
-from matplotlib import pyplot
+from neurohw import datasets
+from neurohw.chip import CrossbarArray
+from neurohw.chip.reading import Moment
+from neurohw.devices import kernels, memory
+from neurohw.devices.device import MemoryDevice
+from neurohw.devices.fabrication import fabricate
+from neurohw.devices.laws import Exponential
+from neurohw.devices.programming import first_write
+from neurohw.devices.reading.fabrication import fabricate as fabricate_reading
+from neurohw.devices.reading.specification import Reading
+from neurohw.mappings.programming import Programming
+from neurohw.update import Update
 
-from neurohw.experiments import configuration, trainer
+INPUTS, RANK = 1568, 4
+SIZES = {"1024×1568": 1024, "100×1568": 100, "21504×1568, 135 MB": 21504}
+PROGRAMMED = {"1024×1568": (1024, 1568), "500×784": (500, 784), "100×1568": (100, 1568)}
+SAMPLED = {"500×784": (500, 784), "1024×1568": (1024, 1568)}
+WHOLE = "whole pulses, per-cell parameters"
+NOISY = ", read noise in both phases"
+_CHUNK = 1 << 14
 
-matplotlib.use("Agg")
+# How many cells take a pulse: as in training, and in a first, violent mini-batch.
+SHARES = {", 1 cell in 100": 2e-9, ", 1 cell in 10": 2e-8}
 
-FEW = ("data.train=12000", "data.validation=2000", "network.hidden=[100]")
-BITS = (1, 2, 3, 4, 5, 6, 8)
-COLORS = {
-    "state_adc": "#0072b2",
-    "state_dac": "#56b4e9",
-    "error_dac": "#e69f00",
-    "error_adc": "#d55e00",
-}
-GAINS = {
-    "none": (),
-    "error −20 %": ("transposed_gain_error=-20 %",),
-    "error +20 %": ("transposed_gain_error=20 %",),
-    "spread 10 %": ("transposed_gain_spread=10 %",),
-    "spread 30 %": ("transposed_gain_spread=30 %",),
-    "spread 100 %": ("transposed_gain_spread=100 %",),
-}
-
-
-@cache
-def error(recipe: str, *keys: str) -> float:
-    """Return the held-out error with these keys of the converters, percent."""
-    every = ("calibration_interval=50", *keys)
-    settings = (*FEW, *(f"chip.converters.{key}" for key in every))
-    run = trainer.train(configuration.load(recipe, settings=settings, epochs=2))
-    return 100 * float(run.history["test_error"][-1])
+Array = NDArray[np.floating]
 
 
-def by_bits(key: str) -> dict[int, float]:
-    """Return errors with so many bits of one kind of converter, all others ideal."""
-    both_signs = key != "state_dac"
-    return {bits: error("mlp-1h", f"{key}.bits={bits}") for bits in BITS if bits > both_signs}
+@njit(parallel=True, fastmath=True)
+def read_and_rewrite(g, c):
+    """Add a number to every cell: the least that a pass must move."""
+    for chunk in prange((g.size + _CHUNK - 1) // _CHUNK):
+        part = g[chunk * _CHUNK : (chunk + 1) * _CHUNK]
+        for i in range(part.size):
+            part[i] += c
 
 
-def bits() -> None:
-    print(f"no converters: {error('mlp-1h'):.2f} %")
-    print(f"| bits | {' | '.join(map(str, BITS))} |\n{'| --- ' * (1 + len(BITS))}|")
-    for key in COLORS:
-        found = by_bits(key)
-        cells = [f"{found[n]:.1f}" if n in found else "–" for n in BITS]
-        print(f"| `{key}` | {' | '.join(cells)} |", flush=True)
-    for each in (4, 6, 8):
-        keys = [f"{key}.bits={each}" for key in COLORS]
-        print(f"all four {each} bits: {error('mlp-1h', *keys):.2f} %", flush=True)
-    once = error("mlp-1h", "state_adc.bits=8", "calibration_interval=0")
-    wide = error("mlp-1h", "state_adc.bits=8", "state_adc.headroom=8", "calibration_interval=0")
-    print(f"state_adc of 8 bits, calibrated once: {once:.1f} %; with headroom 8: {wide:.1f} %")
+def against_bandwidth(name: str, *, cells: float, rounds: int) -> list[Row]:
+    """Compare the fused ideal pass with reading and rewriting the same array.
+
+    cells: how many are to be passed in a turn.
+    """
+    units = SIZES[name]
+    g, arguments = ideal_pass(units)
+    flat = g.reshape(-1)
+    zero = np.float32(0)
+    tasks = {
+        "rewrite": lambda: read_and_rewrite(flat, zero),
+        "pass": lambda: kernels.program_ideal(g, *arguments),
+    }
+    repeats = max(3, int(cells / g.size))
+    seconds = interleaved(tasks, rounds=rounds, repeats=repeats)
+    moved = 2 * g.nbytes
+    ratios = [a / b for a, b in zip(seconds["rewrite"], seconds["pass"], strict=True)]
+    return [
+        row(f"rewriting {name}", moved / min(seconds["rewrite"]) / 1e9, "GB/s"),
+        row(f"fused pass {name}", moved / min(seconds["pass"]) / 1e9, "GB/s"),
+        row(f"fused pass / rewriting, {name}", 100 * median(ratios), "%", at_least=70, aim=True),
+    ]
 
 
-def gains() -> None:
-    print("| transposed gain | mlp-1h | ep-1h |\n| --- | --- | --- |")
-    for name, keys in GAINS.items():
-        found = [f"{error(recipe, *keys):.1f}" for recipe in ("mlp-1h", "ep-1h")]
-        print(f"| {name} | {' | '.join(found)} |", flush=True)
+def ideal_pass(units: int) -> tuple[np.ndarray, tuple[object, ...]]:
+    """Return an array and the other arguments of `kernels.program_ideal`."""
+    rng = np.random.default_rng(0)
+    g = rng.random((units, INPUTS), np.float32)
+    update, following = small_update(units, INPUTS, 1e-6)
+    none = np.zeros((1, 0), np.float32)
+    results = np.empty((RANK, units), np.float32), np.empty(units, np.float32)
+    limits = np.float32(0), np.float32(np.inf)
+    change = update.presynaptic, update.postsynaptic, none, update.column, none
+    return g, (change, limits, (following, *results))
 
 
-def figure(path: str = "docs/passes.png") -> None:
-    canvas, axes = pyplot.subplots(figsize=(5.2, 3.6), layout="constrained")
-    for key, color in COLORS.items():
-        found = by_bits(key)
-        axes.plot(list(found), list(found.values()), "o-", color=color, label=key)
-    axes.axhline(error("mlp-1h"), color="black", linestyle="--", linewidth=1, label="none")
-    axes.set_xlabel("bits")
-    axes.set_ylabel("held-out error after 2 epochs [%]")
-    axes.set_yscale("log")
-    axes.set_yticks([5, 10, 20, 50, 90], ["5", "10", "20", "50", "90"])
-    axes.minorticks_off()
-    axes.set_xticks(BITS)
-    axes.grid(alpha=0.3)
-    axes.legend(frameon=False)
-    canvas.savefig(path, dpi=120)
+def device_cost(name: str, *, cells: float, rounds: int) -> list[Row]:
+    """Compare what programming costs a cell of three devices."""
+    units, inputs = PROGRAMMED[name]
+    event = itertools.count()
+    tasks = {}
+    for label, device in devices().items():
+        array = fresh_array(device, units, inputs)
+        for share, size in SHARES.items() if array.cells.whole else [("", 1e-8)]:
+            update, following = small_update(units, inputs, size)
+            tasks[label + share] = partial(program, array, update, event, following)
+            tasks[label + share + NOISY] = partial(
+                program_and_read,
+                fresh_array(device, units, inputs, noisy=True),
+                *tasks[label + share].args[1:],
+            )
+    repeats = max(3, int(cells / (units * inputs)))
+    seconds = interleaved(tasks, rounds=rounds, repeats=repeats)
+    bars = {"cycle-to-cycle noise": 0.6}
+    bars |= dict.fromkeys((f"{WHOLE}{s}" for s in SHARES), 1.0)
+    return [
+        row(f"{label}, {name}", min(times) / (units * inputs) * 1e9, "ns/weight",
+            below=bars.get(label))
+        for label, times in seconds.items()
+    ]  # fmt: skip
 
 
-if __name__ == "__main__":
-    parts = {"bits": bits, "gains": gains, "figure": figure}
-    for part in sys.argv[1:]:
-        if part not in parts:
-            sys.exit(f"{part}: known parts are {', '.join(parts)}")
-        parts[part]()
+def per_sample_cost(name: str, *, cells: float, rounds: int) -> list[Row]:
+    """Measure pulse trains sample by sample, of images on the word lines, by pulses a cell."""
+    units, inputs = SAMPLED[name]
+    images = datasets.load("mnist").train_images[:RANK].astype(np.float32)
+    lines = np.tile(images, (1, inputs // images.shape[1]))
+    cells_of = fabricate(devices()[WHOLE], units, inputs, width=1.0, seed=0, array=0)
+    start = np.full((units, inputs), 6e-6, np.float32)
+    scheme = Programming(events="sample", pulses="train")
+    array = CrossbarArray(start, cells_of, driven=True, programming=scheme)
+    signals = np.random.default_rng(2).standard_normal((RANK, 1, units), np.float32)
+    event, tasks = itertools.count(step=RANK), {}
+    for share in (0.01, 0.1):
+        # Pixels that are not black are 19 %, at 0.55 in the mean; the mean of |signal| is 0.8.
+        size = np.float32(share * cells_of.law.step_up / (0.19 * 0.55 * 0.8))
+        update = Update(presynaptic=lines[:, None], postsynaptic=signals * size)
+        tasks[f"{share:g} pulses a cell"] = partial(program, array, update, event, None)
+    repeats = max(3, int(cells / (units * inputs * RANK)))
+    seconds = interleaved(tasks, rounds=rounds, repeats=repeats)
+    return [
+        row(f"pulse trains of images, {label}, {name}", min(times) / (units * inputs * RANK) * 1e9,
+            "ns/weight", below=0.33 if label.startswith("0.01") else None)
+        for label, times in seconds.items()
+    ]  # fmt: skip
+
+
+def program(
+    array: CrossbarArray, update: Update, event: Iterator[int], following: Array | None
+) -> None:
+    """Program an array as the next event of its life."""
+    array.program(update, next(event), following)
+
+
+def program_and_read(
+    array: CrossbarArray, update: Update, event: Iterator[int], following: Array
+) -> None:
+    """Program an array whose reads are noisy, and read it in both phases of what comes next."""
+    number = next(event)
+    array.program(update, number)
+    for phase in range(2):
+        array.read(following, Moment(number + 1, phase))
+
+
+def devices() -> dict[str, MemoryDevice]:
+    """Return the devices whose costs are compared."""
+    linear = Exponential(
+        g_min=0.25e-6,
+        g_max=12.5e-6,
+        pulses_up=64,
+        pulses_down=64,
+        whole_pulses=False,
+        cycle_to_cycle=0.02,
+    )
+    every_effect = msgspec.structs.replace(
+        linear,
+        whole_pulses=True,
+        nonlinearity_up=0.5,
+        nonlinearity_down=-0.5,
+        nonlinearity_spread=0.1,
+        range_spread=0.05,
+    )
+    return {
+        "ideal device": memory.load("ideal"),
+        "cycle-to-cycle noise": linear,
+        WHOLE: every_effect,
+    }
+
+
+def fresh_array(
+    device: MemoryDevice, units: int, inputs: int, *, noisy: bool = False
+) -> CrossbarArray:
+    """Return an array of a device, written to random conductances [S].
+
+    noisy says whether each phase reads it with noise of 1 % of its own.
+    """
+    cells = fabricate(device, units, inputs, width=1.0, seed=0, array=0)
+    wanted = np.random.default_rng(0).random((units, inputs)) * 10e-6
+    reading = None
+    if noisy:
+        relative = Reading(correlation="phase", relative=0.01)
+        limits = cells.low, cells.high, units, inputs
+        reading = fabricate_reading(
+            msgspec.structs.replace(device, reading=relative), *limits,
+            width=1.0, temperature=300.0, seed=0, array=0,
+        )  # fmt: skip
+    start = first_write(cells, wanted).astype(np.float32)
+    return CrossbarArray(start, cells, driven=True, paired=True, reading=reading)
+
+
+def small_update(units: int, inputs: int, size: float) -> tuple[Update, np.ndarray]:
+    """Return an update of rank 4 with changes of about `size`, and a next mini-batch.
+
+    Word lines come in pairs, as in the networks' first arrays.
+    """
+    rng = np.random.default_rng(1)
+    lines = rng.random((RANK, inputs // 2), np.float32)
+    signals = rng.standard_normal((1, RANK, units), np.float32)
+    column = rng.standard_normal((1, units), np.float32)
+    size = np.float32(size)
+    update = Update(
+        presynaptic=lines[None], postsynaptic=signals * size, column=column * size, paired=True
+    )
+    return update, lines[::-1].copy()
