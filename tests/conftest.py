@@ -110,7 +110,10 @@ def make_problem():
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class HopfieldProblem:
-    """A Hopfield network, its signed conductances [S], sources, inputs and targets [V]."""
+    """A Hopfield network, its signed conductances [S], sources, inputs and targets [V].
+
+    gains, if any, those of transposed reads, (inputs,) or None an array.
+    """
 
     network: HopfieldNetwork
     conductances: list
@@ -118,10 +121,15 @@ class HopfieldProblem:
     current: list
     inputs: np.ndarray
     target: np.ndarray
+    gains: list | None = None
 
     @property
     def arrays(self):
-        return [SeenArray(conductance=g, unit_sums=g.sum(axis=1)) for g in self.conductances]
+        gains = self.gains or [None] * len(self.conductances)
+        return [
+            SeenArray(conductance=g, unit_sums=g.sum(axis=1), transposed_gain=gain)
+            for g, gain in zip(self.conductances, gains, strict=True)
+        ]
 
     @property
     def sources(self):

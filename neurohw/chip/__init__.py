@@ -3,6 +3,7 @@
 from neurohw.chip.array import CrossbarArray
 from neurohw.chip.biases import BiasCurrents, BiasLine, BiasRails
 from neurohw.chip.chip import Chip
+from neurohw.chip.feedforward_chip import FeedforwardChip
 from neurohw.chip.hopfield_chip import HopfieldChip
 from neurohw.chip.reading import Moment
 from neurohw.chip.signed import SignedArray
@@ -14,6 +15,7 @@ __all__ = [
     "BiasRails",
     "Chip",
     "CrossbarArray",
+    "FeedforwardChip",
     "HopfieldChip",
     "Moment",
     "SignedArray",

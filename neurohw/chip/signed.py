@@ -48,6 +48,8 @@ class SignedArray:
     reference : CrossbarArray, optional
         One line of cells, (1, inputs), whose current is taken off; the scheme's middle if None.
     programming : Programming
+    transposed_gain : (inputs,) array, optional
+        Gain of a transposed read over that of a forward read, of the amplifier of each input line.
     """
 
     def __init__(
@@ -57,7 +59,12 @@ class SignedArray:
         *,
         reference: CrossbarArray | None = None,
         programming: Programming | None = None,
+        transposed_gain: Array | None = None,
     ) -> None:
+        self._transposed_gain: Array | None = None
+        if transposed_gain is not None:
+            dtype = crossbars[0].seen().conductance.dtype
+            self._transposed_gain = transposed_gain.astype(dtype)
         self.crossbars = list(crossbars)
         self.scheme = scheme
         self.reference = reference
@@ -114,7 +121,7 @@ class SignedArray:
             else:
                 lines = self.reference.read_transposed(driven, moment)
             current = current - current.dtype.type(sum(self.scheme.coefficients)) * lines
-        return current
+        return current if self._transposed_gain is None else current * self._transposed_gain
 
     def values(self) -> Array:
         """Return the weights by a digital read-out of every cell, (units, inputs) [S]."""
@@ -134,6 +141,7 @@ class SignedArray:
             conductance=weights,
             unit_sums=np.zeros(units, weights.dtype),
             input_sums=np.zeros(inputs, weights.dtype),
+            transposed_gain=self._transposed_gain,
         )
 
     def program(self, update: Update, event: int, next_input: Array | None = None) -> Array | None:

@@ -150,7 +150,6 @@ class SignedChip:
                 wires=wires,
                 reading=reading,
                 programming=chip.programming,
-                transposed_gain=chip.converters.transposed_gains(shape[1], seed, number),
             )
 
         count = len(scheme.coefficients)
@@ -162,6 +161,7 @@ class SignedChip:
             [crossbar(wanted.shape, scheme.rest, index) for index in indices],
             scheme,
             reference=reference,
+            transposed_gain=chip.converters.transposed_gains(wanted.shape[1], seed, number),
             programming=Programming(
                 scale=chip.mapping.scale,
                 refresh=chip.mapping.refresh,

@@ -1,4 +1,4 @@
-"""What a chip's learning circuits read of the two phases that they compare.
+"""The converters of a chip, and what its learning circuits read of two phases.
 
 A sampling circuit takes each node's voltage in both phases, v_a and v_b; its offset is the same
 in both if it is one circuit, and not if there is one a phase. Then either
@@ -13,7 +13,7 @@ that is small against the difference, over a range as large as the voltages.
 """
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Literal
 
 import msgspec
 import numpy as np
@@ -21,13 +21,17 @@ from numpy.typing import NDArray
 
 from neurohw import randomness
 from neurohw.circuits.converters import Channels, Converter, fabricate
-from neurohw.errors import InvalidValueError
+from neurohw.circuits.stages import Stage
+from neurohw.errors import InvalidValueError, UnsupportedError
 from neurohw.units import Fraction, Volts
 
 Array = NDArray[np.floating]
 
 # Numbers of the converters of a chip; those of layers are added to them.
 _INPUT, _NUDGE, _STATE, _DIFFERENCE = (k << 16 for k in range(4))
+
+# Those of feed-forward networks only.
+OF_FEEDFORWARD = ("state_dac", "error_dac", "error_adc")
 
 
 class Converters(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -55,6 +59,12 @@ class Converters(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
         Training images, the first ones, from which calibrated ranges are found.
     calibration_interval : int
         Mini-batches between calibrations; 0: only one, before the first.
+    state_dac : Converter, optional
+        Of feed-forward networks: of the hidden states that drive the next array; one sign, both
+        for tanh and linear units; its full scale is the largest state, where that has a bound.
+    error_dac, error_adc : Converter, optional
+        Of feed-forward networks: of the errors that drive an array backwards, and of the sums that
+        come back, both signs. Their `state_adc` is that of the forward sums.
     transposed_gain_error, transposed_gain_spread : float
         Relative gain of a transposed read over that of a forward read, less 1, common and from
         word line to word line.
@@ -64,6 +74,9 @@ class Converters(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     nudge_dac: Converter | None = None
     state_adc: Converter | None = None
     difference_adc: Converter | None = None
+    state_dac: Converter | None = None
+    error_dac: Converter | None = None
+    error_adc: Converter | None = None
     read: Literal["states", "difference"] = "states"
     sampling: Literal["shared", "separate"] = "shared"
     sampling_offset_spread: Volts = 0.0
@@ -87,7 +100,7 @@ class Converters(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
             raise InvalidValueError(
                 f"calibration_interval = {self.calibration_interval}: must be 0 or more"
             )
-        for key in ("state_adc", "difference_adc"):
+        for key in ("state_adc", "difference_adc", "error_dac", "error_adc"):
             converter: Converter | None = getattr(self, key)
             if converter is not None and converter.bits == 1:
                 raise InvalidValueError(f"{key}.bits = 1: both signs and 0 need at least 2")
@@ -98,8 +111,18 @@ class Converters(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     @property
     def present(self) -> bool:
         """Whether there is a converter that is not left out."""
-        converters = self.input_dac, self.nudge_dac, self.state_adc, self.difference_adc
-        return any(converter is not None for converter in converters)
+        return any(isinstance(getattr(self, key), Converter) for key in self.__struct_fields__)
+
+    @property
+    def feedforward(self) -> bool:
+        """Whether there is one that only feed-forward networks have."""
+        return any(getattr(self, key) is not None for key in OF_FEEDFORWARD)
+
+    def refuse(self, kind: str, *keys: str) -> None:
+        """Raise `UnsupportedError`, naming it, if one of these keys is given for such networks."""
+        for key in keys:
+            if getattr(self, key) != getattr(Converters(), key):
+                raise UnsupportedError(f"chip.converters.{key}: {kind} networks have none")
 
     def transposed_gains(self, lines: int, seed: int, array: int) -> Array | None:
         """Return the gain of a transposed read of each word line, (lines,); None where all 1."""
@@ -155,19 +178,16 @@ class Readout:
 
     def __init__(self, converters: Converters, layers: Sequence[int], seed: int) -> None:
         self.difference = converters.read == "difference"
-        parts = {"state": (converters.state_adc, _STATE)}
+        parts = {"state_adc": (converters.state_adc, _STATE)}
         if self.difference:
-            parts["difference"] = (converters.difference_adc, _DIFFERENCE)
+            parts["difference_adc"] = (converters.difference_adc, _DIFFERENCE)
         self.ranges: dict[str, Array] = {}
-        self._adcs: dict[str, list[Channels]] = {}
-        for name, (converter, number) in parts.items():
-            if converter is None:
-                continue
-            self._require_layers(converter, name, len(layers))
-            self._adcs[name] = [
-                fabricate(converter, units, to="digital", signed=True, seed=seed, number=number + k)
-                for k, units in enumerate(layers)
-            ]
+        self._adcs: dict[str, Stage] = {}
+        for key, (converter, number) in parts.items():
+            if converter is not None:
+                self._adcs[key] = Stage(
+                    key, converter, layers, to="digital", signed=True, seed=seed, number=number
+                )
         self._offsets = [
             self._sampling_offsets(converters, units, seed, k) for k, units in enumerate(layers)
         ]
@@ -176,7 +196,7 @@ class Readout:
     @property
     def calibrated(self) -> bool:
         """Whether an ADC has a range that is calibrated."""
-        return any(adcs[0].converter.calibrated for adcs in self._adcs.values())
+        return any(adc.calibrated for adc in self._adcs.values())
 
     def read(
         self, upper: Sequence[Array], lower: Sequence[Array], event: int
@@ -188,19 +208,13 @@ class Readout:
         phases = zip(upper, lower, strict=True)
         sampled = [self._sampled(k, u, v) for k, (u, v) in enumerate(phases)]
         if not self.difference:
-            states = self._convert("state", [np.stack(both) for both in sampled], event)
+            states = self._convert("state_adc", [np.stack(both) for both in sampled], event)
             return [v[0] for v in states], [v[1] for v in states]
         half = upper[0].dtype.type(0.5)
-        means = self._convert("state", [half * (u + v) for u, v in sampled], event)
-        moved = self._convert("difference", [u - v for u, v in sampled], event)
+        means = self._convert("state_adc", [half * (u + v) for u, v in sampled], event)
+        moved = self._convert("difference_adc", [u - v for u, v in sampled], event)
         pairs = list(zip(means, moved, strict=True))
         return [m + half * d for m, d in pairs], [m - half * d for m, d in pairs]
-
-    def _full_scale(self, name: str, layer: int) -> float:
-        """Return the full scale of an ADC of a layer [V]; infinite where it has none."""
-        converter = self._adcs[name][layer].converter
-        known = self.ranges[name][layer] if name in self.ranges else np.inf
-        return converter.range_or(float(known), layer)
 
     def _sampled(self, layer: int, upper: Array, lower: Array) -> tuple[Array, Array]:
         """Return a layer's voltages as the sampling circuits have them."""
@@ -209,26 +223,12 @@ class Readout:
             return upper, lower
         return upper + offset[0].astype(upper.dtype), lower + offset[1].astype(lower.dtype)
 
-    def _convert(self, name: str, values: list[Array], event: int) -> list[Array]:
+    def _convert(self, key: str, values: list[Array], event: int) -> list[Array]:
         """Return the voltages of each layer through an ADC, calibrated if it has to be."""
-        if name not in self._adcs:
+        if key not in self._adcs:
             return values
-        adcs = self._adcs[name]
-        if adcs[0].converter.calibrated and name not in self.ranges:
-            self.ranges[name] = np.array([adcs[0].converter.calibrate(v) for v in values])
-        return [
-            adc.convert(v, self._full_scale(name, k), event)
-            for k, (adc, v) in enumerate(zip(adcs, values, strict=True))
-        ]
-
-    @staticmethod
-    def _require_layers(converter: Converter, name: str, layers: int) -> None:
-        given: Any = converter.full_scale
-        if isinstance(given, tuple) and len(given) != layers:
-            raise InvalidValueError(
-                f"chip.converters.{name}_adc.full_scale = {list(given)}: must be one voltage, or"
-                f" {layers}, one a layer"
-            )
+        adc = self._adcs[key]
+        return [adc.convert(v, k, event, self.ranges) for k, v in enumerate(values)]
 
     @staticmethod
     def _sampling_offsets(

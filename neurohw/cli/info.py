@@ -138,8 +138,9 @@ def _chip(target: str, recipe: str | None) -> Facts:
     from neurohw.mappings import chip_specification
 
     if recipe is None:
-        scheme = chip_specification.load(target).mapping.scheme
-        recipe = "drn-xs" if scheme in (None, "single-ended") else "mlp-1h"
+        chip = chip_specification.load(target)
+        signed = chip.mapping.scheme not in (None, "single-ended")
+        recipe = "mlp-1h" if signed or chip.converters.feedforward else "drn-xs"
     experiment = configuration.load(recipe, chip=target)
     inputs = dataset_of(experiment).train_images.shape[1]
     scale = _scale(experiment, [experiment.lines_per_pixel * inputs, *experiment.network.hidden])
@@ -158,15 +159,16 @@ def _resolution(experiment: "Experiment") -> Facts:
     if not experiment.chip.converters.present:
         return {}
     from neurohw.experiments import physics
-    from neurohw.experiments.machine import build_resistive, computing, dataset_of
+    from neurohw.experiments.machine import build, computing, dataset_of
+    from neurohw.experiments.step import ranges_of
 
     dataset = dataset_of(experiment)
     with computing():
-        machine = build_resistive(experiment, dataset)
-        machine.calibrate(dataset)
+        machine = build(experiment, dataset)
+        machine.prepare(0, dataset)
         physical = physics.measure(machine, dataset)
-    ranges = {f"{name}_range": v for name, v in machine.chip.readout.ranges.items()}
-    return _converters(experiment, machine.network.inputs, ranges, physical)
+    inputs = experiment.lines_per_pixel * dataset.train_images.shape[1]
+    return _converters(experiment, inputs, ranges_of(machine.chip), physical)
 
 
 def _converters(experiment: "Experiment", inputs: int, state: Facts, physical: Facts) -> Facts:
@@ -175,11 +177,14 @@ def _converters(experiment: "Experiment", inputs: int, state: Facts, physical: F
     from neurohw.mappings.scale import physical_scale
 
     gain = experiment.network.input_gain
-    if not physical or gain is None:
+    if not physical:
         return {}
-    scale = physical_scale(experiment.chip, [inputs, *experiment.network.hidden], gain)
+    unit_voltage = experiment.chip.input.full_scale
+    if gain is not None:
+        lines = [inputs, *experiment.network.hidden]
+        unit_voltage = physical_scale(experiment.chip, lines, gain).unit_voltage
     ranges = {key.removesuffix("_range"): v for key, v in state.items() if key.endswith("_range")}
-    found = resolutions(experiment, scale.unit_voltage, ranges, physical)
+    found = resolutions(experiment, unit_voltage, ranges, physical)
     return {"resolution": [_builtins(each) for each in found]} if found else {}
 
 

@@ -193,6 +193,9 @@ MEANINGS = {
     "converters.nudge_dac": "of what nudges the outputs; keys as above",
     "converters.state_adc": "of node voltages; without full_scale its range is calibrated",
     "converters.difference_adc": "of the difference of the phases",
+    "converters.state_dac": "feed-forward: of hidden states that drive the next array",
+    "converters.error_dac": "feed-forward: of errors that drive an array backwards",
+    "converters.error_adc": "feed-forward: of the sums that come back; state_adc: the others",
     "converters.read": '"states" (each phase) or "difference" (and the mean)',
     "converters.sampling": '"shared" (one circuit takes both phases of a node) or "separate"',
     "converters.sampling_offset_spread": "of these circuits",
@@ -245,6 +248,9 @@ _ABSENT = {
     "converters.nudge_dac": '{ bits = 8, full_scale = "1 V" }',
     "converters.state_adc": "{ bits = 10 }",
     "converters.difference_adc": "{ bits = 8 }",
+    "converters.state_dac": "{ bits = 8 }",
+    "converters.error_dac": "{ bits = 8 }",
+    "converters.error_adc": "{ bits = 8 }",
 }
 
 

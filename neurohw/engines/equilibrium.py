@@ -34,6 +34,9 @@ class SeenArray(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     input_coupling (inputs, inputs), both symmetric with a diagonal of 0 [S]. unit_sums and
     input_sums then are all conductance that meets a terminal, couplings included, and `cells`
     (units, inputs) [S] and `wires` are what the terminals lead to.
+
+    Where lines are held at 0 V and amplifiers pass currents on, transposed_gain (inputs,) is the
+    gain of what flows back to each input over that of what flows to the units; 1 without.
     """
 
     conductance: Array
@@ -43,6 +46,12 @@ class SeenArray(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     input_coupling: Array | None = None
     cells: Array | None = None
     wires: Wires | None = None
+    transposed_gain: Array | None = None
+
+    def backwards(self, units: Array) -> Array:
+        """Return what flows to the inputs held at 0 V, (batch, inputs), of (batch, units)."""
+        current = units @ self.conductance
+        return current if self.transposed_gain is None else current * self.transposed_gain
 
 
 class Source(msgspec.Struct, frozen=True, eq=False, kw_only=True):

@@ -3,7 +3,8 @@
 Two ways down the energy of `neurohw.networks.hopfield`. Block sweeps set the layers, even ones
 first, then odd ones, each to its exact minimum with its neighbours held: h·u = a, clipped where
 the membrane is. Steps are those of 2017: all membranes at once go a share ε of the way,
-u ← clip(u + ε·(a/h − u)).
+u ← clip(u + ε·(a/h − u)). Where arrays have a transposed gain the interaction is not symmetric and
+there is no energy: the same moves then lead to a steady state only where they contract.
 """
 
 from collections.abc import Sequence
@@ -53,7 +54,7 @@ class Dynamics:
             current = current + below @ self.arrays[layer].conductance.T
         if layer + 1 < len(state):
             above = self.network.forward(layer + 1, state[layer + 1])
-            current = current + above @ self.arrays[layer + 1].conductance
+            current = current + self.arrays[layer + 1].backwards(above)
         return current
 
     def moved(self, state: Sequence[Array], layer: int) -> Array:

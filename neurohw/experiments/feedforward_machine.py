@@ -7,13 +7,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neurohw import randomness
-from neurohw.chip import SignedChip
+from neurohw.chip import FeedforwardChip
 from neurohw.datasets import Dataset
-from neurohw.errors import NumericalError, UnsupportedError
 from neurohw.experiments.configuration import Experiment
+from neurohw.experiments.converted_machine import ConvertedMachine
 from neurohw.experiments.run_file import Run
-from neurohw.experiments.step import EVALUATION, Batch, Step, restore_chip
-from neurohw.learning.backpropagation import Activity, Backpropagation
+from neurohw.experiments.step import EVALUATION, Batch, Step, ranges_of, restore_chip
+from neurohw.learning.backpropagation import Backpropagation
 from neurohw.networks.feedforward import FeedforwardNetwork, initial_weights
 
 Array = NDArray[np.floating]
@@ -22,24 +22,22 @@ _EVALUATED_AT_ONCE = 500
 
 
 @dataclass(eq=False, kw_only=True)
-class FeedforwardMachine:
+class FeedforwardMachine(ConvertedMachine):
     """See `neurohw.experiments.step.Machine`."""
 
     experiment: Experiment
-    chip: SignedChip
+    chip: FeedforwardChip
     network: FeedforwardNetwork
     rule: Backpropagation
 
     def check(self) -> None:
         """Do nothing: any weights will do."""
 
-    def prepare(self, event: int, dataset: Dataset) -> None:
-        """Do nothing: there is nothing to calibrate."""
-
     def encode(self, images: Array, event: int = 0) -> Array:
         """Return the voltages of the word lines, (n, pixels) [V]."""
         precision = self.experiment.training.precision
-        return np.multiply(images, self.chip.scale.unit_voltage, dtype=precision)
+        voltages = np.multiply(images, self.chip.scale.unit_voltage, dtype=precision)
+        return self.converted(voltages, event)
 
     def targets(self, labels: NDArray[np.integer]) -> Array:
         """Return the outputs' targets, (n, outputs): one-hot [V]."""
@@ -51,10 +49,10 @@ class FeedforwardMachine:
         wrong = 0
         for first in range(0, len(images), _EVALUATED_AT_ONCE):
             part = slice(first, first + _EVALUATED_AT_ONCE)
-            inputs = self.encode(images[part])
-            current = self.chip.arrays[0].read(inputs)
             event = EVALUATION + first
-            outputs = _finite(self.rule.forward(current, event, inputs)).states[-1]
+            inputs = self.encode(images[part], event)
+            current = self.chip.arrays[0].read(inputs)
+            outputs = self.rule.forward(current, event, inputs).states[-1]
             wrong += int(np.count_nonzero(outputs.argmax(axis=1) != labels[part]))
         return wrong / len(images)
 
@@ -74,7 +72,7 @@ class FeedforwardMachine:
         self, batch: Batch, event: int, rates: Sequence[float], bias_rates: Sequence[float]
     ) -> Step:
         """Read a mini-batch forwards, and its errors backwards."""
-        activity = _finite(self.rule.forward(batch.pending, event, batch.inputs))
+        activity = self.rule.forward(batch.pending, event, batch.inputs)
         targets = batch.targets * batch.targets.dtype.type(1 / self.chip.scale.unit_voltage)
         errors = self.rule.errors(activity, targets, event)
         updates, bias_updates = self.rule.updates(batch.inputs, activity, errors, rates, bias_rates)
@@ -83,27 +81,16 @@ class FeedforwardMachine:
         return Step(updates=updates, bias_updates=bias_updates, outputs=outputs, cost=cost)
 
     def carried(self) -> dict[str, Array]:
-        """Return nothing: mini-batches share the chip only."""
-        return {}
+        """Return the ranges of converters [V]."""
+        return ranges_of(self.chip)
 
     def restore(self, run: Run) -> None:
-        """Take over the arrays and biases of a run."""
+        """Take over the arrays, biases and ranges of converters of a run."""
         restore_chip(self.chip, run)
 
 
 def build(experiment: Experiment, dataset: Dataset) -> FeedforwardMachine:
-    """Fabricate the chip of an experiment and put its network on it.
-
-    Raises
-    ------
-    UnsupportedError
-        The chip has converters.
-    """
-    if experiment.chip.converters.present:
-        raise UnsupportedError(
-            "chip.converters: those of word lines and nodes belong to networks that relax; of"
-            " feed-forward ones only the gain of transposed reads is known"
-        )
+    """Fabricate the chip of an experiment and put its network on it."""
     settings, training = experiment.network, experiment.training
     assert settings.activation is not None  # the configuration asks for them
     assert settings.output is not None
@@ -121,18 +108,9 @@ def build(experiment: Experiment, dataset: Dataset) -> FeedforwardMachine:
             randomness.key(randomness.stream(training.seed, "initial", k)), cells
         )
         weights.append(initial_weights(draws, settings.initial_range))
-    chip = SignedChip(experiment.chip, weights, seed=training.seed, dtype=training.precision)
+    chip = FeedforwardChip(
+        experiment.chip, network, weights, seed=training.seed, dtype=training.precision
+    )
     return FeedforwardMachine(
         experiment=experiment, chip=chip, network=network, rule=Backpropagation(network, chip)
     )
-
-
-def _finite(activity: Activity) -> Activity:
-    """Return it; `NumericalError` naming layer and unit if a total is NaN or infinite."""
-    for k, total in enumerate(activity.totals):
-        if not np.isfinite(total).all():
-            sample, unit = np.argwhere(~np.isfinite(total))[0]
-            raise NumericalError(
-                f"input of layer {k + 1}, unit {unit} is {total[sample, unit]}, sample {sample}"
-            )
-    return activity

@@ -13,7 +13,7 @@ from neurohw.engines.hopfield import HopfieldEngine
 from neurohw.experiments.configuration import Experiment
 from neurohw.experiments.relaxing_machine import RelaxingMachine, start_from
 from neurohw.experiments.run_file import Run
-from neurohw.experiments.step import Batch, Step, restore_chip
+from neurohw.experiments.step import Batch, Step, ranges_of, restore_chip
 from neurohw.learning.hopfield import HopfieldPropagation
 from neurohw.networks.hopfield import HopfieldNetwork, deep_hopfield_network, initial_weights
 from neurohw.networks.resistive import encode
@@ -81,12 +81,13 @@ class HopfieldMachine(RelaxingMachine):
 
     def carried(self) -> dict[str, Array]:
         """Return the stored equilibria, a layer each, and ranges of converters [V]."""
-        return self.ranges() | {f"membrane_{k}": layer for k, layer in enumerate(self.stored)}
+        return ranges_of(self.chip) | {
+            f"membrane_{k}": layer for k, layer in enumerate(self.stored)
+        }
 
     def restore(self, run: Run) -> None:
         """Take over the arrays, biases, ranges of converters and stored equilibria of a run."""
         restore_chip(self.chip, run)
-        self.restore_ranges(run)
         if "membrane_0" in run.state:
             for k, layer in enumerate(self.stored):
                 layer[:] = run.state[f"membrane_{k}"]

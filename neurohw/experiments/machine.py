@@ -17,7 +17,7 @@ from neurohw.experiments import feedforward_machine, hopfield_machine
 from neurohw.experiments.configuration import Experiment
 from neurohw.experiments.relaxing_machine import RelaxingMachine, start_from
 from neurohw.experiments.run_file import Run
-from neurohw.experiments.step import Batch, Machine, Step, restore_chip
+from neurohw.experiments.step import Batch, Machine, Step, ranges_of, restore_chip
 from neurohw.learning.equilibrium_propagation import EquilibriumPropagation
 from neurohw.networks.resistive import ResistiveNetwork, deep_resistive_network, encode
 
@@ -90,12 +90,11 @@ class ResistiveMachine(RelaxingMachine):
     def carried(self) -> dict[str, Array]:
         """Return the voltages of the last free phase, one array a layer, and ranges [V]."""
         state = () if self.start is None else self.start.state
-        return self.ranges() | {f"voltage_{k}": v for k, v in enumerate(state)}
+        return ranges_of(self.chip) | {f"voltage_{k}": v for k, v in enumerate(state)}
 
     def restore(self, run: Run) -> None:
         """Take over the arrays, biases, ranges of converters and last free phase of a run."""
         restore_chip(self.chip, run)
-        self.restore_ranges(run)
         if "voltage_0" in run.state:
             layers = range(len(self.network.layers))
             self.start = start_from([run.state[f"voltage_{k}"] for k in layers])

@@ -6,11 +6,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from neurohw.datasets import Dataset
 from neurohw.engines.equilibrium import Equilibrium, require_settled
-from neurohw.experiments.configuration import Experiment
-from neurohw.experiments.run_file import Run
-from neurohw.experiments.step import CALIBRATION, EVALUATION
+from neurohw.experiments.converted_machine import ConvertedMachine
+from neurohw.experiments.step import EVALUATION
 from neurohw.learning.relaxation import relax
 
 Array = NDArray[np.floating]
@@ -18,13 +16,10 @@ Array = NDArray[np.floating]
 _EVALUATED_AT_ONCE = 500
 
 
-class RelaxingMachine:
+class RelaxingMachine(ConvertedMachine):
     """A base of machines with a `rule` and a `chip` that has converters; see `step.Machine`."""
 
-    experiment: Experiment
-    chip: Any
     engine: Any
-    rule: Any
 
     @property
     def network(self) -> Any:
@@ -34,23 +29,6 @@ class RelaxingMachine:
     def check(self) -> None:
         """Raise `InvalidValueError` if negative nudging leaves no minimum that can be found."""
         self.rule.check_stability()
-
-    def prepare(self, event: int, dataset: Dataset) -> None:
-        """Calibrate the converters where that is due before a mini-batch."""
-        interval = self.chip.specification.converters.calibration_interval
-        if self.chip.calibrated and (event % interval == 0 if interval else event == 0):
-            self.calibrate(dataset)
-
-    def calibrate(self, dataset: Dataset) -> None:
-        """Set the ranges of the converters that the chip calibrates, with the first images."""
-        samples = slice(0, self.chip.specification.converters.calibration_samples)
-        inputs = self.encode(dataset.train_images[samples], CALIBRATION)
-        targets = self.targets(dataset.train_labels[samples])
-        self.rule.calibrate(self.chip.arrays[0].read(inputs), targets, inputs)
-
-    def encode(self, images: Array, event: int = 0) -> Array:
-        """Return the voltages that the first array takes for (n, pixels) images in [0, 1] [V]."""
-        raise NotImplementedError
 
     def targets(self, labels: NDArray[np.integer]) -> Array:
         """Return the outputs' target voltages, (n, outputs): one-hot [V]."""
@@ -83,29 +61,6 @@ class RelaxingMachine:
     def error(self, images: Array, labels: NDArray[np.integer]) -> float:
         """Return the share of images whose largest output is not the label's."""
         return float(np.mean(self.outputs(images).argmax(axis=1) != labels))
-
-    def converted(self, voltages: Array, event: int) -> Array:
-        """Return the voltages of word lines as the chip's DACs give them, (n, lines) [V].
-
-        event numbers the mini-batch for their noise.
-        """
-        dac = self.chip.input_dac
-        if dac is None:
-            return voltages
-        full_scale = self.chip.specification.input.full_scale
-        return np.asarray(dac.convert(voltages, dac.converter.range_or(full_scale), event))
-
-    def ranges(self) -> dict[str, Array]:
-        """Return the ranges of calibrated converters as a run file holds them [V]."""
-        return {f"{name}_range": v for name, v in self.chip.readout.ranges.items()}
-
-    def restore_ranges(self, run: Run) -> None:
-        """Take over the ranges of a run."""
-        self.chip.readout.ranges = {
-            key.removesuffix("_range"): value
-            for key, value in run.state.items()
-            if key.endswith("_range")
-        }
 
 
 def start_from(state: Sequence[Array]) -> Equilibrium:

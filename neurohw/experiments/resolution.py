@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from neurohw.circuits.converters import Converter
 from neurohw.experiments.configuration import Experiment
+from neurohw.networks.feedforward import REACH
 from neurohw.units import show
 
 Array = NDArray[np.floating]
@@ -53,8 +54,9 @@ def resolutions(
     """Return what each converter of an experiment's chip resolves.
 
     unit_voltage, that of the target 1 [V]; ranges, those that were calibrated, as
-    `neurohw.circuits.readout.Readout.ranges`; physical as
-    `neurohw.experiments.physics.measure` returns it.
+    `neurohw.circuits.readout.Readout.ranges`, or, of a feed-forward network,
+    `neurohw.circuits.passes.Passes.ranges`; physical as `neurohw.experiments.physics.measure`
+    returns it, of networks that relax.
     """
     chip, converters = experiment.chip, experiment.chip.converters
     found = []
@@ -72,6 +74,8 @@ def resolutions(
                 voltage=unit_voltage,
             )
         )
+    if experiment.network.kind == "feedforward":
+        return found + _of_passes(experiment, unit_voltage, ranges)
     both = converters.read == "difference"
     adcs = {"state": converters.state_adc}
     if both:
@@ -92,6 +96,37 @@ def resolutions(
                     difference=None if name == "state" and both else moved,
                 )
             )
+    return found
+
+
+def _of_passes(
+    experiment: Experiment, unit_voltage: float, ranges: Mapping[str, Array]
+) -> list[Resolution]:
+    """Return what the converters of forward and backward reads resolve, a layer each."""
+    converters, layers = experiment.chip.converters, range(1, experiment.layers + 1)
+    assert experiment.network.activation is not None  # the configuration asks for it
+    low, high = REACH[experiment.network.activation]
+    found = []
+    for key, converter, numbers in (
+        ("state_adc", converters.state_adc, layers),
+        ("state_dac", converters.state_dac, layers[:-1]),
+        ("error_dac", converters.error_dac, layers[1:]),
+        ("error_adc", converters.error_adc, layers[:-1]),
+    ):
+        if converter is None:
+            continue
+        known = np.full(len(numbers), high * unit_voltage if key == "state_dac" else np.inf)
+        held = ranges.get(key.removesuffix("_adc"), known)
+        found += [
+            _resolution(
+                f"{key} of layer {number}",
+                converter,
+                float(held[k]),
+                layer=k,
+                signed=key != "state_dac" or low < 0,
+            )
+            for k, number in enumerate(numbers)
+        ]
     return found
 
 

@@ -7,14 +7,16 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from neurohw.chip import Chip, SignedChip
+from neurohw.chip import Chip, FeedforwardChip, HopfieldChip
 from neurohw.datasets import Dataset
 from neurohw.experiments.configuration import Experiment
 from neurohw.experiments.run_file import Run
 from neurohw.update import Update
 
 Array = NDArray[np.floating]
+AnyChip = Chip | FeedforwardChip | HopfieldChip
 
+_RANGE = "_range"
 # Events of evaluation are numbered from here, apart from the mini-batches of training.
 EVALUATION = 1 << 40
 # Of calibrations, which all have the same.
@@ -65,7 +67,7 @@ class Machine(Protocol):
         ...
 
     @property
-    def chip(self) -> Chip | SignedChip:
+    def chip(self) -> AnyChip:
         """The chip, whose arrays and biases the trainer programs."""
         ...
 
@@ -108,9 +110,18 @@ class Machine(Protocol):
         ...
 
 
-def restore_chip(chip: Chip | SignedChip, run: Run) -> None:
-    """Give a chip the arrays and biases of a run."""
+def restore_chip(chip: AnyChip, run: Run) -> None:
+    """Give a chip the arrays, biases and ranges of converters of a run."""
     for k, record in enumerate(run.arrays):
         chip.arrays[k].restore(record)
     for k, record in enumerate(run.biases):
         chip.biases[k].restore(record)
+    chip.ranges.clear()
+    for key, values in run.state.items():
+        if key.endswith(_RANGE):
+            chip.ranges[key.removesuffix(_RANGE)] = values
+
+
+def ranges_of(chip: AnyChip) -> dict[str, Array]:
+    """Return the ranges of calibrated converters as a run file holds them [V]."""
+    return {name + _RANGE: values for name, values in chip.ranges.items()}

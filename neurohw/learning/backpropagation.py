@@ -2,7 +2,9 @@
 
 Units are currents into virtual grounds, turned into states by the neurons; a state of 1, and an
 error of 1, are the chip's unit of voltage. Both directions are reads of the same arrays, so what
-cells and wires do to a read acts in both.
+cells and wires do to a read acts in both. Sums and errors are numbers, as the ADCs of the chip
+give them, and so are the states that are computed of the sums: updates take these, and not what
+DACs then drive. Inputs are as their DACs drive them.
 
 References
 ----------
@@ -16,7 +18,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from neurohw.chip import Moment, SignedChip
+from neurohw.chip import FeedforwardChip, Moment
+from neurohw.errors import NumericalError
 from neurohw.networks.feedforward import FeedforwardNetwork
 from neurohw.update import Update
 
@@ -24,7 +27,7 @@ Array = NDArray[np.floating]
 
 
 class Activity(msgspec.Struct, frozen=True, eq=False):
-    """z and a of each layer, (batch, units) each, dimensionless."""
+    """z, as converted, and a of each layer, (batch, units) each, dimensionless."""
 
     totals: list[Array]
     states: list[Array]
@@ -36,10 +39,10 @@ class Backpropagation:
     Parameters
     ----------
     network : FeedforwardNetwork
-    chip : SignedChip
+    chip : FeedforwardChip
     """
 
-    def __init__(self, network: FeedforwardNetwork, chip: SignedChip) -> None:
+    def __init__(self, network: FeedforwardNetwork, chip: FeedforwardChip) -> None:
         self.network = network
         self.chip = chip
 
@@ -47,6 +50,11 @@ class Backpropagation:
         """Return the activity for the first array's currents, (batch, units) [A].
 
         Where cells are noisy they are read anew, for inputs (batch, inputs) [V].
+
+        Raises
+        ------
+        NumericalError
+            A sum is NaN or infinite; names layer and unit.
         """
         scale, moment = self.chip.scale, Moment(event)
         sources = self.chip.sources(moment)
@@ -57,10 +65,14 @@ class Backpropagation:
         current, dtype = input_current, input_current.dtype.type
         for k, array in enumerate(self.chip.arrays):
             if k:
-                current = array.read(states[-1] * dtype(scale.unit_voltage), moment)
+                volts = states[-1] * dtype(scale.unit_voltage)
+                driven = self.chip.passes.convert("state_dac", volts, k - 1, event)
+                current = array.read(driven, moment)
             if sources:
                 current = current + sources[k].current
-            totals.append(current * dtype(1 / scale.current(k)))
+            total = current * dtype(1 / scale.current(k))
+            _require_finite(total, k)
+            totals.append(self._read("state_adc", total, k, event))
             states.append(self.network.activate(k, totals[-1]))
         return Activity(totals, states)
 
@@ -76,11 +88,30 @@ class Backpropagation:
         scale, dtype = self.chip.scale, delta.dtype.type
         for k in range(len(self.chip.arrays) - 1, 0, -1):
             volts = delta * dtype(scale.unit_voltage)
-            current = self.chip.arrays[k].read_transposed(volts, moment)
-            back = current * dtype(1 / scale.current(k))
+            driven = self.chip.passes.convert("error_dac", volts, k - 1, event)
+            current = self.chip.arrays[k].read_transposed(driven, moment)
+            back = self._read("error_adc", current * dtype(1 / scale.current(k)), k - 1, event)
             delta = back * self.network.slope(k - 1, z[k - 1], a[k - 1])
             deltas.insert(0, delta)
         return deltas
+
+    def calibrate(self, input_current: Array, target: Array, inputs: Array) -> None:
+        """Set the ranges of converters that have none of their own, for these samples.
+
+        input_current (batch, units) [A] and inputs (batch, inputs) [V] as `forward` takes them;
+        target (batch, outputs) [V].
+        """
+        self.chip.ranges.clear()
+        activity = self.forward(input_current, 0, inputs)
+        self.errors(activity, target * target.dtype.type(1 / self.chip.scale.unit_voltage), 0)
+
+    def _read(self, key: str, values: Array, layer: int, event: int) -> Array:
+        """Return dimensionless sums behind an ADC."""
+        if key not in self.chip.passes:
+            return values
+        unit = self.chip.scale.unit_voltage
+        read = self.chip.passes.convert(key, values * values.dtype.type(unit), layer, event)
+        return np.asarray(read * values.dtype.type(1 / unit))
 
     def updates(
         self,
@@ -120,3 +151,11 @@ class Backpropagation:
             for _, delta, rate in zip(self.chip.biases, errors, bias_rates, strict=False)
         ]
         return updates, bias_updates
+
+
+def _require_finite(total: Array, layer: int) -> None:
+    if not np.isfinite(total).all():
+        sample, unit = np.argwhere(~np.isfinite(total))[0]
+        raise NumericalError(
+            f"input of layer {layer + 1}, unit {unit} is {total[sample, unit]}, sample {sample}"
+        )

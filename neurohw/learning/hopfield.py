@@ -39,7 +39,8 @@ class HopfieldPropagation(EquilibriumPropagation):
         """Refuse a negative nudging that block sweeps cannot follow.
 
         Steps go down any energy; the exact minimum of an output is only where the energy bends
-        upwards, that is for a nudging weaker than the leak.
+        upwards, that is for a nudging weaker than the leak. With a transposed gain there is no
+        energy, but the same bound: what flows into an output does not depend on the gain.
 
         Raises
         ------

@@ -6,7 +6,8 @@ changes by
 
     ∂C/∂G_ji = λ_j·ρ_i + λ_i·ρ_j,   ∂C/∂b_j = λ_j,   Jᵀ·λ = ∂C/∂u
 
-with λ = 0 at inputs and clipped nodes. Dense algebra, sample by sample: for small networks.
+with λ = 0 at inputs and clipped nodes. Dense algebra, sample by sample: for small networks, whose
+arrays are read backwards with the gain that they are read forwards with.
 """
 
 from collections.abc import Sequence

@@ -22,6 +22,15 @@ Activation = Literal["linear", "hard-sigmoid", "sigmoid", "tanh", "relu", "softm
 Cost = Literal["squared", "cross-entropy"]
 
 _SMALLEST = 1e-12
+# Lowest and highest state.
+REACH: dict[Activation, tuple[float, float]] = {
+    "linear": (-np.inf, np.inf),
+    "hard-sigmoid": (0.0, 1.0),
+    "sigmoid": (0.0, 1.0),
+    "tanh": (-1.0, 1.0),
+    "relu": (0.0, np.inf),
+    "softmax": (0.0, 1.0),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +66,11 @@ class FeedforwardNetwork:
             )
         if not entropy and self.output == "softmax":
             raise InvalidValueError("network.output = softmax: goes with the cost cross-entropy")
+
+    @property
+    def reach(self) -> tuple[float, float]:
+        """Lowest and highest state of hidden units, infinite where they have no limit."""
+        return REACH[self.hidden]
 
     def activate(self, layer: int, z: Array) -> Array:
         """Return φ(z) of a layer counted from 0, (batch, units)."""

@@ -9,9 +9,10 @@ steady state the energy
 
     E = Σ_nodes h_j·∫₀^u_j v·ρ′(v) dv − Σ_nodes b_j·ρ_j − Σ_arrays Σ_ij G_ji·ρ_i·ρ_j
 
-falls, because ∂E/∂u_j = −ρ′_j·(a_j − h_j·u_j). Nudging adds β · ½ Σ_outputs (ρ − t)², a current
-β·(t − ρ). With the hard sigmoid and h = 1 this is the network of Scellier and Bengio. On a chip a
-state of 1 is the unit voltage and a weight of 1 the unit of conductance, which is the leak too.
+falls, because ∂E/∂u_j = −ρ′_j·(a_j − h_j·u_j). (Where arrays are read backwards with another gain
+than forwards there is no such energy.) Nudging adds β · ½ Σ_outputs (ρ − t)², a current β·(t − ρ).
+With the hard sigmoid and h = 1 this is the network of Scellier and Bengio. On a chip a state of 1
+is the unit voltage and a weight of 1 the unit of conductance, which is the leak too.
 
 References
 ----------

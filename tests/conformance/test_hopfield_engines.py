@@ -1,5 +1,7 @@
 """The compiled engine of Hopfield networks does what the readable one does."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
@@ -41,6 +43,17 @@ def assert_same(found, expected, problem, dtype):
 def test_engines_agree(make_hopfield, hidden, activation, step, dtype):
     problem = make_hopfield(hidden, activation=activation, dtype=dtype, seed=len(hidden))
     assert_engines_agree(problem, step, dtype)
+
+
+@pytest.mark.parametrize("step", [None, 0.5])
+def test_engines_agree_on_a_transposed_gain(make_hopfield, step):
+    problem = make_hopfield((6, 5, 8))
+    gains = [None, *(np.linspace(0.8, 1.3, n) for n in (6, 5, 8))]
+    plain = problem.relax(HopfieldEngine(step), sweeps=4)
+    problem = replace(problem, gains=gains)
+    assert_engines_agree(problem, step, "float64")
+    other = problem.relax(HopfieldEngine(step), sweeps=4)
+    assert np.abs(other.state[0] - plain.state[0]).max() > 1e-3 * problem.network.unit_voltage
 
 
 @pytest.mark.kernels

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from neurohw.chip import SignedChip
+from neurohw.chip import FeedforwardChip
 from neurohw.learning.backpropagation import Backpropagation
 from neurohw.mappings import chip_specification
 from neurohw.networks.feedforward import FeedforwardNetwork, forward, gradient
@@ -57,7 +57,7 @@ def test_the_dense_gradient_is_that_of_finite_differences(kind):
 @pytest.mark.parametrize("kind", KINDS, ids="-".join)
 def test_an_exact_chip_updates_by_the_dense_gradient(kind, scheme):
     network, weights, biases, inputs, targets = problem(*kind)
-    chip = chip_of(weights, scheme)
+    chip = chip_of(network, weights, scheme)
     chip.write(weights, biases)
     rule, scale = Backpropagation(network, chip), chip.scale
     volts = inputs * scale.unit_voltage
@@ -85,7 +85,7 @@ def test_an_exact_chip_updates_by_the_dense_gradient(kind, scheme):
         assert_allclose(before - after, rate * wanted, rtol=0, atol=1e-10 * rate)
 
 
-def chip_of(weights, scheme):
+def chip_of(network, weights, scheme):
     chip = chip_specification.load(
         {
             "device": {"law": "ideal", "g_min": 0.0, "g_max": 1e-5 if scheme else float("inf")},
@@ -93,4 +93,4 @@ def chip_of(weights, scheme):
             "bias": {"kind": "current" if scheme else "rails"},
         }
     )
-    return SignedChip(chip, weights, seed=0, dtype="float64")
+    return FeedforwardChip(chip, network, weights, seed=0, dtype="float64")

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from neurohw.chip import SignedChip
+from neurohw.chip import SignedArray, SignedChip
 from neurohw.errors import InvalidValueError, UnsupportedError
 from neurohw.mappings import chip_specification
 from neurohw.update import Update
@@ -55,6 +55,22 @@ def test_reads_are_those_of_the_written_weights(name):
     assert_allclose(array.seen(0).conductance, weights, rtol=1e-12, atol=scale)
     assert_allclose(array.read(x), x @ weights.T, rtol=1e-12, atol=scale)
     assert_allclose(array.read_transposed(y), y @ weights, rtol=1e-12, atol=scale)
+
+
+@pytest.mark.parametrize("name", SCHEMES)
+def test_what_is_read_backwards_may_have_another_gain(name):
+    """Of each input line as a whole: also of what a fixed reference takes off."""
+    array, _ = make_array(name)
+    gains = np.linspace(0.8, 1.2, INPUTS)
+    other = SignedArray(
+        array.crossbars, array.scheme, reference=array.reference, transposed_gain=gains
+    )
+    x, y = np.ones((2, INPUTS)), np.random.default_rng(5).normal(size=(3, UNITS))
+    assert_array_equal(other.read_transposed(y), gains * array.read_transposed(y))
+    assert_array_equal(other.read(x), array.read(x))
+    seen = other.seen(0)
+    scale = 1e-12 * 9e-6 * UNITS
+    assert_allclose(seen.backwards(y), other.read_transposed(y), rtol=1e-12, atol=scale)
 
 
 @pytest.mark.parametrize("name", SCHEMES)

@@ -9,12 +9,13 @@ import pytest
 from msgspec import inspect
 from numpy.testing import assert_allclose
 
+from neurohw import datasets
 from neurohw.cli.listing import available
 from neurohw.cli.new import MEANINGS, chip_text
 from neurohw.cli.output import plain
 from neurohw.devices import memory
 from neurohw.devices.laws import Exponential
-from neurohw.experiments import run_file
+from neurohw.experiments import machine, run_file
 from neurohw.mappings import chip_specification
 from neurohw.mappings.chip_specification import ChipSpecification
 from neurohw.units import show
@@ -174,6 +175,28 @@ def test_converters_against_what_they_have_to_resolve(invoke):
     assert list(trained) == list(rows)
     ranges = run_file.load("a.h5").state["state_range"]
     assert trained["state_adc of layer 1"]["full_scale"] == ranges[0]
+
+
+def test_converters_of_feedforward_and_hopfield_networks(invoke, monkeypatch):
+    monkeypatch.setattr(machine, "dataset_of", lambda experiment: datasets.load("digits"))
+    Path("mine.toml").write_text(
+        'device = "ideal"\n[converters]\nstate_adc = { bits = 8 }\nstate_dac = { bits = 1 }\n'
+        'error_dac = { bits = 6, full_scale = "10 mV" }\n'
+    )
+    facts = facts_of(invoke, "mine.toml")
+    assert facts["scale_recipe"] == "mlp-1h"
+    rows = {row["name"]: row for row in facts["resolution"]}
+    expected = [*(f"state_adc of layer {k}" for k in (1, 2)), "state_dac of layer 1"]
+    assert list(rows) == [*expected, "error_dac of layer 2"]
+    assert rows["error_dac of layer 2"]["step"] == pytest.approx(10e-3 / 32)
+    # Rectified states are as large as the largest sums, but for the steps of these.
+    sums, states = (rows[f"{key} of layer 1"]["full_scale"] for key in ("state_adc", "state_dac"))
+    assert 0 < states <= sums
+    Path("other.toml").write_text('device = "ideal"\n[converters]\nstate_adc = { bits = 8 }\n')
+    rows = facts_of(invoke, "other.toml", "--recipe", "ep-1h")["resolution"]
+    assert [row["name"] for row in rows] == [f"state_adc of layer {k}" for k in (1, 2)]
+    # Membranes lie between 0 and the unit voltage, a float32.
+    assert all(0 < row["voltage"] < row["full_scale"] <= np.float32(0.2) for row in rows)
 
 
 def test_recipe_and_own_configuration(invoke):

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
@@ -46,6 +48,22 @@ def test_equilibria_are_balanced_free_and_nudged(make_hopfield, activation, step
     assert nudged.result == "converged"
     assert balance(problem, nudged.state, nudging) < 1e-10
     assert np.abs(nudged.state[0] - free.state[0]).max() > 1e-3 * problem.network.unit_voltage
+
+
+@pytest.mark.parametrize("step", [None, 0.5])
+def test_what_flows_back_has_a_gain(make_hopfield, step):
+    """Every membrane rests at (b + W·ρ_below + gain·Wᵀ·ρ_above)/h, clipped."""
+    problem = make_hopfield((6, 5))
+    gains = [None, np.linspace(0.7, 1.4, 6), np.linspace(1.5, 0.9, 5)]
+    found = replace(problem, gains=gains).relax(HopfieldEngine(step), sweeps=4000, tolerance=1e-12)
+    assert found.result == "converged"
+    lines, high = [problem.inputs, *found.state], problem.network.high
+    for k, u in enumerate(found.state):
+        current = problem.current[k] + lines[k] @ problem.conductances[k].T
+        if k < 2:
+            current = current + gains[k + 1] * (lines[k + 2] @ problem.conductances[k + 1])
+        # As above: what is left after changes below 1e-12.
+        assert_allclose(u, np.clip(current / problem.leak[k], 0, high), rtol=0, atol=1e-10 * high)
 
 
 def test_one_step_is_that_of_2017(make_hopfield):

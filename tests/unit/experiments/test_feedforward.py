@@ -1,9 +1,11 @@
 """Feed-forward networks through the whole: configuration, training, resuming, evaluation."""
 
+import msgspec
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
+from neurohw.cli.info import describe
 from neurohw.errors import ConfigurationError, NumericalError, UnsupportedError
 from neurohw.experiments import configuration, evaluation, physics, run_file, scale, trainer
 from neurohw.experiments.machine import build, dataset_of
@@ -12,6 +14,11 @@ from neurohw.mappings import chip_specification
 from neurohw.reports import html
 
 CHIP = ("chip.device=epiram", "chip.bias.kind=rails", "chip.device.range_spread=5 %")
+CONVERTERS = (
+    *("chip.converters.input_dac.bits=4", "chip.converters.state_adc.bits=6"),
+    *("chip.converters.state_dac.bits=4", "chip.converters.error_dac.bits=6"),
+    *("chip.converters.error_adc.bits=6", "chip.converters.error_adc.noise_lsb=0.5"),
+)
 
 
 def small(*settings, recipe="neurosim-400-100-10", epochs=2):
@@ -39,8 +46,9 @@ def test_an_ideal_chip_learns_the_digits():
         CHIP,
         (*CHIP, "chip.mapping.scheme=differential-pair", "chip.mapping.refresh=5"),
         ("chip.device=ideal", "chip.bias.kind=current", "learning.bias_learning_rate=0.1"),
+        (*CHIP, *CONVERTERS, "chip.converters.calibration_interval=5"),
     ],
-    ids=["column", "pair", "unlimited"],
+    ids=["column", "pair", "unlimited", "converters"],
 )
 def test_a_resumed_run_is_the_uninterrupted_one(settings, tmp_path, monkeypatch):
     experiment, out = small(*settings), tmp_path / "run.h5"
@@ -76,6 +84,62 @@ def test_a_run_is_evaluated_on_its_chip_and_on_another_and_reported(tmp_path):
     page = html.write([run], tmp_path / "report.html").read_text(encoding="utf-8")
     assert "virtual ground" in page
     assert "as 6 × 6 images" in page
+
+
+def test_every_converter_is_a_switch():
+    def weights(*settings):
+        run = trainer.train(small("chip.device=ideal", *settings, epochs=1))
+        return run, np.concatenate([array["conductance"].ravel() for array in run.arrays])
+
+    plain = weights()[1]
+    trained = []
+    # Inputs are black and white: only an error of gain shows.
+    for setting in ("chip.converters.input_dac.gain_error=-10 %", *CONVERTERS[1:5]):
+        trained.append(weights(setting)[1])
+        assert np.abs(trained[-1] - plain).max() > 1e-3 * np.abs(plain).max()
+    assert len(np.unique(np.stack(trained), axis=0)) == len(trained)
+
+
+def test_a_run_with_converters_is_evaluated_by_its_ranges_and_reported(tmp_path):
+    experiment = small(*CHIP, *CONVERTERS, "chip.converters.input_dac.noise=5 mV")
+    run = trainer.train(experiment)
+    ranges = {key: held for key, held in run.state.items() if key.endswith("_range")}
+    assert {key: len(held) for key, held in ranges.items()} == {
+        **{"state_range": 2, "error_dac_range": 1, "error_range": 1}
+    }
+    assert all(np.isfinite(held).all() for held in ranges.values())
+    assert evaluation.evaluate(run)["test_error"] == run.history["test_error"][-1]
+    other = msgspec.structs.replace(experiment.chip, name="other")
+    assert 0 <= evaluation.evaluate(run, chip=other)["test_error"] < 1
+    run_file.save(tmp_path / "run.h5", run)
+    facts = describe(str(tmp_path / "run.h5"))
+    found = {row["name"]: row for row in facts["resolution"]}
+    assert found["input_dac"]["step"] == pytest.approx(0.2 / 15)
+    assert found["state_dac of layer 1"]["step"] == pytest.approx(0.2 / 15)
+    assert found["state_adc of layer 2"]["full_scale"] == run.state["state_range"][1]
+    assert found["error_dac of layer 2"]["full_scale"] == run.state["error_dac_range"][0]
+    assert found["error_adc of layer 1"]["step"] == run.state["error_range"][0] / 32
+
+
+def test_a_network_goes_on_behind_other_converters():
+    run = trainer.train(small(*CHIP, epochs=1))
+    after = trainer.train(small(*CHIP, *CONVERTERS, epochs=1), start=run)
+    assert 0 <= float(after.start["test_error"]) < 1
+    assert np.isfinite(after.state["error_range"]).all()
+
+
+def test_ranges_are_found_anew_when_they_are_due():
+    experiment = small("chip.converters.error_adc.bits=8", "chip.converters.calibration_interval=3")
+    data = dataset_of(experiment)
+    machine = build(experiment, data)
+    machine.prepare(0, data)
+    first = machine.chip.ranges["error"].copy()
+    weights, _ = machine.chip.logical()
+    machine.chip.write([0.5 * w for w in weights], [])
+    machine.prepare(2, data)
+    assert_array_equal(machine.chip.ranges["error"], first)
+    machine.prepare(3, data)
+    assert (machine.chip.ranges["error"] < 0.8 * first).all()
 
 
 def test_an_epoch_may_be_some_images_drawn_anew():
@@ -129,6 +193,7 @@ def test_overflow_is_named():
         (("chip.mapping.weight_range=[1.0]",), r"chip\.mapping\.weight_range = \[1\.0\]"),
         (("training.engine=spice",), r"training\.engine = spice: a feedforward network does not"),
         (("network.output=softmax",), r"network\.output = softmax: goes with"),
+        (("chip.converters.nudge_dac.bits=8",), r"chip\.converters\.nudge_dac: feed-forward"),
     ],
 )
 def test_what_does_not_fit_is_refused_in_one_line(settings, message):

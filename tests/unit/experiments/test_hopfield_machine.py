@@ -120,6 +120,31 @@ def test_images_start_from_where_they_ended():
     assert np.abs(second.outputs - first.outputs).max() > 0
 
 
+def test_arrays_are_read_backwards_with_their_gain():
+    """Another gain of each line, the same in every phase and in evaluation; it still learns."""
+    gains = ("chip.converters.transposed_gain_error=20 %",)
+    gains += ("chip.converters.transposed_gain_spread=10 %",)
+    larger = ("data.train=600", "network.hidden=[32]", "training.batch=10", *RATES)
+    run = trainer.train(load(*larger, *gains, epochs=4))
+    assert run.history["cost"][-1] < 0.7 * run.history["cost"][0]
+    experiment = load(*larger, *gains)
+    chip = build(experiment, dataset_of(experiment)).chip
+    given = [seen.transposed_gain for seen in chip.seen(0)]
+    assert [len(gain) for gain in given] == [64, 32]
+    assert abs(given[1].mean() - 1.2) < 4 * 0.12 / np.sqrt(32)
+    assert_array_equal(chip.seen(5)[1].transposed_gain, given[1])
+    plain = load(*larger)
+    exact = build(plain, dataset_of(plain)).chip.seen(0)
+    assert [seen.transposed_gain for seen in exact] == [None, None]
+
+
+@pytest.mark.parametrize("key", ["state_dac", "error_dac", "error_adc"])
+def test_converters_of_other_networks_are_refused(key):
+    experiment = load(f"chip.converters.{key}.bits=8")
+    with pytest.raises(UnsupportedError, match=rf"chip\.converters\.{key}: relaxing networks"):
+        build(experiment, dataset_of(experiment))
+
+
 def test_a_run_says_what_its_lines_carry():
     run = trainer.train(load())
     assert {"voltage", "difference", "bits", "saturated_low"} <= set(run.physical)

@@ -26,7 +26,7 @@ class FusedDynamics(Dynamics):
             below = forward(layer - 1, state[layer - 1]) @ self.arrays[layer].conductance.T
         above = before[:0]
         if layer < last:
-            above = forward(layer + 1, state[layer + 1]) @ self.arrays[layer + 1].conductance
+            above = self.arrays[layer + 1].backwards(forward(layer + 1, state[layer + 1]))
         after = np.empty_like(before)
         number = before.dtype.type
         kernels.move(

@@ -1,0 +1,52 @@
+"""What machines have in common whose chip has converters."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neurohw.datasets import Dataset
+from neurohw.experiments.configuration import Experiment
+from neurohw.experiments.step import CALIBRATION
+
+Array = NDArray[np.floating]
+
+
+class ConvertedMachine:
+    """A base of machines with a `chip` and a `rule` that calibrates it; see `step.Machine`."""
+
+    experiment: Experiment
+    chip: Any
+    rule: Any
+
+    def prepare(self, event: int, dataset: Dataset) -> None:
+        """Calibrate the converters where that is due before a mini-batch."""
+        interval = self.chip.specification.converters.calibration_interval
+        if self.chip.calibrated and (event % interval == 0 if interval else event == 0):
+            self.calibrate(dataset)
+
+    def calibrate(self, dataset: Dataset) -> None:
+        """Set the ranges of the converters that the chip calibrates, with the first images."""
+        samples = slice(0, self.chip.specification.converters.calibration_samples)
+        inputs = self.encode(dataset.train_images[samples], CALIBRATION)
+        targets = self.targets(dataset.train_labels[samples])
+        self.rule.calibrate(self.chip.arrays[0].read(inputs), targets, inputs)
+
+    def encode(self, images: Array, event: int = 0) -> Array:
+        """Return the voltages that the first array takes for (n, pixels) images in [0, 1] [V]."""
+        raise NotImplementedError
+
+    def targets(self, labels: NDArray[np.integer]) -> Array:
+        """Return the outputs' target voltages, (n, outputs): one-hot [V]."""
+        raise NotImplementedError
+
+    def converted(self, voltages: Array, event: int) -> Array:
+        """Return the voltages of word lines as the chip's DACs give them, (n, lines) [V].
+
+        event numbers the mini-batch for their noise.
+        """
+        dac = self.chip.input_dac
+        if dac is None:
+            return voltages
+        full_scale = self.chip.specification.input.full_scale
+        return np.asarray(dac.convert(voltages, dac.converter.range_or(full_scale), event))
