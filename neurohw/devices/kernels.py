@@ -34,6 +34,8 @@ TILE = 784
 IDEAL_TILE = 2 * TILE
 # Cells in which pulses are looked for together, and a multiple of which are programmed at once.
 VECTOR = 16
+# Units that pulses reach one after the other with one set of scratch lines.
+BLOCK = 16
 # Below this many cells waking a second thread costs more than it saves.
 SMALL = 1 << 18
 
@@ -780,17 +782,13 @@ def _coincide(n, length, slots, signs, above, below, sign, fresh, busy):
 
 
 @inner
-def _pulse_unit(j, g, read, counts, wanted, trains, cells, first_number):
+def _pulse_unit(j, g, read, counts, wanted, trains, cells, first_number, scratch):
     """Give unit j's cells the pulses in wanted, or one for each coincidence where it is empty."""
     lines, count, slots, signs, above, below, unit_signs = trains
     limit_up, limit_down = cells[7], cells[8]
     given, terms = wanted.shape[0] > 0, slots.shape[1]
     inputs = g.shape[1]
-    w = np.empty((8, inputs + VECTOR), g.dtype)
-    words = np.empty(inputs + VECTOR, np.uint32)
-    places = np.empty(inputs + VECTOR, np.int32)
-    vectors = np.empty(inputs // VECTOR + 1, np.int32)
-    busy = np.empty(inputs // VECTOR + 1, np.float32)
+    w, words, places, vectors, busy = scratch
     n = w[7]
     for e in range(1 if given else slots.shape[0]):
         length, fresh = inputs, True
@@ -821,8 +819,17 @@ def _pulse_unit(j, g, read, counts, wanted, trains, cells, first_number):
 
 @njit(cache=True, fastmath=FAST, parallel=True)
 def _pulse_units(g, read, counts, wanted, trains, cells, first_number):
-    for j in prange(g.shape[0]):
-        _pulse_unit(j, g, read, counts, wanted, trains, cells, first_number)
+    units, inputs = g.shape
+    for block in prange((units + BLOCK - 1) // BLOCK):
+        scratch = (
+            np.empty((8, inputs + VECTOR), g.dtype),
+            np.empty(inputs + VECTOR, np.uint32),
+            np.empty(inputs + VECTOR, np.int32),
+            np.empty(inputs // VECTOR + 1, np.int32),
+            np.empty(inputs // VECTOR + 1, np.float32),
+        )
+        for j in range(block * BLOCK, min((block + 1) * BLOCK, units)):
+            _pulse_unit(j, g, read, counts, wanted, trains, cells, first_number, scratch)
 
 
 @njit(cache=True, fastmath=FAST)
