@@ -11,6 +11,7 @@ from neurohw.engines.equilibrium import Equilibrium, require_settled
 from neurohw.experiments.configuration import Experiment
 from neurohw.experiments.run_file import Run
 from neurohw.experiments.step import CALIBRATION, EVALUATION
+from neurohw.learning.equilibrium_propagation import Contrast
 from neurohw.learning.relaxation import relax
 
 Array = NDArray[np.floating]
@@ -47,6 +48,17 @@ class RelaxingMachine:
         inputs = self.encode(dataset.train_images[samples], CALIBRATION)
         targets = self.targets(dataset.train_labels[samples])
         self.rule.calibrate(self.chip.arrays[0].read(inputs), targets, inputs)
+
+    def disturb(self, phases: Contrast, inputs: Array, event: int) -> None:
+        """Let the voltages of a mini-batch's phases move the cells that they stress.
+
+        inputs (batch, inputs) as the first array takes them [V].
+        """
+        nudged = [phases.upper]
+        if self.rule.variant == "centered":
+            nudged.append(phases.lower)
+        for phase, nodes in enumerate((phases.free.state, *nudged)):
+            self.chip.disturb(inputs, nodes, event, phase)
 
     def encode(self, images: Array, event: int = 0) -> Array:
         """Return the voltages that the first array takes for (n, pixels) images in [0, 1] [V]."""

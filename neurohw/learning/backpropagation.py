@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from neurohw.chip import Moment, SignedChip
 from neurohw.networks.feedforward import FeedforwardNetwork
-from neurohw.update import Update
+from neurohw.update import Update, bias_update
 
 Array = NDArray[np.floating]
 
@@ -82,6 +82,20 @@ class Backpropagation:
             deltas.insert(0, delta)
         return deltas
 
+    def disturb(
+        self, inputs: Array, activity: Activity, errors: Sequence[Array], event: int
+    ) -> int:
+        """Let the reads of both directions move cells that they stress; return the steps taken.
+
+        Arguments as for `updates`.
+        """
+        if not self.chip.disturbed:
+            return 0
+        unit = inputs.dtype.type(self.chip.scale.unit_voltage)
+        forward = [inputs, *(a * unit for a in activity.states[:-1])]
+        backward = [delta * unit for delta in errors[1:]]
+        return self.chip.disturb_lines(forward, backward, event)
+
     def updates(
         self,
         inputs: Array,
@@ -111,12 +125,11 @@ class Backpropagation:
             Update(presynaptic=x[None], postsynaptic=(delta * dtype(-rate * unit / batch))[None])
             for x, delta, rate in zip(below, errors, rates, strict=True)
         ]
-        one = np.ones((1, 1, 1), inputs.dtype)
+        by_sample = self.chip.specification.programming.by_sample
+        if by_sample:
+            updates = [update.by_sample(batch) for update in updates]
         bias_updates = [
-            Update(
-                presynaptic=one,
-                postsynaptic=(delta.sum(axis=0) * dtype(-rate * unit / batch))[None, None],
-            )
+            bias_update(delta, -rate * unit / batch, by_sample=by_sample)
             for _, delta, rate in zip(self.chip.biases, errors, bias_rates, strict=False)
         ]
         return updates, bias_updates

@@ -92,9 +92,14 @@ def scheme_of(chip: ChipSpecification) -> Scheme:
         if chip.wires is not None:
             raise UnsupportedError("wires: signed weights behind them need a finite device.g_max")
         return Direct()
+    beside = 0.0
+    if chip.programming.accumulate == "carry":
+        # The narrower cells that are read with the wide ones rest in their middle.
+        narrow = chip.programming.fast_device or device
+        beside = 0.5 * (narrow.g_min + narrow.g_max) / chip.programming.carry_base
     cell: dict[str, Any] = {
-        "low": device.g_min,
-        "high": device.g_max,
+        "low": device.g_min + beside,
+        "high": device.g_max + beside,
         "n_levels": mapping.n_levels,
         "rounding": mapping.rounding,
     }
