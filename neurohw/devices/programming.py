@@ -79,7 +79,8 @@ def _pulses_from_low(cells: Cells, held: Array) -> Array:
         most = np.where(rate > 0, np.log(last) / rate, np.inf)
         return np.asarray(np.minimum(_on_the_way(cells, held, first, rate), most))
     ladder, span = _ladder(cells)
-    return np.interp((held - cells.low) / span, ladder, np.arange(len(ladder)))
+    counted = np.diff(ladder) >= _NEGLIGIBLE * law.step_up / float(np.median(span))
+    return np.interp((held - cells.low) / span, ladder, np.append(0, np.cumsum(counted)))
 
 
 def _on_the_curve(cells: Cells, held: Array, target: Array, rate: Array) -> Array:

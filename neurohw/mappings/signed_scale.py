@@ -121,6 +121,17 @@ def scheme_of(chip: ChipSpecification) -> Scheme:
     return DifferentialPair(**cell, sides=mapping.sides)
 
 
+def memory(chip: ChipSpecification) -> tuple[int, int]:
+    """Return bits of digital memory beside each signed weight, and cells that it is made of.
+
+    Each cell that updates move has its own memory, and its own fast or narrower cell.
+    """
+    bits, cells = chip.programming.memory
+    shares = scheme_of(chip).shares
+    moved = sum(share != 0 for share in shares)
+    return bits * moved, len(shares) + (cells - 1) * moved
+
+
 def signed_scale(chip: ChipSpecification, layers: int) -> SignedScale:
     """Place a network of so many arrays on a chip.
 
