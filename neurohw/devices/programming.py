@@ -80,7 +80,8 @@ def _pulses_from_low(cells: Cells, held: Array) -> Array:
         return np.asarray(np.minimum(_on_the_way(cells, held, first, rate), most))
     ladder, span = _ladder(cells)
     counted = np.diff(ladder) >= _NEGLIGIBLE * law.step_up / float(np.median(span))
-    return np.interp((held - cells.low) / span, ladder, np.append(0, np.cumsum(counted)))
+    places = (held - cells.low) / span
+    return np.asarray(np.interp(places, ladder, np.append(0, np.cumsum(counted))))
 
 
 def _on_the_curve(cells: Cells, held: Array, target: Array, rate: Array) -> Array:

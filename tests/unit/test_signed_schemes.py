@@ -1,5 +1,7 @@
 """Update schemes, read disturb and rewriting of signed arrays."""
 
+import shutil
+
 import msgspec
 import numpy as np
 import pytest
@@ -9,7 +11,7 @@ from neurohw.chip import HopfieldChip, SignedChip
 from neurohw.devices.laws import ConstantStep, SoftBounds
 from neurohw.engines.hopfield import HopfieldEngine
 from neurohw.errors import InvalidValueError, UnsupportedError
-from neurohw.experiments import configuration, trainer
+from neurohw.experiments import configuration, run_file, trainer
 from neurohw.learning.backpropagation import Backpropagation
 from neurohw.learning.hopfield import HopfieldPropagation
 from neurohw.mappings import chip_specification
@@ -335,6 +337,32 @@ def test_training_disturbs_the_cells_that_its_reads_stress(settings, recipe):
     )
     assert np.any(ends > starts)
     assert np.all(ends >= starts)  # pixels are not negative
+
+
+@pytest.mark.parametrize("recipe", ["mlp-1h", "ep-1h"])
+def test_a_resumed_run_is_the_uninterrupted_one(recipe, tmp_path, monkeypatch):
+    settings = (
+        *("data.name=digits", "data.train=16", "network.hidden=[4]", "training.batch=4"),
+        *("chip.programming.events=sample", "chip.programming.pulses=train"),
+        *("chip.programming.accumulate=analog", "chip.mapping.refresh=5", "chip.bias.kind=rails"),
+        *("chip.device.write_threshold=0.15 V", "chip.device.reading.disturb=1 %"),
+    )
+    more = ("network.initial_range=0.9",) if recipe == "mlp-1h" else ()
+    experiment = configuration.load(recipe, chip="reram-sb", settings=settings + more, epochs=1)
+    reference, copies, save = trainer.train(experiment), [], run_file.save
+
+    def save_and_copy(path, run):
+        save(path, run)
+        copies.append(shutil.copy(path, tmp_path / f"{len(copies)}.h5"))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(trainer, "CHECKPOINT_SECONDS", -1.0)
+        patch.setattr(run_file, "save", save_and_copy)
+        trainer.train(experiment, out=tmp_path / "a.h5")
+    assert run_file.load(copies[1]).counters["step"] == 2
+    resumed = trainer.train(experiment, out=copies[1], resume=True)
+    assert run_file.checksum(resumed) == run_file.checksum(reference)
+    assert all(array["fast_pulses"].max() > 0 for array in (*resumed.arrays, *resumed.biases))
 
 
 def test_slices_take_updates_in_the_last_one_only():
