@@ -91,18 +91,10 @@ class Scheme:
 
     def program(self, update: Update, event: int) -> None:
         """Apply an update to the cells; event is the number of its first one."""
-        taking = self.bank if self._fast is None else self._fast
-        if self.transfers:
-            update = _scaled(update, self.programming.fast_rate)
-        self._apply(taking, update, event)
-        after = event + len(update.presynaptic)
-        every = self.programming.transfer_every if self.transfers else self.programming.carry_every
-        if self._fast is not None:
-            for turn in range(event // every + 1, after // every + 1):
-                if self.transfers:
-                    self._transfer(self._fast, turn)
-                else:
-                    self._carry(self._fast, turn)
+        if self._fast is None:
+            self._apply(self.bank, update, event)
+        else:
+            self._apply_fast(self._fast, update, event)
         self.gather()
 
     def write(
@@ -168,6 +160,22 @@ class Scheme:
         """Add up what is read of cells that stand side by side."""
         if self.carries and self._fast is not None:
             np.add(self.bank.read, self._fast.read, out=self._conductance)
+
+    def _apply_fast(self, fast: Bank, update: Update, event: int) -> None:
+        """Apply an update to the fast or narrower cells, whose turn may come between two events."""
+        if self.transfers:
+            update = _scaled(update, self.programming.fast_rate)
+        every = self.programming.transfer_every if self.transfers else self.programming.carry_every
+        first, events = 0, len(update.presynaptic)
+        while first < events:
+            last = min(first + every - (event + first) % every, events)
+            self._apply(fast, _some(update, first, last), event + first)
+            turn, since = divmod(event + last, every)
+            if since == 0 and self.transfers:
+                self._transfer(fast, turn)
+            elif since == 0:
+                self._carry(fast, turn)
+            first = last
 
     def _apply(self, bank: Bank, update: Update, event: int) -> None:
         """Apply an update to some cells, as the chip makes pulses of it."""
@@ -366,6 +374,16 @@ def multiple_of_4(array: Array, axis: int) -> Array:
     padding = [(0, 0)] * array.ndim
     padding[axis] = (0, missing)
     return np.pad(array, padding)
+
+
+def _some(update: Update, first: int, last: int) -> Update:
+    """Return some events of an update."""
+    parts = {
+        key: value[first:last]
+        for key in ("presynaptic", "postsynaptic", "row", "column", "decay")
+        if (value := getattr(update, key)) is not None
+    }
+    return msgspec.structs.replace(update, **parts)
 
 
 def _scaled(update: Update, factor: float) -> Update:

@@ -66,6 +66,37 @@ def test_the_mean_change_of_trains_sample_by_sample_is_the_sum_of_products(schem
     assert np.abs(wanted).max() > 20 * error.max()
 
 
+SCHEMES = {
+    "count": {},
+    "nearest": {"rounding": "nearest"},
+    "sign": {"pulses": "sign", "threshold": 0.2},
+    "train": {"pulses": "train"},
+    "trains in sequence": {"pulses": "train", "order": "sequential"},
+    "write-verify": {"pulses": "write-verify", "verify_tolerance": 0.004},
+    "adam": {"optimizer": "adam", "adam_step": 0.03, "accumulate": "digital"},
+    "half-selected": {"half_select": 0.01},
+    "tiki-taka": {
+        **{"accumulate": "analog", "transfer_every": 2, "transfer_lines": 8},
+        "transfer_rate": 0.5,
+    },
+    "carry": {"accumulate": "carry", "carry_every": 3},
+}
+
+
+@pytest.mark.parametrize("name", SCHEMES)
+def test_samples_are_programmed_one_after_the_other(name):
+    """With any scheme a mini-batch of samples is as many updates of one."""
+    device = msgspec.structs.replace(LAME, step_noise=0.3)
+    one, other = (array_of(device, events="sample", **SCHEMES[name]) for _ in range(2))
+    update, before = drawn(np.random.default_rng(8), 0.05 * SPAN, events=4, rank=2), one.values()
+    one.program(update, 0)
+    for k in range(4):
+        x, d = update.presynaptic[k : k + 1], update.postsynaptic[k : k + 1]
+        other.program(Update(presynaptic=x, postsynaptic=d), k)
+    assert_array_equal(one.values(), other.values())
+    assert np.mean(one.values() != before) > 0.5
+
+
 @pytest.mark.parametrize("kind", ["feedforward", "hopfield"])
 def test_events_of_samples_add_up_to_the_mini_batch(kind, make_hopfield):
     """Of arrays and of biases, one event a sample, as many terms in each."""
