@@ -109,6 +109,17 @@ class Update(msgspec.Struct, frozen=True, eq=False, kw_only=True):
         return Update(presynaptic=x, postsynaptic=d, row=row, column=column, paired=self.paired)
 
 
+def bias_update(signals: Array, scale: float, *, by_sample: bool) -> Update:
+    """Return the update of biases, whose one input line carries 1.
+
+    signals (batch, units) times scale are what the samples ask for, [A] of sources; an event is
+    their sum or, by sample, one of them.
+    """
+    dtype = signals.dtype
+    wanted = dtype.type(scale) * (signals if by_sample else signals.sum(axis=0)[None])
+    return Update(presynaptic=np.ones((len(wanted), 1, 1), dtype), postsynaptic=wanted[:, None])
+
+
 def pairs(lines: Array) -> Array:
     """Return what paired word lines carry: (…, n) values followed by their opposites, (…, 2 n)."""
     return np.concatenate((lines, -lines), axis=-1)

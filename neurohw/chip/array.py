@@ -139,8 +139,6 @@ class CrossbarArray:
         update: Update,
         event: int,
         next_input: Array | None = None,
-        *,
-        passes: bool = True,
     ) -> Array | None:
         """Apply an update through the cells' law, in one pass.
 
@@ -151,8 +149,6 @@ class CrossbarArray:
         event : int
             Number of the update's first event in this array's life.
         next_input : (batch, inputs) array, optional [V]
-        passes : bool
-            Whether a mini-batch's time passes with it, for cells that drift or decay.
 
         Returns
         -------
@@ -180,7 +176,7 @@ class CrossbarArray:
         else:
             sums = np.empty(len(g), g.dtype)
             self._pass(*fused, (y, projection, sums))
-        aged = before is not None and self._age(*before, event, passes=passes)
+        aged = before is not None and self._age(*before, event)
         if fused is None or aged:
             sums = None
             if next_input is not None and self._wired is None:
@@ -233,7 +229,7 @@ class CrossbarArray:
             self.refresh()
             self._sum()
 
-    def _age(self, state: Array, read: Array, event: int, *, passes: bool = True) -> bool:
+    def _age(self, state: Array, read: Array, event: int) -> bool:
         """Let a mini-batch pass, in which worn cells stay as they were; tell whether any moved.
 
         state and read are what pulses moved, and what was read, before the mini-batch.
@@ -245,7 +241,7 @@ class CrossbarArray:
             self._bank.state[worn] = state[worn]
             self._bank.read[worn] = read[worn]
             self.scheme.gather()
-        if self.reading.retention is not None and self._ages and passes:
+        if self.reading.retention is not None and self._ages:
             self._move(self.reading.retention.step(state, self._bank.state, event))
             moved = True
         return moved
@@ -284,20 +280,49 @@ class CrossbarArray:
         if given != taken:
             raise InvalidValueError(f"{given} input lines: the array takes {taken}")
 
-    def write(self, wanted: Array, where: NDArray[np.bool_] | bool = True, event: int = 0) -> None:
-        """Program cells, fresh, to the values nearest to `wanted` (units, inputs) [S].
+    def write(
+        self,
+        wanted: Array,
+        where: NDArray[np.bool_] | bool = True,
+        event: int = 0,
+        *,
+        again: bool = False,
+    ) -> None:
+        """Program cells to the values nearest to `wanted` (units, inputs) [S].
 
         where (units, inputs) says which, all of them without; worn ones stay. event numbers the
-        write in the array's life.
+        write in the array's life; again says whether cells in use are rewritten, see
+        `Scheme.write`.
         """
-        if self.wears:
-            where = where & (self.pulses <= self.reading.endurance)
+        where = self._lasting(where)
         retention = self.reading.retention
         if retention is not None and retention.age.size > 0:
             retention.age[where] = 0.0
-        self.scheme.write(wanted, where, event)
+        self.scheme.write(wanted, where, event, again=again)
         self.refresh()
         self._sum()
+
+    def approach(
+        self,
+        wanted: Array,
+        where: NDArray[np.bool_] | bool = True,
+        event: int = 0,
+        *,
+        pulses: int,
+        tolerance: float,
+    ) -> None:
+        """Pulse and read cells in turn until they are near `wanted` (units, inputs) [S].
+
+        Within the tolerance [S], or with at most so many pulses each, which are counted. where and
+        event as for `write`.
+        """
+        self.scheme.approach(wanted, self._lasting(where), event, pulses, tolerance)
+        self.refresh()
+        self._sum()
+
+    def _lasting(self, where: NDArray[np.bool_] | bool) -> NDArray[np.bool_] | bool:
+        """Return which of some cells are not past their endurance."""
+        return where & (self.pulses <= self.reading.endurance) if self.wears else where
 
     def refresh(self) -> None:
         """Reduce the wires exactly, to the cells as they are; nothing where there are none."""

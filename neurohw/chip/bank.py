@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from neurohw.devices import kernels, trains
 from neurohw.devices.fabrication import Cells
 from neurohw.devices.law import FAMILIES
-from neurohw.devices.programming import first_write
+from neurohw.devices.programming import first_write, rewriting_pulses
 
 Array = NDArray[np.floating]
 
@@ -37,11 +37,25 @@ class Bank:
         self.state = read.copy() if cells.law.write_sigma > 0 else read
         self.pulses = np.zeros(read.shape if cells.whole else (0, 0), np.uint32)
 
-    def write(self, wanted: Array, where: NDArray[np.bool_] | bool = True, event: int = 0) -> None:
-        """Program cells, fresh, to the values nearest to `wanted` (units, inputs) [S]."""
+    def write(
+        self,
+        wanted: Array,
+        where: NDArray[np.bool_] | bool = True,
+        event: int = 0,
+        *,
+        again: bool = False,
+    ) -> None:
+        """Program cells to the values nearest to `wanted` (units, inputs) [S].
+
+        Whether fresh ones, whose pulses are not counted, or `again`: then a reset counts as one
+        pulse, and each pulse up that leads from there to the new value; see `rewriting_pulses`.
+        """
         written = first_write(self.cells, wanted, event)
         for values in (self.state, self.read):
             np.copyto(values, written, "same_kind", where)
+        if again and self.cells.whole:
+            pulses = rewriting_pulses(self.cells, written, event).astype(np.uint32)
+            np.add(self.pulses, pulses, out=self.pulses, where=where)
 
     def add(self, lines: Any, coming: Any, event: int) -> None:
         """Apply wanted changes in one pass; lines and coming as in `kernels.program_ideal`."""

@@ -10,13 +10,12 @@ from neurohw import randomness
 from neurohw.chip.array import CrossbarArray
 from neurohw.chip.biases import BiasCurrents, BiasRails
 from neurohw.chip.converted import ConvertedChip
+from neurohw.chip.fabrication import fabricate_array
 from neurohw.chip.reading import Moment
 from neurohw.circuits.neuron import Neuron
 from neurohw.circuits.neuron import fabricate as fabricate_neurons
 from neurohw.circuits.synapse import Synapse
 from neurohw.devices.fabrication import fabricate, require_arrays
-from neurohw.devices.programming import first_write
-from neurohw.devices.reading.fabrication import fabricate as fabricate_reading
 from neurohw.engines.equilibrium import SeenArray, Source
 from neurohw.errors import InvalidValueError
 from neurohw.mappings.chip_specification import ChipSpecification
@@ -109,54 +108,30 @@ class Chip(ConvertedChip):
     def _fabricate(
         self, wanted: Array, layer: int, number: int, seed: int, dtype: str
     ) -> CrossbarArray:
-        width = self.scale.cell_scale[layer]
-        cells = fabricate(
-            self.specification.device, *wanted.shape, width=width, seed=seed, array=number
-        )
+        chip, width = self.specification, self.scale.cell_scale[layer]
+        cells = fabricate(chip.device, *wanted.shape, width=width, seed=seed, array=number)
         if cells.law.limit_down == 0:
             raise InvalidValueError(
-                f"device.law = {self.specification.device.law}: pulses only raise it: it needs"
-                f" pairs of cells, which signed weights have (mapping.sides = one)"
+                f"device.law = {chip.device.law}: pulses only raise it: it needs pairs of cells,"
+                f" which signed weights have (mapping.sides = one)"
             )
-        written = first_write(cells, wanted).astype(dtype)
         inputs, rails = number == 0, number != layer
-        programming = self.specification.programming
-        fast = None
-        if programming.accumulate in ("analog", "carry"):
-            narrower = programming.carry_base if programming.accumulate == "carry" else 1.0
-            fast = fabricate(
-                programming.fast_device or self.specification.device,
-                *wanted.shape,
-                width=width / narrower,
-                seed=seed,
-                array=_FIRST_FAST_ARRAY + number,
-            )
-        array = CrossbarArray(
-            written,
+        return fabricate_array(
+            chip,
             cells,
+            wanted,
+            chip.programming,
+            width=width,
+            number=number,
+            fast_number=_FIRST_FAST_ARRAY + number,
+            seed=seed,
+            dtype=dtype,
             driven=inputs or rails,
             paired=inputs,
             # Bias cells stand at the nodes themselves.
-            wires=None if rails else self.specification.interconnect,
-            transposed_gain=self.specification.converters.transposed_gains(
-                wanted.shape[1], seed, number
-            ),
-            reading=fabricate_reading(
-                self.specification.device,
-                cells.low,
-                cells.high,
-                *wanted.shape,
-                width=width,
-                temperature=self.specification.temperature,
-                seed=seed,
-                array=number,
-            ),
-            programming=programming,
-            fast=fast,
+            wires=None if rails else chip.interconnect,
+            transposed_gain=chip.converters.transposed_gains(wanted.shape[1], seed, number),
         )
-        if array.scheme.carries:
-            array.write(wanted)
-        return array
 
     def write(self, conductances: Sequence[Array], currents: Sequence[Array]) -> None:
         """Program a trained network into the fresh arrays.

@@ -51,6 +51,18 @@ class HopfieldChip(ConvertedChip, SignedChip):
         self._leaks = [np.full(n, self.scale.leak, dtype) for n in network.layers]
         self._no_currents = [np.zeros(n, dtype) for n in network.layers]
 
+    def disturb(self, inputs: Array, nodes: Sequence[Array], event: int, phase: int = 0) -> int:
+        """Let the voltages of a phase move the cells that they stress; return the steps taken.
+
+        inputs (batch, inputs), nodes a (batch, units) array of membranes a layer [V]. Each node
+        drives a line of the array above it, and one of the array below, both against lines at
+        0 V: two reads of every cell but those of the first array.
+        """
+        if not self.disturbed:
+            return 0
+        states = [self.network.forward(k, v) for k, v in enumerate(nodes)]
+        return self.disturb_lines([inputs, *states[:-1]], states[1:], event, phase)
+
     def seen(self, moment: Moment | int | None = None) -> list[SeenArray]:
         """Return every array as the integrators see it, with the noise of a moment if given."""
         seen = super().seen(moment)

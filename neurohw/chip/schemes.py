@@ -21,8 +21,10 @@ from neurohw.update import Update, pairs
 
 Array = NDArray[np.floating]
 
-# Half-selected cells, and narrow ones when they carry, draw as events beyond those of any run.
-_DISTURBED, _CARRIED = 1 << 40, 1 << 42
+# Half-selected cells, narrow ones when they carry, and verified writes draw as events beyond
+# those of any run; a write may take so many turns.
+_DISTURBED, _CARRIED, _WRITTEN = 1 << 40, 1 << 42, 1 << 44
+_TURNS = 1 << 12
 # Gradients that are this share of the range are none to Adam.
 _NEGLIGIBLE = 1e-9
 
@@ -89,31 +91,50 @@ class Scheme:
 
     def program(self, update: Update, event: int) -> None:
         """Apply an update to the cells; event is the number of its first one."""
-        taking = self.bank if self._fast is None else self._fast
-        if self.transfers:
-            update = _scaled(update, self.programming.fast_rate)
-        self._apply(taking, update, event)
-        after = event + len(update.presynaptic)
-        every = self.programming.transfer_every if self.transfers else self.programming.carry_every
-        if self._fast is not None:
-            for turn in range(event // every + 1, after // every + 1):
-                if self.transfers:
-                    self._transfer(self._fast, turn)
-                else:
-                    self._carry(self._fast, turn)
+        if self._fast is None:
+            self._apply(self.bank, update, event)
+        else:
+            self._apply_fast(self._fast, update, event)
         self.gather()
 
-    def write(self, wanted: Array, where: NDArray[np.bool_] | bool = True, event: int = 0) -> None:
-        """Program weights, fresh, to the values nearest to `wanted` (units, inputs) [S].
+    def write(
+        self,
+        wanted: Array,
+        where: NDArray[np.bool_] | bool = True,
+        event: int = 0,
+        *,
+        again: bool = False,
+    ) -> None:
+        """Program weights to the values nearest to `wanted` (units, inputs) [S].
+
+        Narrower cells go back to their middle, and the wide ones take up what they held. Of fresh
+        cells the pulses are not counted, and the memory beside them is cleared: a fast array is
+        set to its symmetry points. Cells that are written `again` have the same weight as before,
+        so what waits for them in a digital memory or a fast array stays, and the pulses count; see
+        `Bank.write`.
 
         where (units, inputs) says which; event numbers the write in the array's life.
         """
-        if self._fast is not None:
-            self._fast.write(self._zero.astype(np.float64), where, event)
-            wanted = wanted - self._fast.read if self.carries else wanted
-        self.bank.write(wanted, where, event)
-        for memory in self._digital.values():
-            np.copyto(memory, 0, where=where)
+        if self._fast is not None and (self.carries or not again):
+            self._fast.write(self._zero.astype(np.float64), where, event, again=again)
+        self.bank.write(self._of_bank(wanted), where, event, again=again)
+        if not again:
+            for memory in self._digital.values():
+                np.copyto(memory, 0, where=where)
+        self.gather()
+
+    def approach(
+        self,
+        wanted: Array,
+        where: NDArray[np.bool_] | bool,
+        event: int,
+        pulses: int,
+        tolerance: float,
+    ) -> None:
+        """Pulse and read weights in turn until they are near `wanted`; see `CrossbarArray`."""
+        due, turns = np.broadcast_to(where, wanted.shape), min(pulses, _TURNS)
+        first = _WRITTEN + event * _TURNS
+        self._approach(self.bank, self._of_bank(wanted), due, pulses, turns, tolerance, first)
         self.gather()
 
     def restore(self, state: dict[str, Array]) -> None:
@@ -139,6 +160,22 @@ class Scheme:
         """Add up what is read of cells that stand side by side."""
         if self.carries and self._fast is not None:
             np.add(self.bank.read, self._fast.read, out=self._conductance)
+
+    def _apply_fast(self, fast: Bank, update: Update, event: int) -> None:
+        """Apply an update to the fast or narrower cells, whose turn may come between two events."""
+        if self.transfers:
+            update = _scaled(update, self.programming.fast_rate)
+        every = self.programming.transfer_every if self.transfers else self.programming.carry_every
+        first, events = 0, len(update.presynaptic)
+        while first < events:
+            last = min(first + every - (event + first) % every, events)
+            self._apply(fast, _some(update, first, last), event + first)
+            turn, since = divmod(event + last, every)
+            if since == 0 and self.transfers:
+                self._transfer(fast, turn)
+            elif since == 0:
+                self._carry(fast, turn)
+            first = last
 
     def _apply(self, bank: Bank, update: Update, event: int) -> None:
         """Apply an update to some cells, as the chip makes pulses of it."""
@@ -226,12 +263,27 @@ class Scheme:
         Cells that are to move by less than the tolerance stay. Return what is then still wanted of
         each cell (units, inputs) [S], no more than the whole range.
         """
-        programming, law = self.programming, bank.cells.law
+        programming = self.programming
         span = float(np.median(bank.cells.high - bank.cells.low))
-        tolerance = programming.verify_tolerance * span
+        tolerance, pulses = programming.verify_tolerance * span, programming.verify_pulses
         due, target = np.abs(wanted) > tolerance, bank.read + wanted
-        left = np.where(due, programming.verify_pulses, 0)
-        for turn in range(programming.verify_pulses):
+        self._approach(bank, target, due, pulses, pulses, tolerance, event * pulses)
+        missing = np.clip(target - bank.read, -span, span)
+        return np.asarray(np.where(due, missing, wanted))
+
+    def _approach(
+        self,
+        bank: Bank,
+        target: Array,
+        due: NDArray[np.bool_],
+        pulses: int,
+        turns: int,
+        tolerance: float,
+        first_event: int,
+    ) -> None:
+        """Pulse and read the cells that are due in turn until they are near their target [S]."""
+        law, left = bank.cells.law, np.where(due, pulses, 0)
+        for turn in range(turns):
             missing = target - bank.read
             count = np.abs(missing) / np.where(missing > 0, law.step_up, law.step_down)
             count = np.minimum(np.maximum(np.rint(count), 1), left)
@@ -239,9 +291,11 @@ class Scheme:
             if not count.any():
                 break
             left -= count.astype(left.dtype)
-            self._give(bank, np.copysign(count, missing), event * programming.verify_pulses + turn)
-        missing = np.clip(target - bank.read, -span, span)
-        return np.asarray(np.where(due, missing, wanted))
+            self._give(bank, np.copysign(count, missing), first_event + turn)
+
+    def _of_bank(self, wanted: Array) -> Array:
+        """Return what the bank's cells hold where both together hold `wanted` [S]."""
+        return wanted - self._fast.read if self.carries and self._fast is not None else wanted
 
     def _give(self, bank: Bank, pulses: Array, event: int) -> None:
         """Give cells pulses, which others on their lines may feel."""
@@ -266,8 +320,8 @@ class Scheme:
 
     def _transfer(self, fast: Bank, turn: int) -> None:
         """Add to the weights what some lines of the fast array have gathered."""
-        lines_of_each = self.programming.transfer_lines
         inputs = fast.read.shape[1]
+        lines_of_each = min(self.programming.transfer_lines, inputs)
         lines = (turn * lines_of_each + np.arange(lines_of_each)) % inputs
         rate = fast.read.dtype.type(self.programming.transfer_rate)
         gathered = rate * (fast.read[:, lines] - self._zero[:, lines]).T
@@ -320,6 +374,16 @@ def multiple_of_4(array: Array, axis: int) -> Array:
     padding = [(0, 0)] * array.ndim
     padding[axis] = (0, missing)
     return np.pad(array, padding)
+
+
+def _some(update: Update, first: int, last: int) -> Update:
+    """Return some events of an update."""
+    parts = {
+        key: value[first:last]
+        for key in ("presynaptic", "postsynaptic", "row", "column", "decay")
+        if (value := getattr(update, key)) is not None
+    }
+    return msgspec.structs.replace(update, **parts)
 
 
 def _scaled(update: Update, factor: float) -> Update:

@@ -18,13 +18,9 @@ from neurohw.update import Update
 
 Array = NDArray[np.floating]
 
-# Draws of a verified write are numbered from here, apart from those of updates.
-_FIRST_VERIFYING_EVENT = 1 << 40
-_ROUNDS = 1 << 12
-
 
 @dataclass(frozen=True, kw_only=True)
-class Programming:
+class Writing:
     """How the cells of a signed array are written; see `chip_specification.Mapping`."""
 
     scale: Literal["layer", "column"] = "layer"
@@ -40,6 +36,10 @@ class SignedArray:
     Its weights are effective conductances W (units, inputs) [S]. All lines are held at 0 V where
     they are read (virtual ground), so the partial sums of tiles, and of crossbars, add.
 
+    Each crossbar takes its share of an update by itself: it has its own drivers, pulse trains and
+    digital memory, and its own fast array or narrower cells. A pair has a fast pair, then, with
+    symmetry points for each cell, and either side is transferred to the crossbar it stands beside.
+
     Parameters
     ----------
     crossbars : sequence of CrossbarArray
@@ -47,7 +47,7 @@ class SignedArray:
     scheme : Scheme
     reference : CrossbarArray, optional
         One line of cells, (1, inputs), whose current is taken off; the scheme's middle if None.
-    programming : Programming
+    writing : Writing
     transposed_gain : (inputs,) array, optional
         Gain of a transposed read over that of a forward read, of the amplifier of each input line.
     """
@@ -58,7 +58,7 @@ class SignedArray:
         scheme: Scheme,
         *,
         reference: CrossbarArray | None = None,
-        programming: Programming | None = None,
+        writing: Writing | None = None,
         transposed_gain: Array | None = None,
     ) -> None:
         self._transposed_gain: Array | None = None
@@ -68,7 +68,7 @@ class SignedArray:
         self.crossbars = list(crossbars)
         self.scheme = scheme
         self.reference = reference
-        self.programming = programming or Programming()
+        self.writing = writing or Writing()
         self._amplify(np.ones(self.shape[0]))
 
     @property
@@ -171,7 +171,7 @@ class SignedArray:
                 crossbar.rest(event)
         if self.reference is not None:
             self.reference.rest(event)
-        every, after = self.programming.refresh, event + len(update.presynaptic)
+        every, after = self.writing.refresh, event + len(update.presynaptic)
         if every > 0 and after // every > event // every:
             self._rewrite(after)
         return None if next_input is None else self.read(next_input)
@@ -179,16 +179,39 @@ class SignedArray:
     def write(self, wanted: Array, *, fit: bool = False) -> None:
         """Program every weight, into fresh cells, to the value nearest to `wanted` [S].
 
-        fit says whether amplifiers, of the scale ``column``, are first set to these weights.
+        Only the pulses of a verified write are counted. fit says whether amplifiers, of the scale
+        ``column``, are first set to these weights.
         """
         wanted = np.asarray(wanted, np.float64)
         largest = self.scheme.largest
-        if fit and self.programming.scale == "column" and np.isfinite(largest):
+        if fit and self.writing.scale == "column" and np.isfinite(largest):
             rows = np.abs(wanted).max(axis=1)
             self._amplify(np.where(rows > 0, rows / largest, 1.0))
         cells = self.scheme.to_conductances(wanted / self._gains[:, None], self._draws(0))
         for crossbar, conductance in zip(self.crossbars, cells, strict=True):
-            self._write(crossbar, conductance, np.ones(conductance.shape, bool), 0)
+            self._write(crossbar, conductance, np.ones(conductance.shape, bool), 0, again=False)
+
+    def disturb(
+        self, voltages: Array, event: int, phase: int = 0, *, transposed: bool = False
+    ) -> int:
+        """Let a read move the cells that it stresses; return how many steps they took.
+
+        voltages are those that `read`, or `read_transposed`, takes [V]; the lines on the other
+        side are at 0 V.
+        """
+        moved, batch = 0, len(voltages)
+        lines = self._amplified(voltages) if transposed else voltages
+        for crossbar in self.every_crossbar:
+            units, inputs = crossbar.seen().conductance.shape
+            if not transposed:
+                at_rest = np.zeros((batch, units), lines.dtype)
+                moved += crossbar.disturb(lines, at_rest, event, phase)
+                continue
+            # The line of reference cells takes all of them.
+            driven = lines.sum(axis=1, keepdims=True) if crossbar is self.reference else lines
+            at_rest = np.zeros((batch, inputs), lines.dtype)
+            moved += crossbar.disturb(at_rest, driven, event, phase)
+        return moved
 
     def wait(self, seconds: float) -> None:
         """Leave the cells alone for a time after they were programmed [s]."""
@@ -203,14 +226,17 @@ class SignedArray:
     def record(self) -> dict[str, Array]:
         """Return what a run file holds.
 
-        Weights [S], the most pulses that a cell of each took, the amplifiers' gains, and the record
-        of each crossbar, numbered.
+        Weights [S], the most pulses that a cell of each took, and a fast one, the amplifiers'
+        gains, and the record of each crossbar, numbered.
         """
         state: dict[str, NDArray[Any]] = {"conductance": self.values(), "gains": self._gains}
-        if self.crossbars[0].cells.whole:
-            state["pulses"] = np.maximum.reduce([c.pulses for c in self.crossbars])
-        for k, crossbar in enumerate(self.every_crossbar):
-            state |= {f"{key}_{k}": value for key, value in crossbar.record().items()}
+        records = [crossbar.record() for crossbar in self.every_crossbar]
+        for key in ("pulses", "fast_pulses"):
+            counts = [record[key] for record in records[: len(self.crossbars)] if key in record]
+            if counts:
+                state[key] = np.maximum.reduce(counts)
+        for k, record in enumerate(records):
+            state |= {f"{key}_{k}": value for key, value in record.items()}
         return state
 
     def restore(self, state: dict[str, Array]) -> None:
@@ -269,7 +295,10 @@ class SignedArray:
         )
 
     def _rewrite(self, event: int) -> None:
-        """Write anew the weights of which a cell can hardly be moved any further."""
+        """Write anew the weights of which a cell can hardly be moved any further.
+
+        Every cell of such a weight is reset and pulsed to its new value, which counts.
+        """
         cells = [crossbar.values() for crossbar in self.crossbars]
         spent = self.scheme.spent(cells)
         if not spent.any():
@@ -278,38 +307,30 @@ class SignedArray:
         weights = self.scheme.to_weights(cells, reference)
         wanted = self.scheme.to_conductances(weights.astype(np.float64), self._draws(event))
         for crossbar, conductance in zip(self.crossbars, wanted, strict=True):
-            self._write(crossbar, conductance, spent, event)
+            self._write(crossbar, conductance, spent, event, again=True)
 
     def _write(
-        self, crossbar: CrossbarArray, wanted: Array, where: NDArray[np.bool_], event: int
+        self,
+        crossbar: CrossbarArray,
+        wanted: Array,
+        where: NDArray[np.bool_],
+        event: int,
+        *,
+        again: bool,
     ) -> None:
         """Write some cells, at once or by pulses with reads between them."""
-        cells, budget = crossbar.cells, self.programming.verify_pulses
+        cells, budget = crossbar.cells, self.writing.verify_pulses
         if budget == 0 or not cells.whole:
-            crossbar.write(wanted, where, event)
+            crossbar.write(wanted, where, event, again=again)
             return
-        tolerance = self.programming.verify_tolerance * (self.scheme.high - self.scheme.low)
-        crossbar.write(np.broadcast_to(cells.low, wanted.shape), where, event)
-        inputs, dtype = wanted.shape[1], crossbar.values().dtype
-        each_line = np.eye(inputs, dtype=dtype)[None]
-        before = crossbar.pulses.astype(np.int64)
-        for turn in range(min(budget, _ROUNDS)):
-            missing = np.where(where, wanted - crossbar.values(), 0.0)
-            left = budget - (crossbar.pulses - before)
-            missing[(np.abs(missing) <= tolerance) | (left <= 0)] = 0.0
-            if not missing.any():
-                return
-            missing = np.clip(missing, -left * cells.law.step_down, left * cells.law.step_up)
-            crossbar.program(
-                Update(presynaptic=each_line, postsynaptic=missing.T[None].astype(dtype)),
-                _FIRST_VERIFYING_EVENT + event * _ROUNDS + turn,
-                passes=False,
-            )
+        tolerance = self.writing.verify_tolerance * (self.scheme.high - self.scheme.low)
+        crossbar.write(np.broadcast_to(cells.low, wanted.shape), where, event, again=again)
+        crossbar.approach(wanted, where, event, pulses=budget, tolerance=tolerance)
 
     def _draws(self, event: int) -> Array | None:
         """Return what decides the levels that cells are rounded to, (units, inputs)."""
         if self.scheme.rounding == "nearest":
             return None
         units, inputs = self.shape
-        key = randomness.key(self.programming.rounding_stream, event)
+        key = randomness.key(self.writing.rounding_stream, event)
         return randomness.roundings(key, np.arange(units * inputs).reshape(units, inputs))

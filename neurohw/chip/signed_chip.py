@@ -3,29 +3,32 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from neurohw import randomness
 from neurohw.chip.array import CrossbarArray
 from neurohw.chip.biases import BiasCurrents, BiasLine
+from neurohw.chip.fabrication import fabricate_array
 from neurohw.chip.reading import Moment
-from neurohw.chip.signed import Programming, SignedArray
+from neurohw.chip.signed import SignedArray, Writing
 from neurohw.circuits.neuron import Neuron
 from neurohw.devices.fabrication import fabricate, require_arrays
-from neurohw.devices.programming import first_write
-from neurohw.devices.reading.fabrication import fabricate as fabricate_reading
 from neurohw.engines.equilibrium import SeenArray, Source
 from neurohw.errors import UnsupportedError
 from neurohw.mappings.chip_specification import ChipSpecification
+from neurohw.mappings.programming import Programming
 from neurohw.mappings.signed_scale import scheme_of, signed_scale
 
 Array = NDArray[np.floating]
 
-# Crossbars beside the first one of an array, and those of biases, are numbered from these.
+# Crossbars beside the first one of an array, those of biases, and what stands beside each, are
+# numbered from these.
 _NEXT_CROSSBAR = 1 << 18
 _FIRST_BIAS_ARRAY = 1 << 16
 _REFERENCE = 1 << 24
+_FIRST_FAST_ARRAY = 1 << 25
 
 
 class SignedChip:
@@ -111,6 +114,38 @@ class SignedChip:
             if isinstance(bias, BiasLine):
                 bias.array.wait(seconds)
 
+    @property
+    def disturbed(self) -> bool:
+        """Whether reads may move cells."""
+        return any(crossbar.reading.disturb is not None for crossbar in self.crossbars)
+
+    def disturb_lines(
+        self, forward: Sequence[Array], backward: Sequence[Array], event: int, phase: int = 0
+    ) -> int:
+        """Let the reads of a mini-batch's phase move the cells that they stress.
+
+        Bias cells are left out.
+
+        Parameters
+        ----------
+        forward : sequence of (batch, inputs) arrays [V]
+            What each array is read with.
+        backward : sequence of (batch, units) arrays [V]
+            What all but the first are then read backwards with.
+        event, phase : int
+
+        Returns
+        -------
+        int
+            Steps that cells took.
+        """
+        moved = 0
+        for array, voltages in zip(self.arrays, forward, strict=True):
+            moved += array.disturb(voltages, event, 2 * phase)
+        for array, voltages in zip(self.arrays[1:], backward, strict=True):
+            moved += array.disturb(voltages, event, 2 * phase + 1, transposed=True)
+        return moved
+
     def seen(self, moment: Moment | int | None = None) -> list[SeenArray]:
         """Return every array as the physics sees it, with the noise of a moment if given."""
         return [array.seen(moment) for array in self.arrays]
@@ -125,44 +160,48 @@ class SignedChip:
         # Bias cells stand at the nodes themselves.
         wires = chip.interconnect if number < _FIRST_BIAS_ARRAY else None
 
-        def crossbar(shape: tuple[int, int], conductance: float, index: int) -> CrossbarArray:
+        def crossbar(
+            units: int, conductance: float, index: int, programming: Programming
+        ) -> CrossbarArray:
+            shape = units, wanted.shape[1]
             cells = fabricate(chip.device, *shape, width=1.0, seed=seed, array=index)
             if scheme.one_way:
                 cells = replace(cells, law=replace(cells.law, limit_down=0.0))
             if not np.isfinite(scheme.high):
                 cells = replace(cells, low=np.where(cells.low < cells.high, -np.inf, cells.low))
-            written = first_write(cells, np.full(shape, conductance)).astype(dtype)
-            # Without wires no one asks for the sums of lines at virtual ground.
-            reading = fabricate_reading(
-                chip.device,
-                cells.low,
-                cells.high,
-                *shape,
-                width=1.0,
-                temperature=chip.temperature,
-                seed=seed,
-                array=index,
-            )
-            return CrossbarArray(
-                written,
+            return fabricate_array(
+                chip,
                 cells,
+                np.full(shape, conductance),
+                programming,
+                number=index,
+                fast_number=_FIRST_FAST_ARRAY + index,
+                seed=seed,
+                dtype=dtype,
+                # Without wires no one asks for the sums of lines at virtual ground.
                 driven=wires is None,
                 wires=wires,
-                reading=reading,
-                programming=chip.programming,
             )
 
-        count = len(scheme.coefficients)
-        indices = [number + k * _NEXT_CROSSBAR for k in range(count)]
+        resting = _resting(chip.programming)
+        crossbars = [
+            crossbar(
+                len(wanted),
+                scheme.rest,
+                number + k * _NEXT_CROSSBAR,
+                chip.programming if share != 0 else resting,
+            )
+            for k, share in enumerate(scheme.shares)
+        ]
         reference = None
         if scheme.referenced and chip.mapping.reference == "column":
-            reference = crossbar((1, wanted.shape[1]), scheme.middle, number + _REFERENCE)
+            reference = crossbar(1, scheme.middle, number + _REFERENCE, resting)
         array = SignedArray(
-            [crossbar(wanted.shape, scheme.rest, index) for index in indices],
+            crossbars,
             scheme,
             reference=reference,
             transposed_gain=chip.converters.transposed_gains(wanted.shape[1], seed, number),
-            programming=Programming(
+            writing=Writing(
                 scale=chip.mapping.scale,
                 refresh=chip.mapping.refresh,
                 verify_pulses=chip.mapping.verify_pulses,
@@ -174,18 +213,28 @@ class SignedChip:
         return array
 
 
+def _resting(programming: Programming) -> Programming:
+    """Return the update scheme of cells that no update moves: without memory beside them."""
+    if programming.accumulate == "carry":
+        return programming  # narrower cells are part of what is read
+    return msgspec.structs.replace(programming, accumulate="none", optimizer="none")
+
+
 def _require_virtual_ground(chip: ChipSpecification) -> None:
     """Raise `UnsupportedError` where a chip has what signed weights are not modelled with."""
     if chip.synapse is not None:
         raise UnsupportedError("synapse: cells of signed weights are resistors")
-    if chip.programming.accumulate in ("analog", "carry") or chip.programming.events == "sample":
-        key = "events" if chip.programming.events == "sample" else "accumulate"
-        raise UnsupportedError(
-            f"programming.{key} = {getattr(chip.programming, key)}: cells of signed weights take"
-            " the sum over a mini-batch themselves"
-        )
-    if chip.device.reading.disturb > 0:
-        raise UnsupportedError("device.reading.disturb: read disturb of signed weights is unknown")
+    if chip.programming.accumulate == "carry":
+        if chip.mapping.scheme == "bit-sliced":
+            raise UnsupportedError(
+                "programming.accumulate = carry: the slices of mapping.scheme = bit-sliced carry"
+                " themselves (mapping.refresh); take none"
+            )
+        if chip.mapping.sides == "one":
+            raise UnsupportedError(
+                "programming.accumulate = carry: cells that updates only raise (mapping.sides ="
+                " one) do not give back what is carried; take sides = both"
+            )
     if chip.neuron != Neuron():
         raise UnsupportedError(
             "neuron: the circuits at the nodes are those of resistive networks; signed weights are"

@@ -136,6 +136,7 @@ def _chip(target: str, recipe: str | None) -> Facts:
     from neurohw.experiments import configuration
     from neurohw.experiments.machine import dataset_of
     from neurohw.mappings import chip_specification
+    from neurohw.mappings.signed_scale import memory as signed_memory
 
     if recipe is None:
         chip = chip_specification.load(target)
@@ -148,7 +149,8 @@ def _chip(target: str, recipe: str | None) -> Facts:
     curves = {"neuron_curve": chip.neuron.curve, "synapse": chip.synapse}
     # How far a fitted polynomial is from the measured points, of the largest current.
     residuals = {f"{name}_residual": c.residual for name, c in curves.items() if c is not None}
-    bits, cells = chip.programming.memory
+    signed = experiment.network.kind != "resistive"
+    bits, cells = signed_memory(chip) if signed else chip.programming.memory
     memory = {"memory_bits_per_weight": bits, "cells_per_weight": cells}
     measured = {**memory, **_arrays(experiment), **_resolution(experiment)}
     return {"kind": "chip", **_builtins(chip), **residuals, **measured, **scale}

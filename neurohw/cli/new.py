@@ -117,7 +117,7 @@ MEANINGS = {
     "mapping.weight_range": "largest weight that cells can hold; one, or one a layer",
     "mapping.scale": '"layer", or "column": each unit\'s largest weight fills the range if written',
     "mapping.sides": '"both" cells of a pair are moved, or "one", upwards only',
-    "mapping.refresh": "updates between rewritings of pairs or slices near a limit; 0: none",
+    "mapping.refresh": "events between rewritings of pairs or slices near a limit; 0: none",
     "mapping.reference": '"fixed" middle conductance, or a "column" of cells',
     "mapping.slices": "cells of a weight, where bit-sliced",
     "mapping.slice_bits": "bits of each digit, where bit-sliced",

@@ -14,6 +14,9 @@ Array = NDArray[np.floating]
 
 # Steps after which a table is taken to have no further level.
 _LONGEST_LADDER = 100_000
+# A pulse that moves a cell by less than this share of the nominal step is none; and a part of a
+# pulse that is none, either.
+_NEGLIGIBLE, _SLACK = 0.01, 1e-3
 
 
 def first_write(cells: Cells, wanted: Array, event: int = 0) -> Array:
@@ -39,25 +42,73 @@ def first_write(cells: Cells, wanted: Array, event: int = 0) -> Array:
         # One more pulse, cut short by the limit, leads to it.
         held = np.where(np.abs(cells.high - held) < np.abs(level - held), cells.high, level)
     if law.reset > 0 or law.reset_sigma > 0:
-        index = np.arange(held.size).reshape(held.shape)
-        normal = randomness.normals(randomness.key(cells.reset_stream, event), index)
-        least = cells.low + (law.reset + law.reset_sigma * normal) * (cells.high - cells.low)
-        held = np.clip(np.maximum(held, least), cells.low, cells.high)
+        held = np.maximum(held, _after_reset(cells, held.shape, event))
     return held
+
+
+def rewriting_pulses(cells: Cells, written: Array, event: int = 0) -> Array:
+    """Return how many pulses it takes to write cells in use to levels of theirs (units, inputs).
+
+    One resets a cell; the others lead from there to `written` on the mean trajectory of the law.
+    Those that would move it by less than a hundredth of the nominal step are left out: there may
+    be no end to them.
+    """
+    start = _after_reset(cells, written.shape, event)
+    rises = _pulses_from_low(cells, written) - _pulses_from_low(cells, start)
+    return np.asarray(1 + np.ceil(np.maximum(rises - _SLACK, 0)))
+
+
+def _after_reset(cells: Cells, shape: tuple[int, ...], event: int) -> Array:
+    """Return where a reset, number `event` in the array's life, leaves cells [S]."""
+    law = cells.law
+    index = np.arange(shape[0] * shape[1]).reshape(shape)
+    normal = randomness.normals(randomness.key(cells.reset_stream, event), index)
+    least = cells.low + (law.reset + law.reset_sigma * normal) * (cells.high - cells.low)
+    return np.clip(least, cells.low, cells.high)
+
+
+def _pulses_from_low(cells: Cells, held: Array) -> Array:
+    """Return the pulses, not whole, that raise cells from their lower limit to `held` [S]."""
+    law = cells.law
+    first, rate = law.up
+    if law.family == "straight":
+        return np.asarray((held - cells.low) / first)
+    if law.family == "affine":
+        # Only where steps shrink, at a rate above 0, do they become negligible.
+        last = np.maximum(rate * (first - cells.low) / (_NEGLIGIBLE * law.step_up), 1.0)
+        most = np.where(rate > 0, np.log(last) / rate, np.inf)
+        return np.asarray(np.minimum(_on_the_way(cells, held, first, rate), most))
+    ladder, span = _ladder(cells)
+    counted = np.diff(ladder) >= _NEGLIGIBLE * law.step_up / float(np.median(span))
+    places = (held - cells.low) / span
+    return np.asarray(np.interp(places, ladder, np.append(0, np.cumsum(counted))))
 
 
 def _on_the_curve(cells: Cells, held: Array, target: Array, rate: Array) -> Array:
     """Return the nearest point, by pulses, of curves towards a target."""
+    pulses = np.rint(_on_the_way(cells, held, target, rate))
+    return np.asarray(target - (target - cells.low) * np.exp(-pulses * rate))
+
+
+def _on_the_way(cells: Cells, held: Array, target: Array, rate: Array) -> Array:
+    """Return the pulses, not whole, after which curves towards a target reach `held` [S]."""
     way = target - cells.low
     share = np.divide(held - cells.low, way, out=np.zeros(np.shape(held)), where=way != 0)
     # On the steepest curves the target is the upper limit itself, infinitely far away.
     with np.errstate(divide="ignore"):
-        pulses = np.rint(-np.log1p(-np.minimum(share, 1.0)) / rate)
-    return np.asarray(target - way * np.exp(-pulses * rate))
+        return np.asarray(-np.log1p(-np.minimum(share, 1.0)) / rate)
 
 
 def _on_the_ladder(cells: Cells, held: Array) -> Array:
     """Return the nearest of the levels that the nominal steps of a table lead to."""
+    ladder, span = _ladder(cells)
+    between = (ladder[1:] + ladder[:-1]) / 2
+    at = np.searchsorted(between, (held - cells.low) / span)
+    return np.asarray(cells.low + span * ladder[at])
+
+
+def _ladder(cells: Cells) -> tuple[Array, Array]:
+    """Return the levels of a table, as places between 0 and 1, and the cells' ranges [S]."""
     law = cells.law
     span = np.maximum(cells.high - cells.low, np.finfo(np.float64).tiny)
     unit = law.step_up / float(np.median(span))
@@ -67,10 +118,7 @@ def _on_the_ladder(cells: Cells, held: Array) -> Array:
         if step <= 0:
             break
         levels.append(min(levels[-1] + step, 1.0))
-    ladder = np.array(levels)
-    between = (ladder[1:] + ladder[:-1]) / 2
-    at = np.searchsorted(between, (held - cells.low) / span)
-    return np.asarray(cells.low + span * ladder[at])
+    return np.array(levels), span
 
 
 def program(

@@ -76,6 +76,7 @@ class FeedforwardMachine(ConvertedMachine):
         targets = batch.targets * batch.targets.dtype.type(1 / self.chip.scale.unit_voltage)
         errors = self.rule.errors(activity, targets, event)
         updates, bias_updates = self.rule.updates(batch.inputs, activity, errors, rates, bias_rates)
+        self.rule.disturb(batch.inputs, activity, errors, event)
         outputs = activity.states[-1]
         cost = float(self.network.costs(outputs, targets).sum())
         return Step(updates=updates, bias_updates=bias_updates, outputs=outputs, cost=cost)

@@ -65,10 +65,12 @@ class HopfieldMachine(RelaxingMachine):
         start, unit = None, batch.inputs.dtype.type(self.chip.scale.unit_voltage)
         if self.stored:
             start = start_from([layer[batch.samples] * unit for layer in self.stored])
-        contrast = self.rule.contrast(batch.pending, batch.targets, start, event, batch.inputs)
+        contrast = self.rule.phases(batch.pending, batch.targets, start, event, batch.inputs)
         for layer, membranes in zip(self.stored, contrast.free.state, strict=False):
             layer[batch.samples] = membranes / unit
-        updates, bias_updates = self.rule.updates(contrast, batch.inputs, rates, bias_rates)
+        read = self.rule.read(contrast, event)
+        updates, bias_updates = self.rule.updates(read, batch.inputs, rates, bias_rates)
+        self.disturb(contrast, batch.inputs, event)
         last = len(self.network.layers) - 1
         outputs = self.network.forward(last, contrast.free.state[-1])
         miss = ((outputs - batch.targets) / unit).ravel()

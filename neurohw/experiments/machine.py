@@ -76,11 +76,7 @@ class ResistiveMachine(RelaxingMachine):
         contrast = self.rule.phases(batch.pending, targets, self.start, event, inputs)
         read = self.rule.read(contrast, event)
         updates, bias_updates = self.rule.updates(read, inputs, rates, bias_rates)
-        nudged = [contrast.upper]
-        if self.rule.variant == "centered":
-            nudged.append(contrast.lower)
-        for phase, nodes in enumerate((contrast.free.state, *nudged)):
-            self.chip.disturb(inputs, nodes, event, phase)
+        self.disturb(contrast, inputs, event)
         self.start = start_from(contrast.free.state)
         outputs = contrast.free.state[-1]
         miss = (outputs - targets).ravel()

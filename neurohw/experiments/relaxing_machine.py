@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from neurohw.engines.equilibrium import Equilibrium, require_settled
 from neurohw.experiments.converted_machine import ConvertedMachine
 from neurohw.experiments.step import EVALUATION
+from neurohw.learning.equilibrium_propagation import Contrast
 from neurohw.learning.relaxation import relax
 
 Array = NDArray[np.floating]
@@ -29,6 +30,17 @@ class RelaxingMachine(ConvertedMachine):
     def check(self) -> None:
         """Raise `InvalidValueError` if negative nudging leaves no minimum that can be found."""
         self.rule.check_stability()
+
+    def disturb(self, phases: Contrast, inputs: Array, event: int) -> None:
+        """Let the voltages of a mini-batch's phases move the cells that they stress.
+
+        inputs (batch, inputs) as the first array takes them [V].
+        """
+        nudged = [phases.upper]
+        if self.rule.variant == "centered":
+            nudged.append(phases.lower)
+        for phase, nodes in enumerate((phases.free.state, *nudged)):
+            self.chip.disturb(inputs, nodes, event, phase)
 
     def targets(self, labels: NDArray[np.integer]) -> Array:
         """Return the outputs' target voltages, (n, outputs): one-hot [V]."""

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from neurohw.chip import FeedforwardChip, Moment
 from neurohw.errors import NumericalError
 from neurohw.networks.feedforward import FeedforwardNetwork
-from neurohw.update import Update
+from neurohw.update import Update, bias_update
 
 Array = NDArray[np.floating]
 
@@ -65,9 +65,7 @@ class Backpropagation:
         current, dtype = input_current, input_current.dtype.type
         for k, array in enumerate(self.chip.arrays):
             if k:
-                volts = states[-1] * dtype(scale.unit_voltage)
-                driven = self.chip.passes.convert("state_dac", volts, k - 1, event)
-                current = array.read(driven, moment)
+                current = array.read(self._driven("state_dac", states[-1], k - 1, event), moment)
             if sources:
                 current = current + sources[k].current
             total = current * dtype(1 / scale.current(k))
@@ -87,8 +85,7 @@ class Backpropagation:
         deltas = [delta]
         scale, dtype = self.chip.scale, delta.dtype.type
         for k in range(len(self.chip.arrays) - 1, 0, -1):
-            volts = delta * dtype(scale.unit_voltage)
-            driven = self.chip.passes.convert("error_dac", volts, k - 1, event)
+            driven = self._driven("error_dac", delta, k - 1, event)
             current = self.chip.arrays[k].read_transposed(driven, moment)
             back = self._read("error_adc", current * dtype(1 / scale.current(k)), k - 1, event)
             delta = back * self.network.slope(k - 1, z[k - 1], a[k - 1])
@@ -105,6 +102,11 @@ class Backpropagation:
         activity = self.forward(input_current, 0, inputs)
         self.errors(activity, target * target.dtype.type(1 / self.chip.scale.unit_voltage), 0)
 
+    def _driven(self, key: str, numbers: Array, layer: int, event: int) -> Array:
+        """Return the voltages of lines that a DAC drives with dimensionless numbers [V]."""
+        volts = numbers * numbers.dtype.type(self.chip.scale.unit_voltage)
+        return self.chip.passes.convert(key, volts, layer, event)
+
     def _read(self, key: str, values: Array, layer: int, event: int) -> Array:
         """Return dimensionless sums behind an ADC."""
         if key not in self.chip.passes:
@@ -112,6 +114,23 @@ class Backpropagation:
         unit = self.chip.scale.unit_voltage
         read = self.chip.passes.convert(key, values * values.dtype.type(unit), layer, event)
         return np.asarray(read * values.dtype.type(1 / unit))
+
+    def disturb(
+        self, inputs: Array, activity: Activity, errors: Sequence[Array], event: int
+    ) -> int:
+        """Let the reads of both directions move cells that they stress; return the steps taken.
+
+        Arguments as for `updates`.
+        """
+        if not self.chip.disturbed:
+            return 0
+        driven = [
+            self._driven("state_dac", a, k, event) for k, a in enumerate(activity.states[:-1])
+        ]
+        backward = [
+            self._driven("error_dac", delta, k, event) for k, delta in enumerate(errors[1:])
+        ]
+        return self.chip.disturb_lines([inputs, *driven], backward, event)
 
     def updates(
         self,
@@ -142,12 +161,11 @@ class Backpropagation:
             Update(presynaptic=x[None], postsynaptic=(delta * dtype(-rate * unit / batch))[None])
             for x, delta, rate in zip(below, errors, rates, strict=True)
         ]
-        one = np.ones((1, 1, 1), inputs.dtype)
+        by_sample = self.chip.specification.programming.by_sample
+        if by_sample:
+            updates = [update.by_sample(batch) for update in updates]
         bias_updates = [
-            Update(
-                presynaptic=one,
-                postsynaptic=(delta.sum(axis=0) * dtype(-rate * unit / batch))[None, None],
-            )
+            bias_update(delta, -rate * unit / batch, by_sample=by_sample)
             for _, delta, rate in zip(self.chip.biases, errors, bias_rates, strict=False)
         ]
         return updates, bias_updates

@@ -350,7 +350,7 @@ class EquilibriumPropagation:
 
     @property
     def _by_sample(self) -> bool:
-        return bool(self.chip.specification.programming.events == "sample")
+        return bool(self.chip.specification.programming.by_sample)
 
     def _nudge(
         self, signs: tuple[float, ...], outputs: Array, target: Array, event: int

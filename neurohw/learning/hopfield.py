@@ -24,7 +24,7 @@ from neurohw.engines.equilibrium import Nudging
 from neurohw.engines.hopfield import HopfieldEngine
 from neurohw.errors import InvalidValueError
 from neurohw.learning.equilibrium_propagation import Contrast, EquilibriumPropagation
-from neurohw.update import Update
+from neurohw.update import Update, bias_update
 
 Array = NDArray[np.floating]
 
@@ -76,24 +76,19 @@ class HopfieldPropagation(EquilibriumPropagation):
             a, b = self.network.forward(k, upper), self.network.forward(k, lower)
             means.append(dtype.type(0.5) * (a + b))
             differences.append(a - b)
-        updates = []
+        updates, by_sample = [], self._by_sample
         for k, rate in enumerate(rates):
             scale = dtype.type(rate * per_sample)
             pre, post = [means[k]], [scale * differences[k + 1]]
             if k > 0:
                 pre.append(differences[k])
                 post.append(scale * means[k + 1])
-            updates.append(
-                Update(
-                    presynaptic=np.concatenate(pre)[None], postsynaptic=np.concatenate(post)[None]
-                )
+            update = Update(
+                presynaptic=np.concatenate(pre)[None], postsynaptic=np.concatenate(post)[None]
             )
-        one = np.ones((1, 1, 1), dtype)
+            updates.append(update.by_sample(len(inputs)) if by_sample else update)
         bias_updates = [
-            Update(
-                presynaptic=one,
-                postsynaptic=(dtype.type(rate * per_sample) * d.sum(axis=0))[None, None],
-            )
+            bias_update(d, rate * per_sample, by_sample=by_sample)
             for rate, d in zip(bias_rates, differences[1:], strict=True)
         ]
         return updates, bias_updates[: len(self.chip.biases)]

@@ -62,7 +62,7 @@ class Mapping(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     sides : {"both", "one"}
         Cells of a differential pair that updates move; ``one``: only upwards.
     refresh : int
-        Updates between two rewritings of pairs, or slices, that have a cell near a limit; 0: none.
+        Events between two rewritings of pairs, or slices, that have a cell near a limit; 0: none.
     reference : {"fixed", "column"}
         What the scheme offset, or bit-sliced, subtracts: the middle conductance itself, or that
         of a column of cells written to it.

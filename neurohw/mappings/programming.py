@@ -120,6 +120,11 @@ class Programming(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
             raise InvalidValueError(f"{key} = {getattr(self, key)}: {message}")
 
     @property
+    def by_sample(self) -> bool:
+        """Whether each sample is an event."""
+        return self.events == "sample"
+
+    @property
     def fused(self) -> bool:
         """Whether one pass over an array does it, without a number a cell in between."""
         return (

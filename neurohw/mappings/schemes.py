@@ -41,7 +41,7 @@ class Scheme(ABC):
     Parameters
     ----------
     low, high : float [S]
-        The window of a cell.
+        The window of a cell, with a narrower one in the middle of its own where there is one.
     n_levels : int
         Values, evenly spaced over the window, that cells are written to; 0 for any.
     rounding : {"nearest", "stochastic"}

@@ -92,9 +92,14 @@ def scheme_of(chip: ChipSpecification) -> Scheme:
         if chip.wires is not None:
             raise UnsupportedError("wires: signed weights behind them need a finite device.g_max")
         return Direct()
+    beside = 0.0
+    if chip.programming.accumulate == "carry":
+        # The narrower cells that are read with the wide ones rest in their middle.
+        narrow = chip.programming.fast_device or device
+        beside = 0.5 * (narrow.g_min + narrow.g_max) / chip.programming.carry_base
     cell: dict[str, Any] = {
-        "low": device.g_min,
-        "high": device.g_max,
+        "low": device.g_min + beside,
+        "high": device.g_max + beside,
         "n_levels": mapping.n_levels,
         "rounding": mapping.rounding,
     }
@@ -114,6 +119,17 @@ def scheme_of(chip: ChipSpecification) -> Scheme:
     if isinstance(device, OneSided):
         cell |= {"refresh_above": device.refresh_above, "refresh_below": device.refresh_below}
     return DifferentialPair(**cell, sides=mapping.sides)
+
+
+def memory(chip: ChipSpecification) -> tuple[int, int]:
+    """Return bits of digital memory beside each signed weight, and cells that it is made of.
+
+    Each cell that updates move has its own memory, and its own fast or narrower cell.
+    """
+    bits, cells = chip.programming.memory
+    shares = scheme_of(chip).shares
+    moved = sum(share != 0 for share in shares)
+    return bits * moved, len(shares) + (cells - 1) * moved
 
 
 def signed_scale(chip: ChipSpecification, layers: int) -> SignedScale:

@@ -14,6 +14,7 @@ from neurohw.experiments import scale, wiring
 from neurohw.experiments.configuration import to_json
 from neurohw.experiments.run_file import Run
 from neurohw.mappings.scale import physical_scale
+from neurohw.mappings.signed_scale import memory as signed_memory
 from neurohw.mappings.signed_scale import signed_scale
 
 PARTED = 0.01
@@ -248,13 +249,17 @@ def _spent(pulses: NDArray[Any], endurance: float) -> tuple[str, ...]:
 
 
 def memory(run: Run) -> str:
-    """Say what the update scheme needs besides one cell a weight; nothing where it needs none."""
-    bits, cells = run.experiment.chip.programming.memory
+    """Say what memory the update scheme needs, fast cells with the others; nothing if none."""
+    chip = run.experiment.chip
+    bits, cells = chip.programming.memory
+    fast = cells > 1
+    if (bits or fast) and run.experiment.network.kind != "resistive":
+        bits, cells = signed_memory(chip)
     weights = sum(array["conductance"].size for _, _, _, array in _crossbars(run, array_name))
     words = []
     if bits:
         words.append(f"{bits} bits of digital memory a weight, {number(bits * weights / 8, 'B')}")
-    if cells > 1:
+    if fast:
         words.append(f"{cells} memory cells a weight, {count(cells * weights)} in all")
     return f"The update scheme needs {' and '.join(words)}." if words else ""
 

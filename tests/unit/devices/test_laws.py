@@ -305,6 +305,44 @@ def test_first_write_on_the_steepest_curve():
     assert_allclose(ends, [[steep.g_min, steep.g_max]], rtol=1e-9)
 
 
+@pytest.mark.parametrize("name", [*NAMES, "reram-sb", "reram-es", "gokmen-vlasov", "taox-hfox"])
+def test_a_rewrite_takes_a_reset_and_the_pulses_that_lead_from_there(name):
+    ours = device(name)
+    alike = [key for key in ours.__struct_fields__ if key.endswith("_spread")]
+    ours = msgspec.structs.replace(ours, **dict.fromkeys(alike, 0.0))
+    cells = cells_of(ours, (1, 40))
+    wanted = ours.g_min + span(ours) * np.linspace(0, 0.9, 40)[None]
+    written = first_write(cells, wanted)
+    pulses = programming.rewriting_pulses(cells, written)
+    assert np.all(pulses[written == cells.low] == 1)
+    g, one = np.broadcast_to(cells.low, written.shape).copy(), np.ones(written.shape)
+    nominal = cells.law.step_up
+    for pulse in range(1, int(pulses.max())):
+        due = pulse < pulses
+        before, g = g, np.where(due, np.clip(moved(cells, g, one), cells.low, cells.high), g)
+        assert np.all((g - before)[due] > 0.009 * nominal)
+    # Where a curve flattens out pulses that do next to nothing are not counted.
+    open_end = moved(cells, g, one) - g < 0.011 * nominal
+    assert_allclose(g[~open_end], written[~open_end], rtol=0, atol=0.01 * nominal)
+    assert open_end.mean() < 0.5
+
+
+def test_a_rewrite_to_a_limit_that_is_never_reached_ends():
+    steep = device(nonlinearity_up=9.0)
+    cells = cells_of(steep, (1, 2))
+    low, high = programming.rewriting_pulses(cells, np.array([[steep.g_min, steep.g_max]]))[0]
+    assert low == 1
+    assert 1 < high < 1 + steep.pulses_up
+
+
+def test_a_reset_of_one_sided_cells_ends_above_their_limit():
+    ours = memory.load("pcm")
+    cells = cells_of(ours, (3, 4))
+    left = first_write(cells, np.full((3, 4), ours.g_min), 5)
+    assert np.any(left > cells.low)
+    assert_array_equal(programming.rewriting_pulses(cells, left, 5), 1)
+
+
 def test_first_write_of_analog_and_ideal_cells_is_exact():
     wanted = np.array([[-1e-6, 1e-6, 3.3e-6, 1.0]])
     analog = device(whole_pulses=False)
