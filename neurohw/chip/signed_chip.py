@@ -186,8 +186,8 @@ def _require_virtual_ground(chip: ChipSpecification) -> None:
         )
     if chip.device.reading.disturb > 0:
         raise UnsupportedError("device.reading.disturb: read disturb of signed weights is unknown")
-    if chip.neuron != Neuron():
+    if chip.neuron != Neuron(capacitance=chip.neuron.capacitance):
         raise UnsupportedError(
             "neuron: the circuits at the nodes are those of resistive networks; signed weights are"
-            " read at virtual ground"
+            " read at virtual ground, where integrators have a capacitance"
         )

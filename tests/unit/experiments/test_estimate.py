@@ -10,9 +10,9 @@ from numpy.testing import assert_allclose
 from neurohw.engines.kirchhoff import sparse_system, system
 from neurohw.engines.transient.circuit import circuit
 from neurohw.errors import InvalidValueError, RunFileError
-from neurohw.experiments import configuration, estimate, phases, run_file, trainer
+from neurohw.experiments import configuration, estimate, resistive_phases, run_file, trainer
 from neurohw.experiments.machine import build, computing, dataset_of
-from neurohw.experiments.phases import slowest_time
+from neurohw.experiments.resistive_phases import slowest_time
 from neurohw.update import pairs
 
 
@@ -118,7 +118,7 @@ def test_large_networks_have_the_same_time_constant(small, monkeypatch, settings
         words = machine.network, machine.chip.seen(0), machine.chip.sources(0)
         assert_allclose(sparse_system(*words).toarray(), system(*words), rtol=1e-15)
         dense = slowest_time(machine)
-        monkeypatch.setattr(phases, "_DENSE", 0)
+        monkeypatch.setattr(resistive_phases, "_DENSE", 0)
         assert_allclose(slowest_time(machine), dense, rtol=1e-8)
 
 
