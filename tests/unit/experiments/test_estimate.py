@@ -148,6 +148,42 @@ def test_another_chip_is_programmed_and_trained_briefly(trained):
     assert alone.pulses != found.pulses
 
 
+def test_updates_by_sample_are_written_one_by_one(small, monkeypatch):
+    """Of mini-batches of four, each image is an update of its own, which shares no pulse."""
+    settings = ("chip.programming.events=sample", "learning.learning_rate=1.0")
+    run = trainer.train(small(*settings, "training.batch=4", chip="epiram", epochs=1))
+    events, write = [], estimate.writing
+
+    def noted(*words, **options):
+        events.append(options["events"])
+        return write(*words, **options)
+
+    monkeypatch.setattr(estimate, "writing", noted)
+    found = estimate.estimate(run, samples=2)
+    assert events == [40, 40]
+    machine = build(run.experiment, dataset_of(run.experiment))
+    start = [array.values() for array in machine.chip.arrays]
+    machine.restore(run)
+    chip = run.experiment.chip
+    times = [
+        write(chip.costs, chip.device, a.cells, g, a.values(), a.pulses, events=40).time
+        for g, a in zip(start, machine.chip.arrays, strict=True)
+    ]
+    assert_allclose(found.latency["training sample"]["programming"], max(times) / 40)
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        (("chip.programming.optimizer=adam",), "64 bits of digital memory a weight"),
+        (("chip.programming.accumulate=carry",), "further cells (accumulate)"),
+    ],
+)
+def test_memory_of_update_schemes_is_said(small, settings, words):
+    run = trainer.train(small(*settings, chip="epiram", epochs=0))
+    assert words in "; ".join(estimate.estimate(run, samples=2).not_counted)
+
+
 def test_what_has_no_pulses_is_said(trained):
     found = estimate.estimate(trained["ideal"], samples=4)
     assert found.pulses is None

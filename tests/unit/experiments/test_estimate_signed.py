@@ -212,11 +212,12 @@ def test_integrators_settle_as_by_hand():
     chip.write([np.full((6, 64), 0.01), np.zeros((10, 6))], [])
     inputs = machine.encode(dataset.train_images[:1])
     current = chip.arrays[0].read(inputs)
-    end, time = settled(machine, current)
+    end, time, resting = settled(machine, current)
     share = float(end.state[0][0, 0]) / chip.scale.unit_voltage
     assert 0.1 < share < 1
     # Steps of a tenth of a time constant: (1 − 0.1)ⁿ in place of exp(−0.1·n).
     steps = np.ceil(np.log(share * 2**7) / -np.log(0.9))
+    assert resting == 1
     assert time == pytest.approx(0.1 * steps * 1e-12 / chip.scale.leak, rel=1e-9)
     larger = load("ep-1h", "chip.bias.kind=off", "chip.neuron.capacitance=3 pF", chip="ideal")
     other = build(larger, dataset)
