@@ -154,7 +154,10 @@ def _lengths(
     nudged = [settled(machine, current, end, n)[1:] for n in nudgings.values() if n is not None]
     times = given[0] or free, given[1] or max(time for time, _ in nudged)
     share, bits = min(share, *(s for _, s in nudged)), costs.adc_bits or BITS
-    return times, f"{share:.0%} of the samples settle to half a step of {bits} bits; {_CONSTANT}"
+    return (
+        times,
+        f"{100 * share:.0f} % of the samples settle to half a step of {bits} bits; {_CONSTANT}",
+    )
 
 
 def _nudging(machine: HopfieldMachine, sign: float, targets: Array, outputs: Array) -> Nudging:
