@@ -23,6 +23,11 @@ class BiasCurrents:
         self.values = np.zeros(units, dtype)
         self._none = np.zeros(units, dtype)
 
+    @property
+    def crossbars(self) -> list[CrossbarArray]:
+        """No crossbars."""
+        return []
+
     def source(self, moment: Moment | int | None = None) -> Source:
         """Return what the sources add at each node."""
         return Source(current=self.values, conductance=self._none)
@@ -51,6 +56,11 @@ class BiasRails:
         self.word_lines = (rail, -rail)
         self.array = array
         self._rails = np.array([self.word_lines], array.values().dtype)
+
+    @property
+    def crossbars(self) -> list[CrossbarArray]:
+        """The crossbar of these cells."""
+        return [self.array]
 
     def source(self, moment: Moment | int | None = None) -> Source:
         """Return what the cells add at each node."""
@@ -81,6 +91,11 @@ class BiasLine:
         self.array = array
         self._line = np.full((1, 1), rail, array.values().dtype)
         self._none = np.zeros(array.shape[0], array.values().dtype)
+
+    @property
+    def crossbars(self) -> list[CrossbarArray]:
+        """The crossbars of these cells."""
+        return self.array.every_crossbar
 
     def source(self, moment: Moment | int | None = None) -> Source:
         """Return what the cells add at each unit's virtual ground."""

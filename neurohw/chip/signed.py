@@ -91,6 +91,11 @@ class SignedArray:
         return self.crossbars + ([] if self.reference is None else [self.reference])
 
     @property
+    def gains(self) -> Array:
+        """Gains of the units' amplifiers, (units,)."""
+        return self._gains
+
+    @property
     def noisy(self) -> bool:
         """Whether reads at two moments may differ."""
         return self.crossbars[0].noisy

@@ -73,8 +73,13 @@ class Costs(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
         5.86 µm²: 0.0015 mm² at 8 bits (Kull et al. 2013).
     adc_share : int
         Nodes that take turns at one ADC; 8 as in NeuroSim.
+    read_time : float [s]
+        A read of an array at virtual ground by pulses on its lines: 100 ns, ISAAC's (Shafiee et
+        al. 2016).
     amplifier_power : float [W]
-        Bias of one amplifier, where neurons have gain: 1 µW, our choice.
+        Bias of one amplifier, where neurons have gain or lines are held at 0 V: 1 µW, our choice.
+    amplifier_area : float [m²]
+        Of one that holds a line at 0 V: 5 µm², our choice.
     neuron_area : float [m²]
         Diodes, sample-and-hold and amplifier of a node: 10 µm², our choice.
     capacitor_density : float [F/m²]
@@ -98,7 +103,9 @@ class Costs(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     adc_time: Seconds = 0.83e-9
     adc_area_per_step: SquareMetres = 5.86e-12
     adc_share: int = 8
+    read_time: Seconds = 100e-9
     amplifier_power: Watts = 1e-6
+    amplifier_area: SquareMetres = 5e-12
     neuron_area: SquareMetres = 10e-12
     capacitor_density: FaradsPerSquareMetre = 2e-3
     leakage_density: WattsPerSquareMetre = 1e3

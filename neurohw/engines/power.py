@@ -74,7 +74,7 @@ def power(
     into, out = [], []
     for k, (array, source) in enumerate(zip(arrays, sources, strict=True)):
         into_lines, into_nodes = _currents(array, network.synapse, lines[k], nodes[k])
-        cells, lost = _cells(array, network.synapse, lines[k], nodes[k])
+        cells, lost = dissipated_by(array, lines[k], nodes[k], network.synapse)
         dissipated[f"array {k + 1}"], wires = cells, wires + lost
         into.append(into_lines)
         out.append(into_nodes + source.current - source.conductance * nodes[k])
@@ -138,10 +138,13 @@ def _currents(
     return np.asarray(into), np.asarray(out)
 
 
-def _cells(
-    array: SeenArray, synapse: Synapse | None, lines: Array, nodes: Array
+def dissipated_by(
+    array: SeenArray, lines: Array, nodes: Array, synapse: Synapse | None = None
 ) -> tuple[Array, Array]:
-    """Return the power of an array's cells and that of its wires, (batch,) [W]."""
+    """Return the power of an array's cells and that of its wires, (batch,) [W].
+
+    lines (batch, inputs) and nodes (batch, units), the voltages of its terminals [V].
+    """
     if array.wires is None or array.cells is None:
         return dissipation(array.conductance, lines, nodes, synapse), np.zeros(len(lines))
     g = array.cells.astype(np.float64)

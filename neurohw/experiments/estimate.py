@@ -1,34 +1,35 @@
 """What a chip takes to learn and to infer: energy, latency and area by class of circuits.
 
-The states of the first training images are simulated on the chip as the run leaves it. Each phase
-lasts until the slowest time constant of the circuit has died down to half a step of the ADC, and
-dissipates what it does at its end. Pulses are those that the run counted.
+The states of the first training images are simulated on the chip as the run leaves it. A relaxing
+network's phase lasts until the slowest time constant of the circuit has died down to half a step of
+the ADC, a read of a feed-forward one as long as a read pulse; both dissipate what they do at their
+end. Pulses are those that the run counted. What depends on the kind of network is `phases.Usage`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from neurohw.chip import BiasRails, CrossbarArray
+from neurohw.chip import CrossbarArray
 from neurohw.circuits.costs import Costs
 from neurohw.errors import InvalidValueError
-from neurohw.experiments import trainer
-from neurohw.experiments.configuration import Experiment
-from neurohw.experiments.machine import (
-    ResistiveMachine,
-    build_resistive,
-    computing,
-    dataset_of,
-    require_same_data,
+from neurohw.experiments import (
+    feedforward_phases,
+    hopfield_phases,
+    resistive_phases,
+    trainer,
 )
-from neurohw.experiments.phases import Phase, capacitances, lengths, simulate, slowest_time
+from neurohw.experiments.configuration import Experiment
+from neurohw.experiments.machine import build, computing, dataset_of, require_same_data
+from neurohw.experiments.phases import Phase, Times, Usage, Use
 from neurohw.experiments.programming import Writing, writing
 from neurohw.experiments.run_file import Run
+from neurohw.experiments.step import Machine
 from neurohw.units import show
-from neurohw.update import pairs
 
 Array = NDArray[np.floating]
 
@@ -43,17 +44,25 @@ NOT_COUNTED = (
 )
 # Images of a training that only counts pulses, at least.
 _BRIEF = 256
+# One a value of network.kind: of a machine, images, labels and lengths of phases that are given.
+_USAGES: dict[str, Callable[[Any, Array, NDArray[np.integer], Times], Usage]] = {
+    "resistive": resistive_phases.usage,
+    "feedforward": feedforward_phases.usage,
+    "hopfield": hopfield_phases.usage,
+}
 
 
 class Estimate(msgspec.Struct, frozen=True, kw_only=True):
     """Costs of one chip with one network.
 
     energy, by `SCOPES` and `CLASSES` [J]; latency, by `SCOPES` and part: DAC, phases, ADC,
-    programming [s]; area, by part: cells, DAC, ADC, neurons [m²]. phases, as they follow each
-    other, free first; settling says how their lengths were found. trained, samples of the training
-    run, of which `short` were trained to count pulses where not all were; pulses, of the whole
-    run, None where the device has none. imbalance, mean of power
-    delivered less dissipated over the latter: how far from rest the simulated states are.
+    programming [s]; area, by part: cells, DAC, ADC, neurons, and amplifiers where lines are held
+    at 0 V [m²]. phases, of a training sample, as they follow each other; settling says how their
+    lengths were found. slowest, the longest time constant of a relaxation [s], and imbalance, mean
+    of power delivered less dissipated over the latter: how far from rest the simulated states are;
+    both None where nothing relaxes. trained, samples of the training run, of which `short` were
+    trained to count pulses where not all were; pulses, of the whole run, None where the device has
+    none.
     """
 
     energy: Mapping[str, Mapping[str, float]]
@@ -61,21 +70,22 @@ class Estimate(msgspec.Struct, frozen=True, kw_only=True):
     area: Mapping[str, float]
     phases: Mapping[str, Phase]
     settling: str
-    slowest: float
+    slowest: float | None
     samples: int
     trained: int
     short: int | None = None
     pulses: float | None
-    imbalance: float
+    imbalance: float | None
     not_counted: Sequence[str]
 
     @property
     def notes(self) -> list[str]:
         """What a reader must know of the numbers, in sentences."""
         times = ", ".join(f"{name} {show(p.time, 's')}" for name, p in self.phases.items())
+        ends = self.slowest is not None and np.isfinite(self.slowest)
         found = [
             f"Phases: {times}; {self.settling}"
-            + (f" ({show(self.slowest, 's')})." if np.isfinite(self.slowest) else "."),
+            + (f" ({show(self.slowest, 's')})." if ends and self.slowest else "."),
             f"States of {self.samples} training images; training run: {self.trained} samples.",
         ]
         if self.short is not None and self.pulses is not None:
@@ -83,37 +93,12 @@ class Estimate(msgspec.Struct, frozen=True, kw_only=True):
         return [*found, f"Not counted: {'; '.join(self.not_counted)}."]
 
 
-class _Sample(msgspec.Struct, frozen=True, kw_only=True):
-    """What one sample takes of the chip: phases, conversions, and its share of the pulses."""
+class _Share(msgspec.Struct, frozen=True, kw_only=True):
+    """The share of one sample in the pulses of a run: time [s], energy of cells and lines [J]."""
 
-    phases: Sequence[Phase]
-    dacs: int
-    adcs: int
-    reading: float
-    programming: float = 0.0
-    pulses: float = 0.0
+    time: float = 0.0
+    cells: float = 0.0
     lines: float = 0.0
-
-    def latency(self, costs: Costs) -> dict[str, float]:
-        """Return the time of each part [s]."""
-        return {
-            # One for the inputs, one for each nudging.
-            "DAC": len(self.phases) * costs.dac_time if costs.dac_bits else 0.0,
-            "phases": sum(phase.time for phase in self.phases),
-            "ADC": self.reading,
-            "programming": self.programming,
-        }
-
-    def energy(self, costs: Costs, charging: float) -> dict[str, float]:
-        """Return the energy of each class but leakage, `charging` that of the input lines [J]."""
-        return {
-            "array read": sum(phase.time * phase.arrays for phase in self.phases),
-            "programming": self.pulses,
-            "DAC": self.dacs * costs.dac_energy,
-            "ADC": self.adcs * costs.adc_energy,
-            "neurons": sum(phase.time * phase.neurons + phase.charging for phase in self.phases),
-            "wires": sum(p.time * p.wires for p in self.phases) + charging + self.lines,
-        }
 
 
 def of(
@@ -190,49 +175,32 @@ def estimate(
     dataset = dataset_of(experiment)
     require_same_data(run, dataset, experiment.data.name)
     with computing():
-        machine = build_resistive(experiment, dataset)
-        fabricated = [array.values() for array in _arrays(machine)]
+        machine = build(experiment, dataset)
+        crossbars = _crossbars(machine)
+        fabricated = [(array.values(), array.pulses.copy()) for array in crossbars]
         machine.restore(run)
-        settings = experiment.phases
-        slowest = slowest_time(machine)
-        given = (free_time or settings.free_time, nudged_time or settings.nudged_time)
-        times, settling = lengths(machine, slowest, given)
         images, labels = dataset.train_images[:samples], dataset.train_labels[:samples]
-        phases, imbalance = simulate(machine, images, machine.targets(labels), times)
+        given = _given(experiment, free_time, nudged_time)
+        usage = _USAGES[experiment.network.kind](machine, images, labels, given)
         steps = experiment.steps(len(dataset.train_images))
-        events = run.counters["epoch"] * steps + run.counters.get("step", 0)
-        written = _written(machine, run, fabricated, events)
-    done = events * experiment.training.batch
-    costs, network = experiment.chip.built_costs, machine.network
-    area = _area(machine, costs)
-    outputs, nodes = network.layers[-1], sum(network.layers)
-    squares = pairs(machine.encode(images)).astype(np.float64) ** 2
-    charging = costs.line_capacitance(network.layers[0]) * float(squares.sum(axis=1).mean())
-    slowest_reading = max(costs.reading_time(units) for units in network.layers)
-    share = 1 / done if done else 0.0
-    scopes = {
-        "inference": _Sample(
-            phases=[phases["free"]],
-            dacs=network.inputs,
-            adcs=outputs,
-            reading=costs.reading_time(outputs),
-        ),
-        "training sample": _Sample(
-            phases=list(phases.values()),
-            dacs=network.inputs + outputs * (len(phases) - 1),
-            # Learning reads every node in the two phases that it compares.
-            adcs=2 * nodes,
-            reading=2 * slowest_reading,
-            programming=share * max((w.time for w in written), default=0.0),
-            pulses=share * sum(w.cells + w.half_selected for w in written),
-            lines=share * sum(w.lines for w in written),
-        ),
-    }
-    latency = {name: sample.latency(costs) for name, sample in scopes.items()}
+        updates = run.counters["epoch"] * steps + run.counters.get("step", 0)
+        by_sample = experiment.chip.programming.events == "sample"
+        events = updates * (experiment.training.batch if by_sample else 1)
+        written = _written(experiment, crossbars, fabricated, events, started=bool(run.start))
+    done = updates * experiment.training.batch
+    costs, share = experiment.chip.built_costs, 1 / done if done else 0.0
+    pulsed = _Share(
+        time=share * max((w.time for w in written), default=0.0),
+        cells=share * sum(w.cells + w.half_selected for w in written),
+        lines=share * sum(w.lines for w in written),
+    )
+    scopes = {"inference": (usage.inference, _Share()), "training sample": (usage.training, pulsed)}
+    latency = {name: _latency(*parts) for name, parts in scopes.items()}
+    chip_area = sum(usage.area.values())
     energy = {
-        name: sample.energy(costs, charging)
-        | {"leakage": costs.leakage_density * sum(area.values()) * sum(latency[name].values())}
-        for name, sample in scopes.items()
+        name: _energy(costs, *parts)
+        | {"leakage": costs.leakage_density * chip_area * sum(latency[name].values())}
+        for name, parts in scopes.items()
     }
     count = done if trained is None else trained
     for table in (energy, latency):
@@ -240,15 +208,15 @@ def estimate(
     return Estimate(
         energy=energy,
         latency=latency,
-        area=area,
-        phases=phases,
-        settling=settling,
-        slowest=slowest,
+        area=usage.area,
+        phases=usage.phases,
+        settling=usage.settling,
+        slowest=usage.slowest,
         samples=len(images),
         trained=count,
         pulses=sum(w.pulses for w in written) / max(done, 1) * count if written else None,
-        imbalance=imbalance,
-        not_counted=_not_counted(experiment, bool(written)),
+        imbalance=usage.imbalance,
+        not_counted=[*_not_counted(experiment, bool(written)), *usage.not_counted],
     )
 
 
@@ -262,50 +230,71 @@ def rows(
     return [*found, ("total", *(text(sum(table[scope].values()), unit) for scope in SCOPES))]
 
 
-def _arrays(machine: ResistiveMachine) -> list[CrossbarArray]:
-    """Return all arrays of cells of a chip, those of bias cells last."""
-    biases = [b.array for b in machine.chip.biases if isinstance(b, BiasRails)]
-    return [*machine.chip.arrays, *biases]
+def _given(experiment: Experiment, free_time: float | None, nudged_time: float | None) -> Times:
+    """Return the lengths of phases that are given, here or by the run [s]."""
+    settings = experiment.relaxation
+    if settings is None:
+        return free_time, nudged_time
+    return free_time or settings.free_time, nudged_time or settings.nudged_time
+
+
+def _latency(use: Use, pulsed: _Share) -> dict[str, float]:
+    """Return the time of each part of a sample [s]."""
+    return {
+        "DAC": use.dac_time,
+        "phases": sum(phase.time for phase in use.phases),
+        "ADC": use.adc_time,
+        "programming": pulsed.time,
+    }
+
+
+def _energy(costs: Costs, use: Use, pulsed: _Share) -> dict[str, float]:
+    """Return the energy of each class but leakage [J]."""
+    return {
+        "array read": sum(phase.time * phase.arrays for phase in use.phases),
+        "programming": pulsed.cells,
+        "DAC": use.dacs * costs.dac_energy,
+        "ADC": use.adcs * costs.adc_energy,
+        "neurons": sum(phase.time * phase.neurons + phase.charging for phase in use.phases),
+        "wires": sum(p.time * p.wires for p in use.phases) + use.charging + pulsed.lines,
+    }
+
+
+def _crossbars(machine: Machine) -> list[CrossbarArray]:
+    """Return all crossbars of a chip, those of bias cells last."""
+    chip = machine.chip
+    return [*chip.crossbars, *(array for bias in chip.biases for array in bias.crossbars)]
 
 
 def _written(
-    machine: ResistiveMachine, run: Run, fabricated: Sequence[Array], events: int
+    experiment: Experiment,
+    crossbars: Sequence[CrossbarArray],
+    fabricated: Sequence[tuple[Array, NDArray[Any]]],
+    events: int,
+    *,
+    started: bool,
 ) -> list[Writing]:
-    """Return the costs of the pulses of each array; none where the device counts none."""
-    specification = machine.experiment.chip
-    if not all(array.cells.whole for array in _arrays(machine)):
+    """Return the costs of the pulses of each crossbar; none where the device counts none.
+
+    fabricated, conductances and pulses of each fresh one; started, whether the run began with
+    other conductances, which no one knows.
+    """
+    chip = experiment.chip
+    if not all(array.cells.whole for array in crossbars):
         return []
     return [
         writing(
-            specification.built_costs,
-            specification.device,
+            chip.built_costs,
+            chip.device,
             array.cells,
-            array.values() if run.start else start,
+            array.values() if started else start,
             array.values(),
-            array.pulses,
+            array.pulses - before,
             events=events,
-            tile=None if specification.wires is None else specification.wires.tile,
+            tile=None if chip.wires is None else chip.wires.tile,
         )
-        for array, start in zip(_arrays(machine), fabricated, strict=True)
+        for array, (start, before) in zip(crossbars, fabricated, strict=True)
     ]
-
-
-def _area(machine: ResistiveMachine, costs: Costs) -> dict[str, float]:
-    """Return the area of each kind of circuit [m²]."""
-    network, chip = machine.network, machine.chip
-    widths = list(chip.scale.cell_scale)
-    biases = [b.array.values().size for b in chip.biases if isinstance(b, BiasRails)]
-    cells = [array.values().size for array in chip.arrays]
-    wide = sum(w * n for w, n in zip(widths, cells, strict=True))
-    wide += sum(w * n for w, n in zip(widths, biases, strict=False))
-    nodes = sum(network.layers)
-    capacitors = sum(float(c.sum()) for c in capacitances(machine))
-    return {
-        "cells": costs.pitch**2 * wide,
-        "DAC": costs.dac_area * (network.inputs + network.layers[-1]),
-        "ADC": costs.adc_area * sum(costs.adcs(units) for units in network.layers),
-        "neurons": costs.neuron_area * nodes + capacitors / costs.capacitor_density,
-    }
 
 
 def _not_counted(experiment: Experiment, written: bool) -> list[str]:
@@ -320,4 +309,9 @@ def _not_counted(experiment: Experiment, written: bool) -> list[str]:
         found.append("half-selected cells, which transistors isolate (chip.costs.access)")
     if chip.bias.kind == "current":
         found.append("the programming of bias currents")
+    bits, cells = chip.programming.memory
+    if bits:
+        found.append(f"{bits} bits of digital memory a weight, which the update scheme keeps")
+    if cells > 1:
+        found.append("pulses and area of the update scheme's further cells (accumulate)")
     return found

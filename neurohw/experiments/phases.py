@@ -1,29 +1,27 @@
-"""The phases of a sample as the chip spends them: how long they last, and what they dissipate."""
+"""What samples take of a chip, whatever the kind of its network: phases, conversions, area.
 
-from collections.abc import Sequence
+A phase is a stretch of time in which the states stand still: a relaxation and what it leaves, or
+one read of one array. `Usage` is what an estimate asks of a kind of machine; see
+`resistive_phases`, `hopfield_phases` and `feedforward_phases`.
+"""
+
+from collections.abc import Mapping, Sequence
 
 import msgspec
 import numpy as np
-import scipy.sparse
-import scipy.sparse.linalg
 from numpy.typing import NDArray
 
-from neurohw.chip import BiasRails
-from neurohw.circuits.neuron import Neuron
-from neurohw.engines.equilibrium import nudge
-from neurohw.engines.kirchhoff import sparse_system
-from neurohw.engines.power import power
+from neurohw.circuits.costs import Costs
 from neurohw.errors import InvalidValueError
-from neurohw.experiments.machine import ResistiveMachine
-from neurohw.networks.resistive import ResistiveNetwork, dissipation
-from neurohw.update import pairs
+from neurohw.learning.equilibrium_propagation import Contrast
 
 Array = NDArray[np.floating]
 
+# Lengths of the free and of the nudged phases that are given [s].
+Times = tuple[float | None, float | None]
+
 # Bits to which a phase settles where the chip has no ADC.
-_BITS = 8
-# Nodes up to which all eigenvalues are found.
-_DENSE = 600
+BITS = 8
 
 
 class Phase(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,58 +37,40 @@ class Phase(msgspec.Struct, frozen=True, kw_only=True):
     charging: float
 
 
-def slowest_time(machine: ResistiveMachine) -> float:
-    """Return the longest time constant of any phase while no diode conducts [s]; ∞ if none ends.
+class Use(msgspec.Struct, frozen=True, kw_only=True):
+    """What one sample takes of the chip: phases, numbers and times of conversions.
 
-    A node that no conductance meets stays where it is, and has none.
+    dac_time and adc_time, in all [s]; charging, of the lines of the arrays [J].
     """
-    chip, network = machine.chip, machine.network
-    matrix = sparse_system(network, chip.seen(0), chip.sources(0))
-    capacitance = np.concatenate(capacitances(machine))
-    nodes = len(capacitance)
-    outputs = np.arange(nodes) >= nodes - network.layers[-1]
-    strengths = {0.0}
-    if chip.specification.nudging.kind == "conductance":
-        strengths |= {machine.rule.strength * sign for sign in _signs(machine)}
-    longest = 0.0
-    for strength in strengths:
-        nudged = matrix + scipy.sparse.diags_array(np.where(outputs, strength, 0.0))
-        held = np.flatnonzero(nudged.diagonal() != 0)
-        if len(held) == 0:
-            continue
-        root = scipy.sparse.diags_array(1 / np.sqrt(capacitance[held]))
-        scaled = scipy.sparse.csc_array(root @ nudged[held][:, held] @ root)
-        rate = _slowest_rate(scaled, symmetric=_amplifiers(network) == 0)
-        if rate <= 1e-12 * scaled.diagonal().max():
-            return float("inf")
-        longest = max(longest, 1 / rate)
-    return longest
+
+    phases: Sequence[Phase]
+    dacs: int
+    adcs: int
+    dac_time: float
+    adc_time: float
+    charging: float
 
 
-def _slowest_rate(matrix: scipy.sparse.csc_array, *, symmetric: bool) -> float:
-    """Return the smallest real part of a matrix's eigenvalues; 0 of a singular one."""
-    if matrix.shape[0] <= _DENSE:
-        dense = matrix.toarray()
-        rates = np.linalg.eigvalsh(dense) if symmetric else np.linalg.eigvals(dense).real
-        return float(rates.min())
-    find = scipy.sparse.linalg.eigsh if symmetric else scipy.sparse.linalg.eigs
-    try:
-        nearest = find(
-            matrix, k=1, sigma=0.0, v0=np.ones(matrix.shape[0]), return_eigenvectors=False
-        )
-    except RuntimeError:  # exactly singular
-        return 0.0
-    return float(nearest.real.min())
+class Usage(msgspec.Struct, frozen=True, kw_only=True):
+    """What a machine's mean sample takes of its chip, writing apart.
+
+    phases, of a training sample, as they follow each other; settling says how their lengths were
+    found. slowest, the longest time constant of a relaxation [s], ∞ if none ends, and imbalance,
+    how far from rest its states are, are None where nothing relaxes. area, by part: cells, DAC,
+    ADC and others [m²]. not_counted, what is left out of networks of this kind.
+    """
+
+    phases: Mapping[str, Phase]
+    settling: str
+    slowest: float | None
+    imbalance: float | None
+    inference: Use
+    training: Use
+    area: Mapping[str, float]
+    not_counted: Sequence[str] = ()
 
 
-def _amplifiers(network: ResistiveNetwork) -> int:
-    """Return how many nodes have an amplifier."""
-    return sum(len(n.gain) for n in network.neurons or () if n.amplified)
-
-
-def lengths(
-    machine: ResistiveMachine, slowest: float, given: tuple[float | None, float | None]
-) -> tuple[tuple[float, float], str]:
+def settled(costs: Costs, slowest: float, given: Times) -> tuple[tuple[float, float], str]:
     """Return the lengths of the free and of the nudged phases [s], and how they were found.
 
     Raises
@@ -104,79 +84,50 @@ def lengths(
         raise InvalidValueError(
             "free_time, nudged_time: a node of this circuit never settles; give both"
         )
-    bits = machine.experiment.chip.built_costs.adc_bits or _BITS
+    bits = costs.adc_bits or BITS
     constants = (bits + 1) * float(np.log(2))
     found = constants * slowest
     how = f"{constants:.3g} of the slowest time constant: settled to half a step of {bits} bits"
     return (given[0] or found, given[1] or found), how
 
 
-def simulate(
-    machine: ResistiveMachine, images: Array, target: Array, times: tuple[float, float]
-) -> tuple[dict[str, Phase], float]:
-    """Return the phases of the mean sample, and the mean imbalance of their power.
+def states_of(contrast: Contrast, variant: str) -> dict[str, tuple[float, Sequence[Array]]]:
+    """Return the sign of the nudging and the states of each phase, free first."""
+    found: dict[str, tuple[float, Sequence[Array]]] = {"free": (0.0, contrast.free.state)}
+    if variant == "centered":
+        return found | {"nudged +": (1.0, contrast.upper), "nudged −": (-1.0, contrast.lower)}
+    return found | {"nudged": (float(np.sign(contrast.span)), contrast.upper)}
 
-    images (samples, pixels), target (samples, outputs) [V]; times, of the free phase and of each
-    nudged one [s].
+
+def relaxing_uses(
+    costs: Costs,
+    inputs: int,
+    layers: Sequence[int],
+    phases: Mapping[str, Phase],
+    charging: tuple[float, float],
+) -> tuple[Use, Use]:
+    """Return what an inference and a training sample take of a chip whose network relaxes.
+
+    inputs, lines with a DAC; layers, nodes of each; charging, of lines, in both [J]. Learning reads
+    every node in the two phases that it compares.
     """
-    inputs = machine.encode(images)
-    chip, rule, network = machine.chip, machine.rule, machine.network
-    contrast = rule.contrast(chip.arrays[0].read(inputs), target, None, 0, inputs)
-    kind, outputs = chip.specification.nudging.kind, contrast.free.state[-1].astype(np.float64)
-    states: dict[str, tuple[float, Sequence[Array]]] = {"free": (0.0, contrast.free.state)}
-    if rule.variant == "centered":
-        states |= {"nudged +": (1.0, contrast.upper), "nudged −": (-1.0, contrast.lower)}
-    else:
-        states["nudged"] = (float(np.sign(contrast.span)), contrast.upper)
-    farads = capacitances(machine)
-    before: Sequence[Array] = [np.zeros_like(v) for v in contrast.free.state]
-    phases, imbalance = {}, []
-    for name, (sign, state) in states.items():
-        nudging = None
-        if sign:
-            strength = np.full(len(target), sign * rule.strength)
-            nudging = nudge(kind, strength, target.astype(np.float64) + rule.offsets, outputs)
-        found = power(network, chip.seen(0), chip.sources(0), pairs(inputs), state, nudging)
-        mean = {key: float(value.mean()) for key, value in found.dissipated.items()}
-        imbalance.append(float(np.abs(found.imbalance).mean()))
-        rails, at_nodes = _rails(machine, state)
-        amplifiers = _amplifiers(network) * chip.specification.costs.amplifier_power
-        phases[name] = Phase(
-            time=times[name != "free"],
-            arrays=sum(v for key, v in mean.items() if key.startswith("array")) + rails,
-            # An active circuit that acts as a negative conductor takes its power from a supply.
-            neurons=mean["diodes"] + mean["leaks"] - at_nodes + abs(mean["nudging"]) + amplifiers,
-            wires=mean["wires"],
-            charging=sum(
-                float(((v.astype(np.float64) - u) ** 2 @ c).mean())
-                for u, v, c in zip(before, state, farads, strict=True)
-            ),
-        )
-        before = [v.astype(np.float64) for v in state]
-    return phases, float(np.mean(imbalance))
-
-
-def capacitances(machine: ResistiveMachine) -> list[Array]:
-    """Return the capacitance of each node, a (units,) array a free layer [F]."""
-    neurons = machine.network.neurons
-    if neurons is None:
-        return [np.full(units, Neuron().capacitance) for units in machine.network.layers]
-    return [n.capacitance for n in neurons]
-
-
-def _rails(machine: ResistiveMachine, state: Sequence[Array]) -> tuple[float, float]:
-    """Return the power of bias cells to rails, and what the nodes see of it as leaks [W]."""
-    cells, seen = 0.0, 0.0
-    for bias, voltage in zip(machine.chip.biases, state, strict=False):
-        if isinstance(bias, BiasRails):
-            v = voltage.astype(np.float64)
-            rails = np.tile(np.array(bias.word_lines), (len(v), 1))
-            cells += float(dissipation(bias.array.values(), rails, v).mean())
-            seen += float((v**2 @ bias.array.seen(0).unit_sums.astype(np.float64)).mean())
-    return cells, seen
-
-
-def _signs(machine: ResistiveMachine) -> tuple[float, ...]:
-    """Return the signs that nudged phases have."""
-    signs: dict[str, tuple[float, ...]] = {"positive": (1.0,), "negative": (-1.0,)}
-    return signs.get(machine.rule.variant, (1.0, -1.0))
+    outputs = layers[-1]
+    conversion = costs.dac_time if costs.dac_bits else 0.0
+    inference = Use(
+        phases=[phases["free"]],
+        dacs=inputs,
+        adcs=outputs,
+        dac_time=conversion,
+        adc_time=costs.reading_time(outputs),
+        charging=charging[0],
+    )
+    training = Use(
+        phases=list(phases.values()),
+        # One for the inputs, one for each nudging.
+        dacs=inputs + outputs * (len(phases) - 1),
+        adcs=2 * sum(layers),
+        dac_time=len(phases) * conversion,
+        adc_time=2 * max(costs.reading_time(units) for units in layers),
+        charging=charging[1],
+    )
+    return inference, training

@@ -45,6 +45,8 @@ def signs(cells: Cells, start: Array, end: Array, pulses: NDArray[Any]) -> tuple
         sign * (np.clip(_after(cells, middle, sign * one), cells.low, cells.high) - middle)
         for sign in (1, -1)
     )
+    if cells.law.limit_down == 0:  # they are only lowered by being written anew
+        return count, np.zeros_like(count)
     both = up + down
     share = np.divide(end - start + count * down, both, out=0.5 * count, where=both > 0)
     rising = np.clip(share, 0.0, count)

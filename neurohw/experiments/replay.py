@@ -62,9 +62,14 @@ def replay(
         States and conductances of other sizes, other arrays than the experiment has, or a
         conductance beyond the device's limits.
     UnsupportedError
-        Nonlinear cells, or amplifiers, whose lines are not their nodes.
+        Signed weights; nonlinear cells, or amplifiers, whose lines are not their nodes.
     """
-    chip = experiment.chip
+    chip, kind = experiment.chip, experiment.network.kind
+    if kind != "resistive":
+        raise UnsupportedError(
+            f"network.kind = {kind}: replay knows resistive networks, whose cells are their"
+            " weights; signed weights are held by several cells behind amplifiers"
+        )
     if chip.synapse is not None or chip.neuron.amplified:
         what = "synapse" if chip.synapse is not None else "neuron.gain"
         raise UnsupportedError(f"chip.{what}: replay knows resistors between nodes only")

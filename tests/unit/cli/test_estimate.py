@@ -2,11 +2,14 @@
 
 import csv
 import json
+import re
 from pathlib import Path
 
 import pytest
 
+from neurohw.experiments.estimate import SCOPES
 from neurohw.experiments.run_file import load
+from neurohw.units import show
 
 FEW = ("--set", "data.train=60", "--epochs", 1)
 
@@ -46,6 +49,27 @@ def test_a_recipe_and_another_chip(invoke, run):
     assert (facts["chip"], facts["short"], facts["trained"]) == ("hzo-fefet", 40, 400)
     moved = json.loads(invoke("estimate", run, *words).stdout)
     assert (moved["chip"], moved["short"], moved["trained"]) == ("hzo-fefet", 40, 40)
+
+
+@pytest.mark.parametrize("recipe", ["mlp-1h", "ep-1h"])
+def test_signed_weights(invoke, recipe):
+    few = ("data.name=digits", "data.train=40", "network.hidden=[6]")
+    words = [word for setting in few for word in ("--set", setting)]
+    trained = invoke("train", "--recipe", recipe, "--chip", "epiram", *words, "--epochs", 1)
+    assert trained.exit_code == 0, trained.output
+    run = f"runs/{recipe}-epiram-seed0.h5"
+    facts = json.loads(invoke("estimate", run, "--samples", 4, "--json").stdout)
+    sums = {scope: sum(parts.values()) for scope, parts in facts["energy"].items()}
+    shown = invoke("estimate", run, "--samples", 4).stdout.splitlines()
+    totals = next(line for line in shown if line.startswith("total"))
+    assert re.split(r"\s{2,}", totals)[1:] == [show(sums[scope], "J") for scope in SCOPES]
+    assert facts["area"]["amplifiers"] > 0
+    digital = {"mlp-1h": "words of the update, which are digital", "ep-1h": "draw of a supply."}
+    assert digital[recipe] in shown[-1]
+    if recipe == "mlp-1h":
+        refused = invoke("estimate", run, "--free-time", "1 us")
+        assert refused.exit_code == 2
+        assert "a feed-forward network has no such phases" in refused.stderr
 
 
 def test_faults_are_one_line(invoke, run):

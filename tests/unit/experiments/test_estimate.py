@@ -10,9 +10,9 @@ from numpy.testing import assert_allclose
 from neurohw.engines.kirchhoff import sparse_system, system
 from neurohw.engines.transient.circuit import circuit
 from neurohw.errors import InvalidValueError, RunFileError
-from neurohw.experiments import configuration, estimate, phases, run_file, trainer
+from neurohw.experiments import configuration, estimate, resistive_phases, run_file, trainer
 from neurohw.experiments.machine import build, computing, dataset_of
-from neurohw.experiments.phases import slowest_time
+from neurohw.experiments.resistive_phases import slowest_time
 from neurohw.update import pairs
 
 
@@ -118,7 +118,7 @@ def test_large_networks_have_the_same_time_constant(small, monkeypatch, settings
         words = machine.network, machine.chip.seen(0), machine.chip.sources(0)
         assert_allclose(sparse_system(*words).toarray(), system(*words), rtol=1e-15)
         dense = slowest_time(machine)
-        monkeypatch.setattr(phases, "_DENSE", 0)
+        monkeypatch.setattr(resistive_phases, "_DENSE", 0)
         assert_allclose(slowest_time(machine), dense, rtol=1e-8)
 
 
@@ -146,6 +146,42 @@ def test_another_chip_is_programmed_and_trained_briefly(trained):
     assert "extrapolated from the first 100 samples" in " ".join(found.notes)
     alone = estimate.of(experiment, None, samples=4)
     assert alone.pulses != found.pulses
+
+
+def test_updates_by_sample_are_written_one_by_one(small, monkeypatch):
+    """Of mini-batches of four, each image is an update of its own, which shares no pulse."""
+    settings = ("chip.programming.events=sample", "learning.learning_rate=1.0")
+    run = trainer.train(small(*settings, "training.batch=4", chip="epiram", epochs=1))
+    events, write = [], estimate.writing
+
+    def noted(*words, **options):
+        events.append(options["events"])
+        return write(*words, **options)
+
+    monkeypatch.setattr(estimate, "writing", noted)
+    found = estimate.estimate(run, samples=2)
+    assert events == [40, 40]
+    machine = build(run.experiment, dataset_of(run.experiment))
+    start = [array.values() for array in machine.chip.arrays]
+    machine.restore(run)
+    chip = run.experiment.chip
+    times = [
+        write(chip.costs, chip.device, a.cells, g, a.values(), a.pulses, events=40).time
+        for g, a in zip(start, machine.chip.arrays, strict=True)
+    ]
+    assert_allclose(found.latency["training sample"]["programming"], max(times) / 40)
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        (("chip.programming.optimizer=adam",), "64 bits of digital memory a weight"),
+        (("chip.programming.accumulate=carry",), "further cells (accumulate)"),
+    ],
+)
+def test_memory_of_update_schemes_is_said(small, settings, words):
+    run = trainer.train(small(*settings, chip="epiram", epochs=0))
+    assert words in "; ".join(estimate.estimate(run, samples=2).not_counted)
 
 
 def test_what_has_no_pulses_is_said(trained):

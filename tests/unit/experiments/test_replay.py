@@ -187,5 +187,8 @@ def test_what_does_not_fit(tmp_path):
     amplified = configuration.load("drn-digits", settings=("chip.neuron.gain=2.0",))
     with pytest.raises(UnsupportedError, match=r"chip\.neuron\.gain: replay knows resistors"):
         replay.replay(states, g, amplified)
+    signed = configuration.load("ep-1h", settings=("data.name=digits",))
+    with pytest.raises(UnsupportedError, match=r"network\.kind = hopfield: replay knows resistive"):
+        replay.replay(states, g, signed)
     with pytest.raises(DataError, match="cannot be read: No such file"):
         read_states(tmp_path / "none.csv")

@@ -118,6 +118,27 @@ def test_bias_cells_are_refused(origin):
         trainer.train(experiment, start=run)
 
 
+@pytest.mark.parametrize("recipe", ["mlp-1h", "ep-1h"])
+def test_signed_weights_are_written_and_tuned(recipe):
+    few = ("data.name=digits", "data.train=60", "network.hidden=[8]")
+    run = trainer.train(configuration.load(recipe, chip="epiram", settings=few, epochs=1))
+    experiment = configuration.load(run.experiment, chip="gst-pcm", epochs=1)
+    tuned = trainer.train(experiment, start=run)
+    assert tuned.start["chip"] == "epiram"
+    expected = evaluation.evaluate(run, chip=experiment.chip)
+    assert {key: float(tuned.start[key]) for key in expected} == expected
+    with computing():
+        fresh = build(experiment, dataset_of(experiment))
+        transfer.program(run, fresh, dataset_of(experiment))
+    old, new = (build(e, dataset_of(e)) for e in (run.experiment, experiment))
+    old.restore(run)
+    new.chip.write(*old.chip.logical())
+    for ours, theirs, record in zip(fresh.chip.arrays, new.chip.arrays, tuned.arrays, strict=True):
+        assert_array_equal(ours.values(), theirs.values())
+        # It went on learning from there.
+        assert (record["conductance"] != ours.values()).any()
+
+
 def test_dimensionless_values_survive_the_way(origin):
     run, _ = origin
     experiment = configuration.load(
