@@ -110,8 +110,15 @@ class Chip(ConvertedChip):
         self, wanted: Array, layer: int, number: int, seed: int, dtype: str
     ) -> CrossbarArray:
         width = self.scale.cell_scale[layer]
+        inputs, rails = number == 0, number != layer
+        tiling = None if rails else self.specification.tiling(*wanted.shape)
         cells = fabricate(
-            self.specification.device, *wanted.shape, width=width, seed=seed, array=number
+            self.specification.device,
+            *wanted.shape,
+            width=width,
+            seed=seed,
+            array=number,
+            tiling=tiling,
         )
         if cells.law.limit_down == 0:
             raise InvalidValueError(
@@ -119,7 +126,6 @@ class Chip(ConvertedChip):
                 f" pairs of cells, which signed weights have (mapping.sides = one)"
             )
         written = first_write(cells, wanted).astype(dtype)
-        inputs, rails = number == 0, number != layer
         programming = self.specification.programming
         fast = None
         if programming.accumulate in ("analog", "carry"):
@@ -130,6 +136,7 @@ class Chip(ConvertedChip):
                 width=width / narrower,
                 seed=seed,
                 array=_FIRST_FAST_ARRAY + number,
+                tiling=tiling,
             )
         array = CrossbarArray(
             written,

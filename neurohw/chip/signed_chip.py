@@ -15,6 +15,7 @@ from neurohw.circuits.neuron import Neuron
 from neurohw.devices.fabrication import fabricate, require_arrays
 from neurohw.devices.programming import first_write
 from neurohw.devices.reading.fabrication import fabricate as fabricate_reading
+from neurohw.devices.redundancy import Tiling
 from neurohw.engines.equilibrium import SeenArray, Source
 from neurohw.errors import UnsupportedError
 from neurohw.mappings.chip_specification import ChipSpecification
@@ -123,10 +124,14 @@ class SignedChip:
         """Return an array written to effective conductances [S]."""
         chip, scheme = self.specification, scheme_of(self.specification)
         # Bias cells stand at the nodes themselves.
-        wires = chip.interconnect if number < _FIRST_BIAS_ARRAY else None
+        biases = number >= _FIRST_BIAS_ARRAY
+        wires = None if biases else chip.interconnect
+        tiling = None if biases else chip.tiling(*wanted.shape)
 
-        def crossbar(shape: tuple[int, int], conductance: float, index: int) -> CrossbarArray:
-            cells = fabricate(chip.device, *shape, width=1.0, seed=seed, array=index)
+        def crossbar(
+            shape: tuple[int, int], conductance: float, index: int, tiling: Tiling | None = None
+        ) -> CrossbarArray:
+            cells = fabricate(chip.device, *shape, width=1.0, seed=seed, array=index, tiling=tiling)
             if scheme.one_way:
                 cells = replace(cells, law=replace(cells.law, limit_down=0.0))
             if not np.isfinite(scheme.high):
@@ -159,7 +164,7 @@ class SignedChip:
         if scheme.referenced and chip.mapping.reference == "column":
             reference = crossbar((1, wanted.shape[1]), scheme.middle, number + _REFERENCE)
         array = SignedArray(
-            [crossbar(wanted.shape, scheme.rest, index) for index in indices],
+            [crossbar(wanted.shape, scheme.rest, index, tiling) for index in indices],
             scheme,
             reference=reference,
             programming=Programming(

@@ -128,6 +128,7 @@ def _run(path: Path) -> Facts:
         ),
         "experiment": _builtins(run.experiment),
         "versions": run.versions,
+        **_tiles(run.arrays, run.experiment),
         **_scale(run.experiment, [array["conductance"].shape[1] for array in run.arrays]),
     }
 
@@ -184,16 +185,27 @@ def _converters(experiment: "Experiment", inputs: int, state: Facts, physical: F
 
 
 def _arrays(experiment: "Experiment") -> Facts:
-    """Return what the wires lose of what the untrained network carries, and broken cells."""
-    if experiment.chip.wires is None and not experiment.chip.device.spreads:
+    """Return what wires lose of what the untrained network carries, broken cells, and tiles."""
+    chip = experiment.chip
+    if chip.tile is None and not chip.tiling(1, 1).spare and not chip.device.spreads:
         return {}
     from neurohw.experiments import cells, wiring
     from neurohw.experiments.machine import build, computing, dataset_of
 
     with computing():
-        crossbars = build(experiment, dataset_of(experiment)).chip.crossbars
-    measured = wiring.measure(crossbars)
-    return {**measured, "warnings": [*wiring.warnings(measured), *cells.warnings(crossbars)]}
+        built = build(experiment, dataset_of(experiment)).chip
+    measured = wiring.measure(built.crossbars)
+    tiles = _tiles([array.record() for array in built.arrays], experiment)
+    lines = [*wiring.warnings(measured), *cells.warnings(built.crossbars)]
+    return {**measured, **tiles, "warnings": lines}
+
+
+def _tiles(records: Sequence[Any], experiment: "Experiment") -> Facts:
+    """Return the tiles of the crossbars of arrays, where they have a size or spare lines."""
+    from neurohw.experiments import cells
+
+    found = cells.tiled(records, experiment.chip)
+    return {"tiles": [_builtins(each) for each in found]} if found else {}
 
 
 def _device(target: str) -> Facts:
@@ -243,6 +255,7 @@ def _scale(experiment: "Experiment", fan_in: Sequence[int]) -> Facts:
 
 
 def _print_facts(facts: Facts) -> None:
+    from neurohw.experiments import cells
     from neurohw.experiments.configuration import Experiment
     from neurohw.experiments.resolution import Resolution
     from neurohw.experiments.run_file import UNITS
@@ -251,6 +264,7 @@ def _print_facts(facts: Facts) -> None:
     warnings = facts.pop("warnings", [])
     scale = facts.pop("scale", [])
     resolution = facts.pop("resolution", [])
+    tiles = facts.pop("tiles", [])
     recipe = facts.pop("scale_recipe", "")
     experiment = facts.pop("experiment", None)
     _print_nested(facts, UNITS if facts["kind"] == "run" else units_of(Experiment))
@@ -263,6 +277,9 @@ def _print_facts(facts: Facts) -> None:
         click.echo("converters")
         for each in resolution:
             click.echo(f"  {Resolution(**each).line}")
+    if tiles:
+        click.echo("tiles")
+        print_table(cells.rows([cells.Tiled(**each) for each in tiles]), "  ")
     for line in warnings:
         print_warning(line)
 

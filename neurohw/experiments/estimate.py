@@ -284,7 +284,7 @@ def _written(
             array.values(),
             array.pulses,
             events=events,
-            tile=None if specification.wires is None else specification.wires.tile,
+            tile=specification.tile,
         )
         for array, start in zip(_arrays(machine), fabricated, strict=True)
     ]
@@ -302,6 +302,9 @@ def _area(machine: ResistiveMachine, costs: Costs) -> dict[str, float]:
     capacitors = sum(float(c.sum()) for c in capacitances(machine))
     return {
         "cells": costs.pitch**2 * wide,
+        # Padding and spare lines of tiles; bias cells have neither.
+        "unused cells": costs.pitch**2
+        * sum(w * array.cells.unused for w, array in zip(widths, chip.arrays, strict=True)),
         "DAC": costs.dac_area * (network.inputs + network.layers[-1]),
         "ADC": costs.adc_area * sum(costs.adcs(units) for units in network.layers),
         "neurons": costs.neuron_area * nodes + capacitors / costs.capacitor_density,
