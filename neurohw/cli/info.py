@@ -61,7 +61,7 @@ def describe(target: str, recipe: str | None = None, kind: str | None = None) ->
     """
     from neurohw.errors import ConfigurationError
 
-    kind = kind or _kind_of_name(target) or _kind_of_file(Path(target))
+    kind = kind or _kind_of_name(target) or kind_of_file(Path(target))
     if kind == "run":
         return _run(Path(target))
     if kind == "chip":
@@ -87,17 +87,51 @@ def _kind_of_name(target: str) -> str | None:
     return None
 
 
-def _kind_of_file(path: Path) -> str | None:
+def kind_of_file(path: Path) -> str | None:
     """Say what a file holds; what is no TOML and no run file is taken for a data set."""
     if not path.exists():
         return None
     if path.suffix == ".toml":
-        try:
-            table = tomllib.loads(path.read_text(encoding="utf-8"))
-        except ValueError:
-            return "chip"
-        return "device" if "law" in table else "recipe" if "network" in table else "chip"
+        return _kind_of_toml(path, set())
     return "run" if path.suffix == ".h5" and not _is_data(path) else "dataset"
+
+
+def _kind_of_toml(path: Path, opened: set[Path]) -> str:
+    """Say what a file describes, by its keys, then its preset; a chip where both leave it open."""
+    from neurohw.devices import memory
+    from neurohw.devices.laws import LAWS
+    from neurohw.experiments import configuration
+    from neurohw.mappings import chip_specification
+
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    except (OSError, ValueError):
+        return "chip"
+    known = {
+        "chip": set(chip_specification.ChipSpecification.__struct_fields__),
+        "device": {"law"}.union(*(law.__struct_fields__ for law in LAWS)),
+        "recipe": set(configuration.Experiment.__struct_fields__),
+    }
+    shipped: dict[str, Any] = {
+        "chip": chip_specification.PRESETS,
+        "device": memory.PRESETS,
+        "recipe": configuration.RECIPES,
+    }
+    preset = table.get("preset")
+    base = path.parent / str(preset)
+    opened.add(path.resolve())
+    follow = preset is not None and base.is_file() and base.resolve() not in opened
+    beneath = _kind_of_toml(base, opened) if follow else None
+
+    others = table.keys() - {"preset"}
+
+    def fits(kind: str) -> tuple[int, bool, int]:
+        stands = kind == beneath if follow else preset in shipped[kind].names()
+        near = sum(bool(difflib.get_close_matches(key, known[kind])) for key in others)
+        return len(known[kind].intersection(table)), stands, near
+
+    # Of equals the first, as a name stands for a chip before a device.
+    return max(known, key=fits)
 
 
 def _is_data(path: Path) -> bool:

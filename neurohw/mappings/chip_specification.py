@@ -8,6 +8,7 @@ import msgspec
 import numpy as np
 
 from neurohw import library
+from neurohw.circuits.converters import MOST_BITS
 from neurohw.circuits.costs import Costs
 from neurohw.circuits.curves import Curve, CurveFiles
 from neurohw.circuits.interconnect import Wires
@@ -117,8 +118,17 @@ class Mapping(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
         for key, least in (("refresh", 0), ("verify_pulses", 0), ("slices", 2), ("slice_bits", 2)):
             if getattr(self, key) < least:
                 raise InvalidValueError(f"{key} = {getattr(self, key)}: must be {least} or more")
-        if self.n_levels != 0 and self.n_levels < 2:
-            raise InvalidValueError(f"n_levels = {self.n_levels}: must be 0 (any) or 2 or more")
+        if self.n_levels != 0 and not 2 <= self.n_levels <= 2**MOST_BITS:
+            raise InvalidValueError(
+                f"n_levels = {self.n_levels}: must be 0 (any), or 2 to 2^{MOST_BITS}; float32"
+                f" resolves no more"
+            )
+        last = (self.slices - 1) * (self.slice_bits - 1)
+        if last > MOST_BITS:
+            raise InvalidValueError(
+                f"slice_bits = {self.slice_bits}: the last of slices = {self.slices} counts"
+                f" 2^-{last} of the first; float32 resolves 2^-{MOST_BITS}"
+            )
         for key, most in (
             ("tile", _LARGEST_TILE),
             ("spare_word_lines", _MOST_SPARES),

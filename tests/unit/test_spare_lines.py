@@ -1,5 +1,8 @@
 """Chips with tiles and spare lines: what their arrays, run files and reports hold of these."""
 
+import re
+from pathlib import Path
+
 import h5py
 import msgspec
 import numpy as np
@@ -172,3 +175,17 @@ def test_wires_have_the_size_of_tiles():
     assert chip.tile == 16
     with pytest.raises(ValueError, match=r"mapping.tile = 8: must be left out, because wires.tile"):
         chip_specification.load({"preset": "epiram", "wires": wires, "mapping": {"tile": 8}})
+
+
+def test_the_document_prints_its_table(capsys):
+    text = (Path(__file__).parents[2] / "docs" / "spare-lines.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"^```python\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+    exec(block, {})
+    printed = [line.split() for line in capsys.readouterr().out.splitlines()]
+    rows = [
+        row.replace(",", "").split(" | ")[1:]
+        for row in re.findall(r"^\| ((?:yield|cells).*) \|$", text, re.MULTILINE)
+    ]
+    stuck = [row[1] for row in printed]
+    assert rows[:3] == [stuck[:4], stuck[4:8], stuck[8:]]
+    assert {tuple(rows[3])} == {tuple(r[2] for r in printed[k : k + 4]) for k in (0, 4, 8)}
