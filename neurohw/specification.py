@@ -58,7 +58,8 @@ def read(source: Path | Mapping[str, object], struct: type[T], *, where: str) ->
 def parse(path: Path) -> Table:
     """Table of a TOML file; `ConfigurationError` if it cannot be read."""
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        # Some editors begin a file with a byte order mark.
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise ConfigurationError(f"{path}: cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:

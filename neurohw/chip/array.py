@@ -359,6 +359,8 @@ class CrossbarArray:
             state["age"] = self.reading.retention.age.copy()
         if self._wired is not None:
             state |= self._wired.record()
+        if self.cells.repair is not None:
+            state |= self.cells.repair.record()
         state["g_min"], state["g_max"] = np.array(self.cells.low), np.array(self.cells.high)
         if not self.cells.ideal:
             for key, pair in (("up", self.cells.law.up), ("down", self.cells.law.down)):

@@ -109,18 +109,22 @@ class Chip(ConvertedChip):
         self, wanted: Array, layer: int, number: int, seed: int, dtype: str
     ) -> CrossbarArray:
         chip, width = self.specification, self.scale.cell_scale[layer]
-        cells = fabricate(chip.device, *wanted.shape, width=width, seed=seed, array=number)
+        inputs, rails = number == 0, number != layer
+        tiling = None if rails else chip.tiling(*wanted.shape)
+        cells = fabricate(
+            chip.device, *wanted.shape, width=width, seed=seed, array=number, tiling=tiling
+        )
         if cells.law.limit_down == 0:
             raise InvalidValueError(
                 f"device.law = {chip.device.law}: pulses only raise it: it needs pairs of cells,"
                 f" which signed weights have (mapping.sides = one)"
             )
-        inputs, rails = number == 0, number != layer
         return fabricate_array(
             chip,
             cells,
             wanted,
             chip.programming,
+            tiling=tiling,
             width=width,
             number=number,
             fast_number=_FIRST_FAST_ARRAY + number,

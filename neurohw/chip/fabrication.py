@@ -8,6 +8,7 @@ from neurohw.circuits.interconnect import Wires
 from neurohw.devices.fabrication import Cells, fabricate
 from neurohw.devices.programming import first_write
 from neurohw.devices.reading.fabrication import fabricate as fabricate_reading
+from neurohw.devices.redundancy import Tiling
 from neurohw.errors import InvalidValueError
 from neurohw.mappings.chip_specification import ChipSpecification
 from neurohw.mappings.programming import Programming
@@ -21,6 +22,7 @@ def fabricate_array(
     wanted: Array,
     programming: Programming,
     *,
+    tiling: Tiling | None = None,
     width: float = 1.0,
     number: int,
     fast_number: int,
@@ -42,6 +44,8 @@ def fabricate_array(
         What they are written to, each as near as it can come.
     programming : Programming
         The chip's, or less.
+    tiling : Tiling, optional
+        Of these cells, which the fast array or the narrower ones have too.
     width : float
         Size of the cells relative to the device as measured.
     number, fast_number : int
@@ -61,7 +65,12 @@ def fabricate_array(
         narrower = programming.carry_base if programming.accumulate == "carry" else 1.0
         device = programming.fast_device or chip.device
         fast = fabricate(
-            device, *wanted.shape, width=width / narrower, seed=seed, array=fast_number
+            device,
+            *wanted.shape,
+            width=width / narrower,
+            seed=seed,
+            array=fast_number,
+            tiling=tiling,
         )
         if fast.law.limit_down == 0:
             raise InvalidValueError(

@@ -154,6 +154,8 @@ class Scheme:
             state |= {"conductance": self._conductance.copy(), "pulses": self.bank.pulses.copy()}
         if self._fast is not None:
             state |= self._fast.record("fast_")
+            if self._fast.cells.repair is not None:
+                state |= self._fast.cells.repair.record("fast_")
         return state
 
     def gather(self) -> None:

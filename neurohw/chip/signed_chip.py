@@ -15,6 +15,7 @@ from neurohw.chip.reading import Moment
 from neurohw.chip.signed import SignedArray, Writing
 from neurohw.circuits.neuron import Neuron
 from neurohw.devices.fabrication import fabricate, require_arrays
+from neurohw.devices.redundancy import Tiling
 from neurohw.engines.equilibrium import SeenArray, Source
 from neurohw.errors import UnsupportedError
 from neurohw.mappings.chip_specification import ChipSpecification
@@ -158,13 +159,19 @@ class SignedChip:
         """Return an array written to effective conductances [S]."""
         chip, scheme = self.specification, scheme_of(self.specification)
         # Bias cells stand at the nodes themselves.
-        wires = chip.interconnect if number < _FIRST_BIAS_ARRAY else None
+        biases = number >= _FIRST_BIAS_ARRAY
+        wires = None if biases else chip.interconnect
+        tiling = None if biases else chip.tiling(*wanted.shape)
 
         def crossbar(
-            units: int, conductance: float, index: int, programming: Programming
+            units: int,
+            conductance: float,
+            index: int,
+            programming: Programming,
+            tiling: Tiling | None = None,
         ) -> CrossbarArray:
             shape = units, wanted.shape[1]
-            cells = fabricate(chip.device, *shape, width=1.0, seed=seed, array=index)
+            cells = fabricate(chip.device, *shape, width=1.0, seed=seed, array=index, tiling=tiling)
             if scheme.one_way:
                 cells = replace(cells, law=replace(cells.law, limit_down=0.0))
             if not np.isfinite(scheme.high):
@@ -174,6 +181,7 @@ class SignedChip:
                 cells,
                 np.full(shape, conductance),
                 programming,
+                tiling=tiling,
                 number=index,
                 fast_number=_FIRST_FAST_ARRAY + index,
                 seed=seed,
@@ -190,6 +198,7 @@ class SignedChip:
                 scheme.rest,
                 number + k * _NEXT_CROSSBAR,
                 chip.programming if share != 0 else resting,
+                tiling,
             )
             for k, share in enumerate(scheme.shares)
         ]

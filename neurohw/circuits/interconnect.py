@@ -62,8 +62,9 @@ class Interconnect(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
 class Wires(Interconnect, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Wires of the crossbars of a chip: those of one tile, and how tiles form an array.
 
-    An array larger than a tile is cut into tiles, the last ones smaller. Each tile has drivers and
-    amplifiers of its own; those of the same line of the array share its node.
+    An array larger than a tile is cut into tiles. Each tile has drivers and amplifiers of its own;
+    those of the same line of the array share its node. Lines are taken to end at the last cell that
+    the array uses, and a spare line to lie in the place of the one that it replaces.
 
     Parameters
     ----------

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from neurohw.cli.output import print_json, print_table, print_warning
+from neurohw.cli.output import print_json, print_table, print_warning, require_new
 
 if TYPE_CHECKING:
     from neurohw.devices.fitting.device_fit import DeviceFit
@@ -37,8 +37,9 @@ _DELAY = 2
     "page",
     type=click.Path(path_type=Path),
     metavar="FIT.html",
-    help="Report to write: curves, residuals, spread, laws compared.",
+    help="Report to write, or to replace: curves, residuals, spread, laws compared.",
 )
+@click.option("--force", is_flag=True, help="Replace an existing device file.")
 @click.option(
     "--columns",
     multiple=True,
@@ -51,6 +52,7 @@ def fit(
     law: str,
     out: Path | None,
     page: Path | None,
+    force: bool,
     columns: tuple[str, ...],
     as_json: bool,
 ) -> None:
@@ -65,6 +67,7 @@ def fit(
     from neurohw.experiments.run_file import check_writable
     from neurohw.reports import fitting
 
+    require_new(out, force)
     for target in (out, page):
         if target is not None:
             check_writable(target)

@@ -61,7 +61,7 @@ def describe(target: str, recipe: str | None = None, kind: str | None = None) ->
     """
     from neurohw.errors import ConfigurationError
 
-    kind = kind or _kind_of_name(target) or _kind_of_file(Path(target))
+    kind = kind or _kind_of_name(target) or kind_of_file(Path(target))
     if kind == "run":
         return _run(Path(target))
     if kind == "chip":
@@ -87,17 +87,51 @@ def _kind_of_name(target: str) -> str | None:
     return None
 
 
-def _kind_of_file(path: Path) -> str | None:
+def kind_of_file(path: Path) -> str | None:
     """Say what a file holds; what is no TOML and no run file is taken for a data set."""
     if not path.exists():
         return None
     if path.suffix == ".toml":
-        try:
-            table = tomllib.loads(path.read_text(encoding="utf-8"))
-        except ValueError:
-            return "chip"
-        return "device" if "law" in table else "recipe" if "network" in table else "chip"
+        return _kind_of_toml(path, set())
     return "run" if path.suffix == ".h5" and not _is_data(path) else "dataset"
+
+
+def _kind_of_toml(path: Path, opened: set[Path]) -> str:
+    """Say what a file describes, by its keys, then its preset; a chip where both leave it open."""
+    from neurohw.devices import memory
+    from neurohw.devices.laws import LAWS
+    from neurohw.experiments import configuration
+    from neurohw.mappings import chip_specification
+
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    except (OSError, ValueError):
+        return "chip"
+    known = {
+        "chip": set(chip_specification.ChipSpecification.__struct_fields__),
+        "device": {"law"}.union(*(law.__struct_fields__ for law in LAWS)),
+        "recipe": set(configuration.Experiment.__struct_fields__),
+    }
+    shipped: dict[str, Any] = {
+        "chip": chip_specification.PRESETS,
+        "device": memory.PRESETS,
+        "recipe": configuration.RECIPES,
+    }
+    preset = table.get("preset")
+    base = path.parent / str(preset)
+    opened.add(path.resolve())
+    follow = preset is not None and base.is_file() and base.resolve() not in opened
+    beneath = _kind_of_toml(base, opened) if follow else None
+
+    others = table.keys() - {"preset"}
+
+    def fits(kind: str) -> tuple[int, bool, int]:
+        stands = kind == beneath if follow else preset in shipped[kind].names()
+        near = sum(bool(difflib.get_close_matches(key, known[kind])) for key in others)
+        return len(known[kind].intersection(table)), stands, near
+
+    # Of equals the first, as a name stands for a chip before a device.
+    return max(known, key=fits)
 
 
 def _is_data(path: Path) -> bool:
@@ -128,6 +162,7 @@ def _run(path: Path) -> Facts:
         ),
         "experiment": _builtins(run.experiment),
         "versions": run.versions,
+        **_tiles(run.arrays, run.experiment),
         **_scale(run.experiment, [array["conductance"].shape[1] for array in run.arrays]),
     }
 
@@ -191,16 +226,27 @@ def _converters(experiment: "Experiment", inputs: int, state: Facts, physical: F
 
 
 def _arrays(experiment: "Experiment") -> Facts:
-    """Return what the wires lose of what the untrained network carries, and broken cells."""
-    if experiment.chip.wires is None and not experiment.chip.device.spreads:
+    """Return what wires lose of what the untrained network carries, broken cells, and tiles."""
+    chip = experiment.chip
+    if chip.tile is None and not chip.tiling(1, 1).spare and not chip.device.spreads:
         return {}
     from neurohw.experiments import cells, wiring
     from neurohw.experiments.machine import build, computing, dataset_of
 
     with computing():
-        crossbars = build(experiment, dataset_of(experiment)).chip.crossbars
-    measured = wiring.measure(crossbars)
-    return {**measured, "warnings": [*wiring.warnings(measured), *cells.warnings(crossbars)]}
+        built = build(experiment, dataset_of(experiment)).chip
+    measured = wiring.measure(built.crossbars)
+    tiles = _tiles([array.record() for array in built.arrays], experiment)
+    lines = [*wiring.warnings(measured), *cells.warnings(built.crossbars)]
+    return {**measured, **tiles, "warnings": lines}
+
+
+def _tiles(records: Sequence[Any], experiment: "Experiment") -> Facts:
+    """Return the tiles of the crossbars of arrays, where they have a size or spare lines."""
+    from neurohw.experiments import cells
+
+    found = cells.tiled(records, experiment.chip)
+    return {"tiles": [_builtins(each) for each in found]} if found else {}
 
 
 def _device(target: str) -> Facts:
@@ -250,6 +296,7 @@ def _scale(experiment: "Experiment", fan_in: Sequence[int]) -> Facts:
 
 
 def _print_facts(facts: Facts) -> None:
+    from neurohw.experiments import cells
     from neurohw.experiments.configuration import Experiment
     from neurohw.experiments.resolution import Resolution
     from neurohw.experiments.run_file import UNITS
@@ -258,6 +305,7 @@ def _print_facts(facts: Facts) -> None:
     warnings = facts.pop("warnings", [])
     scale = facts.pop("scale", [])
     resolution = facts.pop("resolution", [])
+    tiles = facts.pop("tiles", [])
     recipe = facts.pop("scale_recipe", "")
     experiment = facts.pop("experiment", None)
     _print_nested(facts, UNITS if facts["kind"] == "run" else units_of(Experiment))
@@ -270,6 +318,9 @@ def _print_facts(facts: Facts) -> None:
         click.echo("converters")
         for each in resolution:
             click.echo(f"  {Resolution(**each).line}")
+    if tiles:
+        click.echo("tiles")
+        print_table(cells.rows([cells.Tiled(**each) for each in tiles]), "  ")
     for line in warnings:
         print_warning(line)
 

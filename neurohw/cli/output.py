@@ -30,6 +30,14 @@ def plain(value: Any) -> Any:
     return value if isinstance(value, str | int | float | None) else str(value)
 
 
+def require_new(path: Path | None, force: bool) -> None:
+    """Raise `ConfigurationError` where a file to write exists, and is not to be replaced."""
+    from neurohw.errors import ConfigurationError
+
+    if path is not None and path.is_file() and not force:
+        raise ConfigurationError(f"{path}: exists; use --force to replace it")
+
+
 def print_warning(line: str) -> None:
     """Print a line on standard error that a person should read."""
     click.echo(f"warning: {line}", err=True)

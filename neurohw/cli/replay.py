@@ -30,7 +30,7 @@ from neurohw.cli.output import print_json, print_table
     type=click.Path(path_type=Path),
     required=True,
     metavar="UPDATES.csv",
-    help="File to write: wanted change, pulses and new conductance of every cell.",
+    help="File to write, or to replace: wanted change, pulses and new conductance of every cell.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def replay(

@@ -13,7 +13,7 @@ import click
     "--out",
     type=click.Path(path_type=Path),
     metavar="REPORT.html",
-    help="Page to write.  [default: report.html beside the first run file]",
+    help="Page to write, or to replace.  [default: report.html beside the first run file]",
 )
 def report(paths: tuple[Path, ...], out: Path | None) -> None:
     """Write a self-contained HTML report that compares the runs."""

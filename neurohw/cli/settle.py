@@ -24,7 +24,10 @@ if TYPE_CHECKING:
     help="Distance from the steady state that counts as settled.",
 )
 @click.option(
-    "--out", type=click.Path(path_type=Path), metavar="FIGURE.svg", help="Figure to write."
+    "--out",
+    type=click.Path(path_type=Path),
+    metavar="FIGURE.svg",
+    help="Figure to write, or to replace.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def settle(

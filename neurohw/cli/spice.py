@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from neurohw.cli.output import print_json, print_table
+from neurohw.cli.output import print_json, print_table, require_new
 
 if TYPE_CHECKING:
     from neurohw.experiments.verification import Verification
@@ -42,7 +42,8 @@ def spice() -> None:
     metavar="DECK.cir",
     help="Deck to write.  [default: standard output]",
 )
-def netlist(path: Path, sample: int, phase: str, out: Path | None) -> None:
+@click.option("--force", is_flag=True, help="Replace an existing deck.")
+def netlist(path: Path, sample: int, phase: str, out: Path | None, force: bool) -> None:
     """Write the whole circuit of a trained run as a deck that plain `ngspice -b` runs.
 
     Ideal diodes become nearly ideal ones.
@@ -51,6 +52,7 @@ def netlist(path: Path, sample: int, phase: str, out: Path | None) -> None:
     from neurohw.experiments import run_file, trained_circuit
     from neurohw.experiments.machine import computing
 
+    require_new(out, force)
     run = run_file.load(path)
     with computing():
         circuit = trained_circuit.trained(run, slice(sample, sample + 1))

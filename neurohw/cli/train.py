@@ -38,7 +38,7 @@ class Interrupted(click.ClickException):
     "--out",
     type=click.Path(path_type=Path),
     metavar="RUN.h5",
-    help="Run file to write.  [default: runs/RECIPE-CHIP-seedS.h5]",
+    help="Run file to write; one that exists is kept.  [default: runs/RECIPE-CHIP-seedS.h5]",
 )
 @click.option(
     "--start",

@@ -1,7 +1,8 @@
 """Cells as fabricated: device-to-device spread drawn around a device's parameters, stuck cells."""
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 from neurohw import randomness
 from neurohw.devices.device import MemoryDevice
 from neurohw.devices.law import Law
+from neurohw.devices.redundancy import Repair, Tiling
 from neurohw.errors import InvalidValueError
 
 Array = NDArray[np.floating]
@@ -35,6 +37,10 @@ class Cells:
         Cells whose limits spread made cross; they got the least range instead.
     stuck : int
         Cells that no pulse moves.
+    unused : int
+        Further cells of the array's tiles: padding and spare lines.
+    repair : Repair, optional
+        Which lines of its tiles the array has, where these have spare ones.
     """
 
     low: Array
@@ -50,6 +56,8 @@ class Cells:
     unit_stream: int
     crossed: int
     stuck: int
+    unused: int = 0
+    repair: Repair | None = None
 
     @property
     def whole(self) -> bool:
@@ -68,18 +76,33 @@ class Fabrication:
         Size of the cells relative to the device as measured; it scales both limits.
     seed, array : int
         See `neurohw.randomness`.
+    tiling : Tiling, optional
+        Whose spare lines are drawn too; the cells of the array are the same with and without.
 
     Attributes
     ----------
-    low, high : (units, inputs) or (1, 1) arrays [S]
+    shape : tuple of int
+        Of all cells that are drawn: (units, inputs) without spare lines.
+    low, high : arrays of `shape` or (1, 1) [S]
         Limits; a law that spreads them further changes them.
     """
 
     def __init__(
-        self, device: MemoryDevice, units: int, inputs: int, *, width: float, seed: int, array: int
+        self,
+        device: MemoryDevice,
+        units: int,
+        inputs: int,
+        *,
+        width: float,
+        seed: int,
+        array: int,
+        tiling: Tiling | None = None,
     ) -> None:
+        tiling = Tiling(units=units, inputs=inputs) if tiling is None else tiling
         self.device = device
-        self.shape = units, inputs
+        self.tiling = tiling
+        self.shape = tiling.shape
+        self._cells, self._word_lines, self._bit_lines = tiling.numbers
         self.width = width
         self.seed = seed
         self.array = array
@@ -90,7 +113,7 @@ class Fabrication:
             self.low = np.maximum(self.low * (1 + spread * self.normal("g_min")), 0.0)
             self.high = self.high * (1 + spread * self.normal("g_max"))
         if device.gradient != 0:
-            place = np.add.outer(np.linspace(0, 0.5, units), np.linspace(0, 0.5, inputs))
+            place = np.add.outer(*tiling.places)
             self.low, self.high = (g * (1 + device.gradient * place) for g in (self.low, self.high))
 
     @property
@@ -109,46 +132,65 @@ class Fabrication:
         return self.g_max - self.g_min
 
     def normal(self, purpose: str) -> Array:
-        """Return a standard normal draw a cell, (units, inputs), parts of it common to lines."""
-        units, inputs = self.shape
+        """Return a standard normal draw a cell, of `shape`, parts of it common to lines."""
         key = self._key(purpose)
         words, bits = self.device.word_line_share, self.device.bit_line_share
         cells = self._cells
         draw: Array = np.sqrt(1 - words - bits) * randomness.normals(key, cells).astype(np.float64)
         if words > 0:
-            draw += np.sqrt(words) * randomness.normals(key, cells.size + np.arange(inputs))
+            draw += np.sqrt(words) * randomness.normals(key, self._word_lines)
         if bits > 0:
-            lines = cells.size + inputs + np.arange(units)
-            draw += np.sqrt(bits) * randomness.normals(key, lines)[:, None]
+            draw += np.sqrt(bits) * randomness.normals(key, self._bit_lines)[:, None]
         return draw
 
     def uniform(self, purpose: str) -> Array:
-        """Return a draw in (0, 1] a cell, (units, inputs)."""
+        """Return a draw in (0, 1] a cell, of `shape`."""
         return randomness.uniforms(self._key(purpose), self._cells).astype(np.float64)
-
-    @property
-    def _cells(self) -> NDArray[np.integer]:
-        return np.arange(self.shape[0] * self.shape[1]).reshape(self.shape)
 
     def _key(self, purpose: str) -> tuple[int, int]:
         return randomness.key(randomness.stream(self.seed, purpose, self.array))
 
 
 def fabricate(
-    device: MemoryDevice, units: int, inputs: int, *, width: float, seed: int, array: int
+    device: MemoryDevice,
+    units: int,
+    inputs: int,
+    *,
+    width: float,
+    seed: int,
+    array: int,
+    tiling: Tiling | None = None,
 ) -> Cells:
-    """Draw the cells of an array.
+    """Draw the cells of an array, and replace broken lines by spare ones where it has some.
 
     width is the size of the cells relative to the device as measured; it scales both limits.
+    tiling is that of the array; None: one tile without spare lines.
     """
-    fabrication = Fabrication(device, units, inputs, width=width, seed=seed, array=array)
+    tiling = Tiling(units=units, inputs=inputs) if tiling is None else tiling
+    # Without cells that may be stuck no line would be replaced.
+    drawn = tiling if device.stuck.any else replace(tiling, spare_word_lines=0, spare_bit_lines=0)
+    fabrication = Fabrication(
+        device, units, inputs, width=width, seed=seed, array=array, tiling=drawn
+    )
     law = device.fabricated(fabrication)
     low, high = fabrication.low, fabrication.high
     least = _LEAST_RANGE * fabrication.span
-    crossed = int(np.count_nonzero(high < low + least))
-    if crossed:
+    narrow = high < low + least
+    if narrow.any():
         high = np.maximum(high, low + least)
     held, value = _stuck(fabrication, low, high)
+    repair = None
+    if tiling.spare:
+        repair = Repair.of(tiling, np.broadcast_to(held, tiling.shape))
+    if repair is not None and drawn.spare:
+        chosen = repair.cells(tiling)
+
+        def take(values: NDArray[Any]) -> NDArray[Any]:
+            return values if values.size == 1 else values[chosen]
+
+        low, high, narrow, held, value = map(take, (low, high, narrow, held, value))
+        up, down = ((take(first), take(second)) for first, second in (law.up, law.down))
+        law = replace(law, up=up, down=down)
     if held.any():
         low, high = np.where(held, value, low), np.where(held, value, high)
     return Cells(
@@ -163,14 +205,16 @@ def fabricate(
         reset_stream=randomness.stream(seed, "reset", array),
         input_stream=randomness.stream(seed, "train_inputs", array),
         unit_stream=randomness.stream(seed, "train_units", array),
-        crossed=crossed,
+        crossed=int(np.count_nonzero(narrow)),
         stuck=int(held.sum()),
+        unused=tiling.unused,
+        repair=repair,
     )
 
 
 def _stuck(fabrication: Fabrication, low: Array, high: Array) -> tuple[NDArray[np.bool_], Array]:
-    """Return which cells are stuck, (units, inputs), and where [S]; one entry where none is."""
-    stuck = fabrication.device.stuck
+    """Return which cells are stuck, of all drawn, and where [S]; one entry where none is."""
+    stuck, tiling = fabrication.device.stuck, fabrication.tiling
     if not stuck.any:
         return np.zeros((1, 1), bool), low
     draw = fabrication.uniform("stuck")
@@ -188,11 +232,10 @@ def _stuck(fabrication: Fabrication, low: Array, high: Array) -> tuple[NDArray[n
     for array, unit, line, conductance in stuck.cells:
         if array != fabrication.array:
             continue
-        if unit >= fabrication.shape[0] or line >= fabrication.shape[1]:
-            units, inputs = fabrication.shape
+        if unit >= tiling.units or line >= tiling.inputs:
             raise InvalidValueError(
-                f"device.stuck.cells: {[array, unit, line]}: array {array} has {units} units and"
-                f" {inputs} inputs"
+                f"device.stuck.cells: {[array, unit, line]}: array {array} has {tiling.units} units"
+                f" and {tiling.inputs} inputs"
             )
         held[unit, line], value[unit, line] = True, conductance
     return held, value

@@ -291,7 +291,7 @@ def _written(
             array.values(),
             array.pulses - before,
             events=events,
-            tile=None if chip.wires is None else chip.wires.tile,
+            tile=chip.tile,
         )
         for array, (start, before) in zip(crossbars, fabricated, strict=True)
     ]

@@ -114,6 +114,7 @@ def _area(machine: FeedforwardMachine, costs: Costs) -> dict[str, float]:
     driven = sum(units) if len(units) > 1 else 0
     return {
         "cells": virtual_ground.cell_area(costs, chip),
+        "unused cells": virtual_ground.unused_area(costs, chip),
         "DAC": costs.dac_area * (inputs + driven),
         "ADC": costs.adc_area * sum(costs.adcs(n) for n in units),
         "neurons": costs.neuron_area * sum(units),

@@ -232,6 +232,7 @@ def _area(machine: HopfieldMachine, costs: Costs) -> dict[str, float]:
     capacitors = nodes * _capacitance(machine)
     return {
         "cells": virtual_ground.cell_area(costs, machine.chip),
+        "unused cells": virtual_ground.unused_area(costs, machine.chip),
         "DAC": costs.dac_area * (network.inputs + network.layers[-1]),
         "ADC": costs.adc_area * sum(costs.adcs(units) for units in network.layers),
         "neurons": costs.neuron_area * nodes + capacitors / costs.capacitor_density,

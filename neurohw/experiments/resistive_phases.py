@@ -176,6 +176,9 @@ def _area(machine: ResistiveMachine, costs: Costs) -> dict[str, float]:
     capacitors = sum(float(c.sum()) for c in capacitances(machine))
     return {
         "cells": costs.pitch**2 * wide,
+        # Padding and spare lines of tiles; bias cells have neither.
+        "unused cells": costs.pitch**2
+        * sum(w * array.cells.unused for w, array in zip(widths, chip.arrays, strict=True)),
         "DAC": costs.dac_area * (network.inputs + network.layers[-1]),
         "ADC": costs.adc_area * sum(costs.adcs(units) for units in network.layers),
         "neurons": costs.neuron_area * nodes + capacitors / costs.capacitor_density,

@@ -54,6 +54,12 @@ UNITS = {
     "nudge_range": "V",
 }
 PER_CELL = "unit, input"
+# Of the lines of tiles that hold an array.
+_AXES = {
+    f"{cells}{lines}": axes
+    for cells in ("", "fast_")
+    for lines, axes in (("word_lines", "tile, input"), ("bit_lines", "unit, tile"))
+}
 
 
 @dataclass(kw_only=True, eq=False)
@@ -250,10 +256,11 @@ def _write_array(group: h5py.Group, key: str, array: Array) -> None:
         raise RunFileError(f"{where}: {key!r} cannot be a name in a run file")
     dataset = group.create_dataset(key, data=array)
     # The state has one voltage a layer: voltage_0, voltage_1, ...
-    if unit := UNITS.get(re.sub(r"_\d+$", "", key)):
+    name = re.sub(r"_\d+$", "", key)
+    if unit := UNITS.get(name):
         dataset.attrs["unit"] = _text(unit)
     if group.name.startswith("/arrays/") and array.ndim == 2:
-        dataset.attrs["axes"] = _text(PER_CELL)
+        dataset.attrs["axes"] = _text(_AXES.get(name, PER_CELL))
 
 
 def _read(file: h5py.File, path: Path) -> tuple[Run, str]:

@@ -68,6 +68,11 @@ def cell_area(costs: Costs, chip: SignedChip) -> float:
     return costs.pitch**2 * sum(crossbar.values().size for crossbar in crossbars)
 
 
+def unused_area(costs: Costs, chip: SignedChip) -> float:
+    """Return the area of padding and spare lines of the tiles of all crossbars [m²]."""
+    return costs.pitch**2 * sum(crossbar.cells.unused for crossbar in chip.crossbars)
+
+
 def _driven(
     array: SignedArray, voltages: Array, *, backwards: bool
 ) -> list[tuple[CrossbarArray, Array]]:

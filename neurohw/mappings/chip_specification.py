@@ -8,6 +8,7 @@ import msgspec
 import numpy as np
 
 from neurohw import library
+from neurohw.circuits.converters import MOST_BITS
 from neurohw.circuits.costs import Costs
 from neurohw.circuits.curves import Curve, CurveFiles
 from neurohw.circuits.interconnect import Wires
@@ -17,6 +18,7 @@ from neurohw.circuits.readout import Converters
 from neurohw.circuits.synapse import Synapse
 from neurohw.devices import memory
 from neurohw.devices.memory import AnyDevice
+from neurohw.devices.redundancy import Tiling
 from neurohw.errors import InvalidValueError, UnsupportedError
 from neurohw.mappings.programming import Programming
 from neurohw.presets import Presets
@@ -32,6 +34,8 @@ DEVICES = (
 )
 # Key paths that may name files of measured points.
 CURVES = ("neuron.curve", "neuron.curve.file", "synapse", "synapse.file")
+_LARGEST_TILE = 1 << 16
+_MOST_SPARES = 1024
 # Of the polynomial that is fitted to the points of a cell.
 SYNAPSE_DEGREE = 5
 
@@ -77,6 +81,12 @@ class Mapping(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
         once, to the nearest value that it can take.
     verify_tolerance : float
         Difference, of the range, at which no further pulse follows.
+    tile : int
+        Word lines, and bit lines, of a tile; 0: each array is one. Where wires have resistance
+        `wires.tile` says it.
+    spare_word_lines, spare_bit_lines : int
+        That each tile has besides, for those with the most stuck cells; see
+        `neurohw.devices.redundancy`. All kinds of networks take notice.
     """
 
     scheme: Literal["single-ended", "differential-pair", "offset", "bit-sliced"] | None = None
@@ -93,6 +103,9 @@ class Mapping(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     rounding: Literal["nearest", "stochastic"] = "nearest"
     verify_pulses: int = 0
     verify_tolerance: Fraction = 0.01
+    tile: int = 0
+    spare_word_lines: int = 0
+    spare_bit_lines: int = 0
 
     def __post_init__(self) -> None:
         unit = self.unit_conductance
@@ -105,8 +118,26 @@ class Mapping(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
         for key, least in (("refresh", 0), ("verify_pulses", 0), ("slices", 2), ("slice_bits", 2)):
             if getattr(self, key) < least:
                 raise InvalidValueError(f"{key} = {getattr(self, key)}: must be {least} or more")
-        if self.n_levels != 0 and self.n_levels < 2:
-            raise InvalidValueError(f"n_levels = {self.n_levels}: must be 0 (any) or 2 or more")
+        if self.n_levels != 0 and not 2 <= self.n_levels <= 2**MOST_BITS:
+            raise InvalidValueError(
+                f"n_levels = {self.n_levels}: must be 0 (any), or 2 to 2^{MOST_BITS}; float32"
+                f" resolves no more"
+            )
+        last = (self.slices - 1) * (self.slice_bits - 1)
+        if last > MOST_BITS:
+            raise InvalidValueError(
+                f"slice_bits = {self.slice_bits}: the last of slices = {self.slices} counts"
+                f" 2^-{last} of the first; float32 resolves 2^-{MOST_BITS}"
+            )
+        for key, most in (
+            ("tile", _LARGEST_TILE),
+            ("spare_word_lines", _MOST_SPARES),
+            ("spare_bit_lines", _MOST_SPARES),
+        ):
+            if not 0 <= getattr(self, key) <= most:
+                raise InvalidValueError(
+                    f"{key} = {getattr(self, key)}: must lie between 0 and {most}"
+                )
         if not 0 < self.verify_tolerance < 1:
             raise InvalidValueError(
                 f"verify_tolerance = {self.verify_tolerance}: must lie between 0 and 1"
@@ -177,6 +208,11 @@ class ChipSpecification(msgspec.Struct, frozen=True, forbid_unknown_fields=True,
             raise InvalidValueError(
                 f"temperature = {self.temperature}: wires.node needs 100 K or more"
             )
+        if self.wires is not None and self.mapping.tile:
+            raise InvalidValueError(
+                f"mapping.tile = {self.mapping.tile}: must be left out, because wires.tile ="
+                f" {self.wires.tile} sets it"
+            )
         self._require_programmable()
         unit = self.mapping.unit_conductance
         if unit is not None and np.isfinite(self.device.g_max):
@@ -224,6 +260,21 @@ class ChipSpecification(msgspec.Struct, frozen=True, forbid_unknown_fields=True,
             if converter is not None and converter.bits:
                 built[key] = converter.bits
         return msgspec.structs.replace(self.costs, **built)
+
+    @property
+    def tile(self) -> int | None:
+        """Word lines, and bit lines, of a tile; None where each array is one."""
+        return self.mapping.tile or None if self.wires is None else self.wires.tile
+
+    def tiling(self, units: int, inputs: int) -> Tiling:
+        """Return the tiles, with their spare lines, of an array."""
+        return Tiling(
+            units=units,
+            inputs=inputs,
+            tile=self.tile,
+            spare_word_lines=self.mapping.spare_word_lines,
+            spare_bit_lines=self.mapping.spare_bit_lines,
+        )
 
     @property
     def interconnect(self) -> Wires | None:

@@ -116,6 +116,7 @@ def _section(pen: Draughtsman, run: Run, name: str, index: int) -> dict[str, Any
             for drawing in (pen.map(run, array), pen.histogram(run, array, index))
         ],
         "saturation": summary.saturation(run),
+        "tiles": summary.tiles(run),
         "pulses": summary.pulses(run),
         "memory": summary.memory(run),
         "physics": summary.physics(run),

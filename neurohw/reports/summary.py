@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from quantiphy import Quantity
 
+from neurohw.experiments import cells as crossbar_cells
 from neurohw.experiments import scale, wiring
 from neurohw.experiments.configuration import to_json
 from neurohw.experiments.run_file import Run
@@ -219,6 +220,19 @@ def saturation(run: Run) -> Table:
             )
         )
     return Table(("Array", "Cells", "g min", "g max", "At g min", "At g max"), rows)
+
+
+def tiles(run: Run) -> Table | None:
+    """Tabulate the tiles of each array, and how spare lines repaired them; None without."""
+    found = crossbar_cells.tiled(run.arrays, run.experiment.chip)
+    heads, *rows = crossbar_cells.rows(found)
+    several = any(each.crossbar > 1 for each in found)
+    names = [
+        array_name(run, each.array - 1) + (f", crossbar {each.crossbar}" if several else "")
+        for each in found
+    ]
+    named = [(name, *row[1:]) for name, row in zip(names, rows, strict=True)]
+    return Table(heads, named) if named else None
 
 
 def pulses(run: Run) -> Table | None:

@@ -42,6 +42,8 @@ def test_a_file_is_read(tmp_path):
     path = tmp_path / "board.toml"
     path.write_text('size = 3\n[cell]\nlimit = "1 S"\n')
     assert read(path, Board, where=str(path)) == Board(cell=Cell(limit=1.0), size=3)
+    path.write_text("\ufeff" + path.read_text())
+    assert parse(path)["size"] == 3
 
 
 @pytest.mark.parametrize(

@@ -39,6 +39,17 @@ def test_fits_writes_and_trains(invoke, pulses):
     assert trained.exit_code == 0, trained.output
 
 
+def test_a_device_file_that_exists_is_kept(invoke, pulses):
+    Path("mine.toml").write_text("precious")
+    words = ("fit", pulses, "--law", "linear", "-o", "mine.toml")
+    result = invoke(*words)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr == "error: mine.toml: exists; use --force to replace it\n"
+    assert Path("mine.toml").read_text() == "precious"
+    assert invoke(*words, "--force").exit_code == 0
+    assert load_device("mine.toml").law == "linear"
+
+
 def test_json_has_every_parameter(invoke, pulses):
     result = invoke("fit", pulses, "--law", "table", "--json")
     found = json.loads(result.stdout)

@@ -10,6 +10,7 @@ from msgspec import inspect
 from numpy.testing import assert_allclose
 
 from neurohw import datasets
+from neurohw.cli.info import kind_of_file
 from neurohw.cli.listing import available
 from neurohw.cli.new import MEANINGS, chip_text
 from neurohw.cli.output import plain
@@ -75,6 +76,66 @@ def test_device_file(invoke):
     assert facts["kind"] == "device"
     assert_allclose(facts["g_min"], 1e-6)
     assert facts["g_max"] == "inf"
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ('preset = "epiram"\ncycle_to_cycle = "1 %"\n', "device"),
+        ('preset = "epiram"\ndescription = "ours"\nsource = "lot 7"\n', "device"),
+        ('preset = "law.toml"\n', "device"),
+        ('preset = "law.toml"\nname = "mine"\n', "device"),
+        ('preset = "chip.toml"\n', "chip"),
+        ('preset = "epiram"\n[mapping]\nconductance_scale = 3.0\n', "chip"),
+        ('preset = "epiram"\n', "chip"),
+        ('preset = "drn-digits"\n', "recipe"),
+        ('preset = "drn-digits"\n[training]\nepochs = 2\n', "recipe"),
+    ],
+)
+def test_kind_of_a_file_that_refers_to_a_preset(tmp_path, monkeypatch, text, kind):
+    monkeypatch.chdir(tmp_path)
+    Path("law.toml").write_text('law = "ideal"\ng_min = "1 uS"\ng_max = "9 uS"\n')
+    Path("chip.toml").write_text('device = "law.toml"\n')
+    Path("mine.toml").write_text(text)
+    assert kind_of_file(Path("mine.toml")) == kind
+
+
+def test_device_file_that_refers_to_a_preset(invoke):
+    Path("mine.toml").write_text('preset = "epiram"\ncycle_to_cycle = "1 %"\n')
+    facts = facts_of(invoke, "mine.toml")
+    assert (facts["kind"], facts["name"], facts["cycle_to_cycle"]) == ("device", "mine", 0.01)
+
+
+def test_a_key_that_is_nearly_one_of_a_device_tells_it(invoke):
+    Path("mine.toml").write_text('preset = "epiram"\ng_mx = "9 uS"\n')
+    result = invoke("info", "mine.toml")
+    assert result.exit_code == 2
+    assert "did you mean g_max?" in result.stderr
+
+
+def test_presets_that_lead_back_to_themselves_are_refused(invoke):
+    invoke("--version")
+    Path("mine.toml").write_text('preset = "other.toml"\n')
+    Path("other.toml").write_text('preset = "mine.toml"\ng_max = "9 uS"\n')
+    result = invoke("info", "mine.toml")
+    assert result.exit_code == 2
+    assert "leads back to itself" in result.stderr
+
+
+def test_tiles_and_spare_lines_of_a_chip_file(invoke):
+    Path("mine.toml").write_text(
+        'preset = "epiram"\n[device.stuck]\nyield = "98 %"\n'
+        "[mapping]\ntile = 32\nspare_word_lines = 2\n"
+    )
+    words = ("info", "mine.toml", "--recipe", "drn-digits")
+    first, second = facts_of(invoke, *words[1:])["tiles"]
+    assert (first["tiles"], second["tiles"]) == ([2, 4], [1, 2])
+    assert 0 < first["left"] < first["stuck"] and 0 < first["word_lines"] <= 16
+    assert first["unused"] == 8 * 32 * 34 - 64 * 128
+    shown = invoke(*words).stdout.splitlines()
+    row = shown[shown.index("tiles") + 2].split()
+    assert row[:4] == ["1", "2", "×", "4"]
+    assert row[4:] == [str(first[key]) for key in ("stuck", "left", "word_lines")] + ["0", "512"]
 
 
 def test_device_by_name(invoke, monkeypatch):

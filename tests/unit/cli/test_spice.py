@@ -134,7 +134,7 @@ def test_verify_fails_above_the_tolerance(invoke, bits):
 def test_netlist_is_the_circuit_of_a_sample(invoke, bits):
     for phase, k in (("free", 0), ("nudged", 1)):
         words = ("spice", "netlist", bits, "--sample", 2, "--phase", phase)
-        assert invoke(*words, "-o", "deck.cir").exit_code == 0
+        assert invoke(*words, "-o", "deck.cir", "--force").exit_code == 0
         text = Path("deck.cir").read_text(encoding="utf-8")
         assert invoke(*words).stdout == text
         found = solve(text, ["n1_0", "n1_5", "n2_0", "n2_1"])
@@ -158,3 +158,14 @@ def test_engine_option(invoke):
     assert load_run("a.h5").experiment.training.engine == "spice"
     result = invoke(*words, "--engine", "spicy")
     assert result.exit_code == 2 and "training.engine" in result.stderr
+
+
+def test_a_deck_that_exists_is_kept(invoke, bits):
+    Path("deck.cir").write_text("precious")
+    words = ("spice", "netlist", bits, "-o", "deck.cir")
+    result = invoke(*words)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr == "error: deck.cir: exists; use --force to replace it\n"
+    assert Path("deck.cir").read_text() == "precious"
+    assert invoke(*words, "--force").exit_code == 0
+    assert Path("deck.cir").read_text() == invoke(*words[:3]).stdout
