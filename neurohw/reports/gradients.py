@@ -60,12 +60,10 @@ def draw(found: Check, out: Path) -> Path:
             _errors(parts, points, colour)
         figure.legend(*whole.get_legend_handles_labels(), loc="outside upper left", ncols=2)
         setting, points = list(found.curves.items())[-1]
-        _layers(layers, points)
+        _layers(layers, points, label(found, setting))
         whole.set_title("1 − cosine of update and gradient (○ best)")
         parts.set_title("Bias (dashed) and spread (dotted), relative")
-        several = len(found.curves) > 1
-        layers.set_title("1 − cosine by array" + (f", {label(found, setting)}" if several else ""))
-        layers.title.set_fontsize(8 if several else 10)
+        layers.set_title("1 − cosine, array by array")
         for axes in (whole, parts, layers):
             axes.set_xscale("log")
             axes.set_yscale("log")
@@ -94,12 +92,13 @@ def _errors(axes: Axes, points: list[Point], colour: str) -> None:
         axes.plot(betas, shown, style, markersize=3, color=colour)
 
 
-def _layers(axes: Axes, points: list[Point]) -> None:
+def _layers(axes: Axes, points: list[Point], name: str) -> None:
+    """Draw 1 − cos of each array of a setting."""
     betas = [p.nudging for p in points]
     for k in range(len(points[0].layers)):
         values = [max(p.layers[k].one_minus_cosine, _LEAST) for p in points]
         axes.plot(betas, values, color=COLOURS[k % len(COLOURS)], label=f"array {k + 1}")
-    axes.legend()
+    axes.legend(title=name, title_fontsize=8, fontsize=8)
 
 
 def _page(found: Check, figure: Figure) -> str:
