@@ -13,6 +13,7 @@ import click
 from neurohw.cli.estimate import estimate
 from neurohw.cli.evaluate import evaluate
 from neurohw.cli.fit import fit
+from neurohw.cli.gradcheck import gradcheck
 from neurohw.cli.info import info
 from neurohw.cli.listing import listing
 from neurohw.cli.new import new
@@ -76,5 +77,6 @@ for command in (
     estimate,
     replay,
     fit,
+    gradcheck,
 ):
     main.add_command(command)

@@ -18,8 +18,9 @@ arXiv:2006.01981; Laborieux et al. (2021), Front. Neurosci. 15:633674, for the c
 """
 
 from collections.abc import Sequence
+from copy import copy
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import msgspec
 import numpy as np
@@ -127,6 +128,16 @@ class EquilibriumPropagation:
         self.accelerator: Accelerator = accelerator
         self._seed = seed
         self._sign_stream = randomness.stream(seed, "sign")
+
+    def varied(
+        self, *, variant: Variant, nudging: float, free_sweeps: int, nudged_sweeps: int
+    ) -> Self:
+        """Return the same rule with other nudging and lengths of its phases."""
+        other = copy(self)
+        other.variant, other.nudging = variant, nudging
+        other.strength = self.strength * (nudging / self.nudging)
+        other.free_sweeps, other.nudged_sweeps = free_sweeps, nudged_sweeps
+        return other
 
     def check_stability(self) -> None:
         """Refuse a negative nudging that leaves the nudged network without a minimum.

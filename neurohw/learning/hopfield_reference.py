@@ -6,8 +6,8 @@ changes by
 
     ∂C/∂G_ji = λ_j·ρ_i + λ_i·ρ_j,   ∂C/∂b_j = λ_j,   Jᵀ·λ = ∂C/∂u
 
-with λ = 0 at inputs and clipped nodes. Dense algebra, sample by sample: for small networks, whose
-arrays are read backwards with the gain that they are read forwards with.
+with λ = 0 at inputs and clipped nodes. Sample by sample, with a dense system of the smaller half
+of the layers; arrays are read backwards with the gain that they are read forwards with.
 """
 
 from collections.abc import Sequence
@@ -15,6 +15,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from neurohw.engines.layered import solve
 from neurohw.networks.hopfield import HopfieldNetwork
 
 Array = NDArray[np.float64]
@@ -45,29 +46,48 @@ def cost_gradient(
     by_conductance : (units, inputs) of each array [V²/S]
     by_current : (units,) of each free layer, by a bias current [V²/A]
     """
-    ends = np.cumsum(network.layers)
-    coupling = np.zeros((ends[-1], ends[-1]))
-    for k, g in enumerate(conductances[1:]):
-        below = slice(ends[k] - network.layers[k], ends[k])
-        above = slice(ends[k], ends[k + 1])
-        coupling[above, below], coupling[below, above] = g, g.T
-    by_conductance = [np.zeros(g.shape) for g in conductances]
-    by_current = [np.zeros(units) for units in network.layers]
-    for sample in range(len(inputs)):
+    found = adjoint(network, conductances, leak, state, target)
+    return from_adjoint(network, inputs, state, found)
+
+
+def adjoint(
+    network: HopfieldNetwork,
+    conductances: Sequence[Array],
+    leak: Sequence[Array],
+    state: Sequence[Array],
+    target: Array,
+) -> list[Array]:
+    """Return λ, a (batch, units) array a free layer [V²/A]; see `cost_gradient`.
+
+    It is the derivative of each sample's cost by a current fed into each membrane.
+    """
+    found = [np.zeros(u.shape) for u in state]
+    for sample in range(len(target)):
         layers = [u[sample] for u in state]
-        membrane = np.concatenate(layers)
-        slope = network.slope(membrane)
-        lines = [inputs[sample], *(network.forward(k, u) for k, u in enumerate(layers))]
-        jacobian = np.diag(np.concatenate(leak)) - coupling * slope
-        free = (membrane > network.low) & (membrane < network.high)
-        by_membrane = np.zeros(len(membrane))
-        by_membrane[ends[-1] - network.layers[-1] :] = lines[-1] - target[sample]
-        by_membrane *= slope
-        adjoint = np.zeros(len(membrane))
-        adjoint[free] = np.linalg.solve(jacobian[np.ix_(free, free)].T, by_membrane[free])
-        parts = [np.zeros(network.inputs), *np.split(adjoint, ends[:-1])]
-        for k in range(len(layers)):
-            by_conductance[k] += np.outer(parts[k + 1], lines[k]) / len(inputs)
-            by_conductance[k] += np.outer(lines[k + 1], parts[k]) / len(inputs)
-            by_current[k] += parts[k + 1] / len(inputs)
-    return by_conductance, by_current
+        slopes = [network.slope(u) for u in layers]
+        outputs = network.forward(len(layers) - 1, layers[-1])
+        by_membrane = [np.zeros_like(u) for u in layers]
+        by_membrane[-1] = (outputs - target[sample]) * slopes[-1]
+        solved = solve(
+            leak,
+            [-slope[:, None] * g for slope, g in zip(slopes[1:], conductances[1:], strict=True)],
+            [-slope[:, None] * g.T for slope, g in zip(slopes[:-1], conductances[1:], strict=True)],
+            by_membrane,
+            [(u > network.low) & (u < network.high) for u in layers],
+        )
+        for layer, values in zip(found, solved, strict=True):
+            layer[sample] = values
+    return found
+
+
+def from_adjoint(
+    network: HopfieldNetwork, inputs: Array, state: Sequence[Array], found: Sequence[Array]
+) -> tuple[list[Array], list[Array]]:
+    """Return the gradient of the mean cost from what `adjoint` found; see `cost_gradient`."""
+    lines = [inputs, *(network.forward(k, u) for k, u in enumerate(state))]
+    parts = [np.zeros(inputs.shape), *found]
+    by_conductance = [
+        (parts[k + 1].T @ lines[k] + lines[k + 1].T @ parts[k]) / len(inputs)
+        for k in range(len(state))
+    ]
+    return by_conductance, [layer.mean(axis=0) for layer in found]

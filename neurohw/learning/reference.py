@@ -7,8 +7,8 @@ C = ½ Σ_outputs (v − t)² changes by
     ∂C/∂g_ij = (λ_j − c_i·λ_i)·f(x_i − v_j),   ∂C/∂I_j = λ_j,   Jᵀ·λ = ∂C/∂v
 
 with λ = 0 at inputs and clamped nodes, x_i the voltage of the input line and c_i the current gain
-of the amplifier that drives it (1 where there is none); f(u) = u of resistors. Dense algebra,
-sample by sample: for small networks.
+of the amplifier that drives it (1 where there is none); f(u) = u of resistors. Sample by
+sample, with a dense system of the smaller half of the layers.
 """
 
 from collections.abc import Sequence
@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neurohw.engines.equilibrium import Source, joined_ideally
-from neurohw.engines.kirchhoff import system
+from neurohw.engines.kirchhoff import total_conductances
+from neurohw.engines.layered import solve
 from neurohw.networks.resistive import ResistiveNetwork
 
 Array = NDArray[np.float64]
@@ -54,41 +55,70 @@ def cost_gradient(
     numpy.linalg.LinAlgError
         A node that no conductance meets.
     """
-    sources = _sources(source_conductances)
-    low, high = np.concatenate(network.low), np.concatenate(network.high)
-    ends = np.cumsum(network.layers)[:-1]
-    by_conductance = [np.zeros(g.shape) for g in conductances]
-    by_current = [np.zeros(units) for units in network.layers]
+    found = adjoint(network, conductances, source_conductances, inputs, state, target)
+    return from_adjoint(network, inputs, state, found)
+
+
+def adjoint(
+    network: ResistiveNetwork,
+    conductances: Sequence[Array],
+    source_conductances: Sequence[Array],
+    inputs: Array,
+    state: Sequence[Array],
+    target: Array,
+) -> list[Array]:
+    """Return λ, a (batch, units) array a free layer [V²/A]; see `cost_gradient`.
+
+    It is the derivative of each sample's cost by a current fed into each node.
+    """
+    sources = [Source(current=np.zeros_like(h), conductance=h) for h in source_conductances]
+    found = [np.zeros(v.shape) for v in state]
     for sample in range(len(inputs)):
         layers = [v[sample] for v in state]
-        voltages = np.concatenate(layers)
-        lines = [inputs[sample], *map(network.forward, range(len(layers) - 1), layers)]
-        drops = [x - v[:, None] for x, v in zip(lines, layers, strict=True)]
-        cells = [_law(network, drop) for drop in drops]
-        stiff = [g * slope for g, (_, slope) in zip(conductances, cells, strict=True)]
-        jacobian = system(network, [joined_ideally(g) for g in stiff], sources) + np.diag(
-            _slopes(network, layers)
-        )
-        unclamped = (voltages > low) & (voltages < high)
-        by_voltage = np.zeros(len(voltages))
-        by_voltage[-network.layers[-1] :] = layers[-1] - target[sample]
-        adjoint = np.zeros(len(voltages))
-        adjoint[unclamped] = np.linalg.solve(
-            jacobian[np.ix_(unclamped, unclamped)].T, by_voltage[unclamped]
-        )
+        stiff = [
+            g * _law(network, drop)[1]
+            for g, drop in zip(conductances, _drops(network, inputs[sample], layers), strict=True)
+        ]
+        totals = total_conductances(network, [joined_ideally(g) for g in stiff], sources)
+        # Of the transposed Jacobian: what a layer feels of the one below goes back through c.
+        rising, falling = [-g for g in stiff[1:]], [-g.T for g in stiff[1:]]
+        if network.neurons is not None:
+            totals = [t + s for t, s in zip(totals, _slopes(network, layers), strict=True)]
+            rising = [g * n.backward_gain for g, n in zip(rising, network.neurons, strict=False)]
+            falling = [g * n.gain[:, None] for g, n in zip(falling, network.neurons, strict=False)]
+        by_voltage = [np.zeros_like(v) for v in layers]
+        by_voltage[-1] = layers[-1] - target[sample]
+        unclamped = [
+            (v > low) & (v < high)
+            for v, low, high in zip(layers, network.low, network.high, strict=True)
+        ]
+        solved = solve(totals, rising, falling, by_voltage, unclamped)
+        for layer, values in zip(found, solved, strict=True):
+            layer[sample] = values
+    return found
+
+
+def from_adjoint(
+    network: ResistiveNetwork, inputs: Array, state: Sequence[Array], found: Sequence[Array]
+) -> tuple[list[Array], list[Array]]:
+    """Return the gradient of the mean cost from what `adjoint` found; see `cost_gradient`."""
+    by_conductance = [np.zeros((v.shape[1], n)) for v, n in zip(state, network.fan_in, strict=True)]
+    for sample in range(len(inputs)):
         lines_adjoint = np.zeros(network.inputs)
-        for k, layer_adjoint in enumerate(np.split(adjoint, ends)):
-            through, _ = cells[k]
-            by_conductance[k] += (layer_adjoint[:, None] - lines_adjoint) * through / len(inputs)
-            by_current[k] += layer_adjoint / len(inputs)
-            lines_adjoint = layer_adjoint
+        drops = _drops(network, inputs[sample], [v[sample] for v in state])
+        for k, (layer, drop) in enumerate(zip(found, drops, strict=True)):
+            through, _ = _law(network, drop)
+            by_conductance[k] += (layer[sample][:, None] - lines_adjoint) * through / len(inputs)
+            lines_adjoint = layer[sample]
             if network.neurons is not None:
-                lines_adjoint = network.neurons[k].backward_gain * layer_adjoint
-    return by_conductance, by_current
+                lines_adjoint = network.neurons[k].backward_gain * lines_adjoint
+    return by_conductance, [layer.mean(axis=0) for layer in found]
 
 
-def _sources(conductances: Sequence[Array]) -> list[Source]:
-    return [Source(current=np.zeros_like(h), conductance=h) for h in conductances]
+def _drops(network: ResistiveNetwork, inputs: Array, state: Sequence[Array]) -> list[Array]:
+    """Return the voltage across every cell of each array, (units, inputs), of one sample [V]."""
+    lines = [inputs, *map(network.forward, range(len(state) - 1), state)]
+    return [x - v[:, None] for x, v in zip(lines, state, strict=True)]
 
 
 def _law(network: ResistiveNetwork, drop: Array) -> tuple[Array, Array]:
@@ -99,9 +129,7 @@ def _law(network: ResistiveNetwork, drop: Array) -> tuple[Array, Array]:
     return np.asarray(law.current(drop)), np.asarray(law.conductance(drop))
 
 
-def _slopes(network: ResistiveNetwork, state: Sequence[Array]) -> Array:
-    """Return the derivative of what the diodes draw from all nodes [S]."""
-    if network.neurons is None:
-        return np.zeros(sum(network.layers))
-    neurons = zip(network.neurons, state, strict=True)
-    return np.concatenate([each.current(v)[1] for each, v in neurons])
+def _slopes(network: ResistiveNetwork, state: Sequence[Array]) -> list[Array]:
+    """Return the derivative of what the diodes draw from the nodes of each layer [S]."""
+    neurons = zip(network.neurons or (), state, strict=True)
+    return [np.asarray(each.current(v)[1], np.float64) for each, v in neurons]

@@ -45,7 +45,7 @@ def test_recipes_hold_the_published_settings(name):
 
 def test_every_recipe_is_listed():
     listed = recipes()
-    own = {"drn-digits", "drn-digits-16", "drn-xor", "ep-1h", "kendall", "mlp-1h"}
+    own = {"drn-digits", "drn-digits-16", "drn-xor", "ep-1h", "ep-2h", "kendall", "mlp-1h"}
     own |= {"neurosim-400-100-10"}
     assert {row["name"] for row in listed} == own | set(PUBLISHED)
     assert all(row["description"] for row in listed)
