@@ -22,12 +22,15 @@ def main() -> None:
     """Run every measurement, the ones in processes of their own first, while memory is empty."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="few rounds: only to see it work")
+    parser.add_argument("--only", default="", help="measure what has this in its name")
     parser.add_argument("--out", type=Path, default=Path("runs/bench.json"))
     options = parser.parse_args()
     rows: list[Row] = []
     begun = time.perf_counter()
     print(f"{machine()}{', quick: not to be relied on' if options.quick else ''}", file=sys.stderr)
     for name, measure in measurements(quick=options.quick).items():
+        if options.only not in name:
+            continue
         print(f"{time.perf_counter() - begun:5.0f} s  {name}", file=sys.stderr, flush=True)
         rows += measure()
     print(show(rows))
@@ -56,11 +59,11 @@ def measurements(*, quick: bool) -> dict[str, Callable[[], list[Row]]]:
             passes.against_bandwidth, name, cells=2 * cells, rounds=rounds
         )
     for name in passes.PROGRAMMED:
-        found[f"device cost, {name}"] = partial(
+        found[f"device step, {name}"] = partial(
             passes.device_cost, name, cells=cells, rounds=rounds
         )
     for name in passes.SAMPLED:
-        found[f"pulse trains, {name}"] = partial(
+        found[f"device step, pulse trains, {name}"] = partial(
             passes.per_sample_cost, name, cells=cells, rounds=rounds
         )
     for side in (64, 128):

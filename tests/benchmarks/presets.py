@@ -16,6 +16,7 @@ import numpy as np
 from matplotlib import pyplot
 
 from neurohw.devices import memory
+from neurohw.errors import InvalidValueError
 from neurohw.experiments import configuration, run_file, trainer
 
 matplotlib.use("Agg")
@@ -55,10 +56,12 @@ CURVATURE = (
 
 
 def possible(recipe: str) -> list[str]:
-    """Return the devices that a recipe's network can have, the ideal one first."""
-    rows = memory.available()
-    names = [r["name"] for r in rows if recipe == "ep-1h" or r["law"] != "one-sided"]
-    return ["ideal", *(name for name in names if name != "ideal")]
+    """Return the devices that a recipe's network can have, the ideal one first.
+
+    Cells without an update law, programmed once, are for inference; one-sided ones need pairs.
+    """
+    without = {"ideal"} if recipe == "ep-1h" else {"ideal", "one-sided"}
+    return ["ideal", *(r["name"] for r in memory.available() if r["law"] not in without)]
 
 
 def error(
@@ -94,7 +97,12 @@ def search(recipe: str, device: str) -> list[str]:
         point = (size, float(f"{factor:.4g}"))
         if point not in tried:
             settings = [*options(*point), *SEARCH]
-            tried[point] = error(recipe, device, settings, seed=SEARCH_SEED, epochs=1)
+            try:
+                tried[point] = error(recipe, device, settings, seed=SEARCH_SEED, epochs=1)
+            except InvalidValueError as refused:
+                # A range so narrow that its conductances hold less than negative nudging takes.
+                print(f"{recipe} {device} {point}: {refused}", flush=True)
+                tried[point] = 1.0
         return tried[point]
 
     for size, factor in product(windows if bounded else windows[-1:], FACTORS):
