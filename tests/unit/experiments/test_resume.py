@@ -198,12 +198,12 @@ class Trainings:
 def test_killed_twice_on_one_and_two_threads(tmp_path, chip, settings):
     settings = ("data.train=200", *settings)
     words = [word for setting in settings for word in ("--set", setting)]
-    trainings = Trainings(tmp_path, "--chip", chip, "--epochs", "20", *words)
+    trainings = Trainings(tmp_path, "--chip", chip, "--epochs", "8", *words)
     chance = random.Random(f"{chip} {settings}")
     for threads in (1, 2):
         trainings.kill("a.h5", threads, chance.randint(1, 6), chance.uniform(0, 0.02))
         counters = run_file.load(tmp_path / "a.h5").counters
-        assert 0 < counters["epoch"] * 50 + counters["step"] < 20 * 50
+        assert 0 < counters["epoch"] * 50 + counters["step"] < 8 * 50
     killed = trainings.finish("a.h5", threads=1)
     assert killed.arrays[0]["conductance"].size > 2**18
     assert_bitwise(killed, trainings.finish("b.h5", threads=2))
