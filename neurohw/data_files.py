@@ -48,7 +48,7 @@ def read(path: Path, digests: Mapping[str, str] | None = None) -> dict[str, Any]
     path : Path
     digests : mapping, optional
         Of IDX and CIFAR-10 files: SHA of the contents, in hexadecimal, by the file's name without
-        .gz. All of them have to be there.
+        .gz. All of them have to be there, and other files are taken no notice of.
 
     Raises
     ------
@@ -57,10 +57,14 @@ def read(path: Path, digests: Mapping[str, str] | None = None) -> dict[str, Any]
         the arrays.
     """
     digests = digests or {}
+
+    def holds(name: str) -> bool:
+        return name in digests if digests else (path / name).is_file()
+
     if path.is_dir():
-        if (path / "train.csv").is_file():
+        if holds("train.csv"):
             return _read_csv_folder(path)
-        if any((path / name).is_file() for name in CIFAR_NAMES):
+        if any(map(holds, CIFAR_NAMES)):
             return _read_cifar(path, digests)
         return _read_idx_folder(path, digests)
     if path.name.endswith(".tar.gz"):

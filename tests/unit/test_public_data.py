@@ -130,6 +130,15 @@ def test_cifar_is_found(tmp_path, monkeypatch, publish, packed):
     assert datasets.load("cifar-10").name == "cifar-10"
 
 
+def test_one_folder_may_hold_the_files_of_both(tmp_path, monkeypatch, publish):
+    write_files(tmp_path, publish("fashion-mnist", idx_contents()))
+    write_files(tmp_path, publish("cifar-10", cifar_contents(), "sha1"))
+    write_files(tmp_path, {"train.csv": b"0,1\n1,0\n"})
+    monkeypatch.setenv(public_data.VARIABLE, str(tmp_path))
+    assert datasets.load("fashion-mnist").image_shape == (4, 3)
+    assert datasets.load("cifar-10").image_shape == (3, 32, 32)
+
+
 def test_list_says_where_the_files_are_or_how_to_get_them(tmp_path, monkeypatch, publish):
     write_files(tmp_path / "fashion-mnist", publish("fashion-mnist", idx_contents()))
     monkeypatch.setenv(public_data.VARIABLE, str(tmp_path))
