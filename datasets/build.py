@@ -13,8 +13,8 @@ import h5py
 import numpy as np
 import numpy.typing as npt
 
-from neurohw.data_files import read_idx
-from neurohw.errors import DataError, NeurohwError
+from neurohw.data_files import read
+from neurohw.errors import NeurohwError
 
 Arrays = dict[str, npt.NDArray[np.uint8]]
 
@@ -49,40 +49,6 @@ XOR = {
 }
 DIGITS_TRAINING = 1437
 IMAGES_PER_CHUNK = 1000
-
-
-def read_mnist(folder: Path, checksums: dict[str, str]) -> Arrays:
-    """Read the four IDX files of a folder, gzipped or not.
-
-    Parameters
-    ----------
-    folder : Path
-    checksums : dict
-        Name of each file, without .gz, to the SHA-256 of its contents; in the order training
-        images, training labels, test images, test labels.
-
-    Returns
-    -------
-    dict
-        train_images, train_labels, test_images, test_labels.
-
-    Raises
-    ------
-    DataError
-        A missing or damaged file, or one with other contents than the checksum's.
-    """
-    arrays = {}
-    parts = ("train_images", "train_labels", "test_images", "test_labels")
-    for part, (name, expected) in zip(parts, checksums.items(), strict=True):
-        packed = folder / f"{name}.gz"
-        path = packed if packed.is_file() else folder / name
-        array = read_idx(path)
-        header = bytes([0, 0, 8, array.ndim]) + np.array(array.shape, ">u4").tobytes()
-        found = hashlib.sha256(header + array.tobytes()).hexdigest()
-        if found != expected:
-            raise DataError(f"{path}: SHA-256 of the contents is {found}, expected {expected}")
-        arrays[part] = array
-    return arrays
 
 
 def read_digits() -> Arrays:
@@ -146,7 +112,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path(__file__).parent)
     options = parser.parse_args()
     try:
-        mnist = read_mnist(options.idx, MNIST_SHA256)
+        mnist = read(options.idx, MNIST_SHA256)
     except NeurohwError as error:
         parser.exit(2, f"error: {error}\n")
     write(options.out / "mnist.h5", mnist, MNIST)

@@ -1,11 +1,13 @@
-"""Read the arrays of a data set out of files: .npz, HDF5, IDX, CSV."""
+"""Read the arrays of a data set out of files: .npz, HDF5, IDX, CSV, CIFAR-10's binary."""
 
 import gzip
+import hashlib
 import math
 import struct
+import tarfile
 import zipfile
 import zlib
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
@@ -25,7 +27,7 @@ NAMES = {
     "test_labels": ("test_labels", "y_test"),
 }
 SCALARS = ("classes", "maximum")
-_IDX_NAMES = {
+IDX_NAMES = {
     "train_images": "train-images-idx3-ubyte",
     "train_labels": "train-labels-idx1-ubyte",
     "test_images": "t10k-images-idx3-ubyte",
@@ -33,34 +35,55 @@ _IDX_NAMES = {
 }
 _IDX_TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 _IDX_MOST_DIMENSIONS = 32
+CIFAR_NAMES = (*(f"data_batch_{number}.bin" for number in range(1, 6)), "test_batch.bin")
+_CIFAR_SHAPE, _CIFAR_CLASSES = (3, 32, 32), 10
+_SHA_OF_LENGTH = {40: "SHA-1", 64: "SHA-256"}
 
 
-def read(path: Path) -> dict[str, Any]:
+def read(path: Path, digests: Mapping[str, str] | None = None) -> dict[str, Any]:
     """Read the arrays and scalars that a file or folder holds, unchecked, by the names of `NAMES`.
+
+    Parameters
+    ----------
+    path : Path
+    digests : mapping, optional
+        Of IDX and CIFAR-10 files: SHA of the contents, in hexadecimal, by the file's name without
+        .gz. All of them have to be there, and other files are taken no notice of.
 
     Raises
     ------
     DataError
-        A format that is not known, a damaged file, or one without any of the arrays.
+        A format that is not known, a damaged file, one with another SHA, or one without any of
+        the arrays.
     """
+    digests = digests or {}
+
+    def holds(name: str) -> bool:
+        return name in digests if digests else (path / name).is_file()
+
     if path.is_dir():
-        if (path / "train.csv").is_file():
+        if holds("train.csv"):
             return _read_csv_folder(path)
-        return _read_idx_folder(path)
+        if any(map(holds, CIFAR_NAMES)):
+            return _read_cifar(path, digests)
+        return _read_idx_folder(path, digests)
+    if path.name.endswith(".tar.gz"):
+        return _read_cifar(path, digests)
     readers = {".npz": _read_npz, ".h5": _read_hdf5, ".hdf5": _read_hdf5, ".csv": _read_csv_file}
     reader = readers.get(path.suffix.lower())
     if reader is None:
-        raise DataError(f"{path}: not a folder, nor one of {listed(readers)}")
+        raise DataError(f"{path}: not a folder, nor one of {listed([*readers, '.tar.gz'])}")
     return reader(path)
 
 
-def read_idx(path: Path) -> _Array:
+def read_idx(path: Path, digest: str | None = None) -> _Array:
     """Read one IDX file, gzipped or not, of any of the format's element types.
 
     Raises
     ------
     DataError
-        Wrong magic number or length, truncated or damaged gzip.
+        Wrong magic number or length, truncated or damaged gzip, or contents whose SHA is not
+        `digest`.
     """
     with reading(path):
         data = path.read_bytes()
@@ -78,6 +101,7 @@ def read_idx(path: Path) -> _Array:
     expected = start + kind.itemsize * math.prod(shape)
     if len(data) != expected:
         raise DataError(f"{path}: shape {shape} needs {expected} bytes; the file has {len(data)}")
+    _require_digest(data, digest, path)
     return np.frombuffer(data, kind, offset=start).reshape(shape)
 
 
@@ -96,6 +120,7 @@ def reading(where: str | Path) -> Iterator[None]:
         RuntimeError,
         TypeError,
         ValueError,
+        tarfile.TarError,
         zipfile.BadZipFile,
         zlib.error,
     ) as error:
@@ -142,17 +167,80 @@ def _nothing_found(path: Path, names: Collection[str]) -> NoReturn:
     raise DataError(f"{path}: train_images or x_train is missing; it holds {listed(names)}")
 
 
-def _read_idx_folder(folder: Path) -> dict[str, Any]:
+def _read_idx_folder(folder: Path, digests: Mapping[str, str]) -> dict[str, Any]:
     arrays = {}
-    for key, name in _IDX_NAMES.items():
+    for key, name in IDX_NAMES.items():
         names = (name, name.replace("-idx", ".idx"))
         paths = [folder / (name + end) for name in names for end in ("", ".gz")]
         for path in [path for path in paths if path.is_file()][:1]:
-            arrays[key] = read_idx(path)
+            arrays[key] = read_idx(path, digests.get(name))
+        if key not in arrays and name in digests:
+            raise DataError(f"{folder}: {name} (or {name}.gz) is missing")
     if not arrays:
-        wanted = _IDX_NAMES["train_images"]
-        raise DataError(f"{folder}: holds neither train.csv nor {wanted} (or {wanted}.gz)")
+        wanted = IDX_NAMES["train_images"]
+        raise DataError(
+            f"{folder}: holds neither train.csv nor {CIFAR_NAMES[0]} nor {wanted} (or {wanted}.gz)"
+        )
     return arrays
+
+
+def _read_cifar(path: Path, digests: Mapping[str, str]) -> dict[str, Any]:
+    """Read the six files of CIFAR-10's binary version out of a folder or a .tar.gz."""
+    contents = dict(_cifar_contents(path))
+    images, labels = [], []
+    for name in CIFAR_NAMES:
+        where = path / name
+        if name not in contents:
+            raise DataError(f"{path}: {name} is missing")
+        size = 1 + math.prod(_CIFAR_SHAPE)
+        count, rest = divmod(len(contents[name]), size)
+        if rest or not count:
+            raise DataError(
+                f"{where}: has {len(contents[name])} bytes; expected a multiple of {size}, a label"
+                f" and 3 × 32 × 32 pixels an image"
+            )
+        _require_digest(contents[name], digests.get(name), where)
+        table = np.frombuffer(contents[name], np.uint8).reshape(count, size)
+        labels.append(table[:, 0])
+        images.append(table[:, 1:].reshape(count, *_CIFAR_SHAPE))
+        wrong = np.flatnonzero(labels[-1] >= _CIFAR_CLASSES)
+        if wrong.size:
+            value = labels[-1][wrong[0]]
+            raise DataError(f"{where}: label of image {wrong[0]} is {value}; expected 0 to 9")
+    return {
+        "train_images": np.concatenate(images[:-1]),
+        "train_labels": np.concatenate(labels[:-1]),
+        "test_images": images[-1],
+        "test_labels": labels[-1],
+        "classes": _CIFAR_CLASSES,
+        "maximum": 255,
+    }
+
+
+def _cifar_contents(path: Path) -> Iterator[tuple[str, bytes]]:
+    if path.is_dir():
+        for file in [path / name for name in CIFAR_NAMES if (path / name).is_file()]:
+            with reading(file):
+                yield file.name, file.read_bytes()
+        return
+    with reading(path), tarfile.open(path, "r:gz") as archive:
+        for member in archive:
+            name = Path(member.name).name
+            stored = archive.extractfile(member) if name in CIFAR_NAMES else None
+            if stored is not None:
+                yield name, stored.read()
+
+
+def _require_digest(contents: bytes, expected: str | None, where: Path) -> None:
+    if expected is None:
+        return
+    kind = _SHA_OF_LENGTH[len(expected)]
+    found = hashlib.new(kind.replace("-", ""), contents, usedforsecurity=False).hexdigest()
+    if found != expected:
+        raise DataError(
+            f"{where}: {kind} of the contents is {found}, expected {expected}:"
+            " damaged, or another data set"
+        )
 
 
 def _read_csv_folder(folder: Path) -> dict[str, Any]:

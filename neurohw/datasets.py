@@ -1,4 +1,4 @@
-"""Data sets: shipped ones by name, a user's own from files.
+"""Data sets: shipped and public ones by name, a user's own from files.
 
 Whatever the format, a data set is up to four arrays:
 
@@ -23,10 +23,12 @@ import numpy.typing as npt
 from neurohw import library
 from neurohw.data_files import NAMES, listed, read, reading
 from neurohw.errors import DataError
+from neurohw.public_data import PUBLIC, find, locate
 
 _Array = npt.NDArray[Any]
 
 _MOST_CLASSES = 65536
+_CHANNELS = (1, 3)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -40,7 +42,8 @@ class Dataset:
     train_labels, test_labels : (n,) int64 array, 0..classes-1
     classes : int
     image_shape : tuple of int
-        Shape of one image, for example (28, 28); its product is d.
+        Shape of one image, for example (28, 28), or with colours (3, 32, 32); its product is d,
+        and its axes run through d in this order, the last one fastest.
     checksum : str
         SHA-256 over the contents of the four arrays, in hexadecimal.
     split : str
@@ -59,40 +62,54 @@ class Dataset:
 
 
 def load(source: str | Path) -> Dataset:
-    """Load a shipped data set by name or a user's own by path.
+    """Load a shipped or public data set by name, or a user's own by path.
 
     Parameters
     ----------
     source : str or Path
         A name from `available`, or the path of a .npz, .h5 or .csv file, of a folder with the four
-        IDX files of MNIST's names (gzipped or not), or of a folder with train.csv and test.csv.
-        The module's description says what the arrays must look like.
+        IDX files of MNIST's names (gzipped or not), of a folder with train.csv and test.csv, or
+        of a folder or .tar.gz with the six files of CIFAR-10's binary version. The module's
+        description says what the arrays must look like. By name, "fashion-mnist" and "cifar-10"
+        are looked for where `neurohw.public_data.find` says, and must be the published files.
 
     Raises
     ------
     DataError
-        Unknown name, damaged file, or arrays that do not look as described.
+        Unknown name, missing or damaged file, one that is not the published one, or arrays that do
+        not look as described.
     """
     shipped = _shipped()
+    if isinstance(source, str) and source in PUBLIC:
+        path = locate(source)
+        return from_arrays(source, read(path, PUBLIC[source].digests), where=str(path))
     if isinstance(source, str) and source in shipped:
         path = shipped[source]
     else:
         path = Path(source).expanduser()
         with reading(path):
             if not path.exists():
-                raise DataError(_not_found(str(source), shipped))
-    name = path.resolve().name if path.is_dir() else path.stem
+                raise DataError(_not_found(str(source), [*shipped, *PUBLIC]))
+    name = path.resolve().name if path.is_dir() else path.stem.removesuffix(".tar")
     return from_arrays(name, read(path), where=str(path))
 
 
 def available() -> list[dict[str, object]]:
-    """List the shipped data sets: name, description and number of samples."""
+    """List the data sets with a name: name, description and number of samples.
+
+    Public ones have their folder or archive too, as `path`, empty where there is none.
+    """
     rows: list[dict[str, object]] = []
     for name, path in _shipped().items():
         with reading(path), h5py.File(path, "r") as file:
             samples = len(file["train_labels"]) + len(file["test_labels"])
             description = str(file.attrs.get("description", ""))
         rows.append({"name": name, "description": description, "samples": samples})
+    for name, data in PUBLIC.items():
+        found = find(name)
+        description = data.description if found else f"{data.description}; no files: {data.remedy}"
+        row = {"name": name, "description": description, "samples": data.samples}
+        rows.append({**row, "path": str(found or "")})
     return rows
 
 
@@ -128,17 +145,32 @@ def first(dataset: Dataset, count: int) -> Dataset:
 
 def cropped(dataset: Dataset, border: int) -> Dataset:
     """Return `dataset` with that many pixels left out on every side of its images."""
-    shape = dataset.image_shape
-    if len(shape) != 2 or min(shape) <= 2 * border:
+    shape, axes = dataset.image_shape, picture_axes(dataset.image_shape)
+    if axes is None or min(shape[axis] for axis in axes) <= 2 * border:
         raise DataError(f"{dataset.name}: crop = {border}: images are of shape {shape}")
-    inner = slice(border, -border)
+    inner = tuple(
+        slice(border, size - border) if axis in axes else slice(None)
+        for axis, size in enumerate(shape)
+    )
 
     def cut(images: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        kept = images.reshape(len(images), *shape)[:, inner, inner]
+        kept = images.reshape(len(images), *shape)[:, *inner]
         return np.ascontiguousarray(kept).reshape(len(images), -1)
 
-    smaller = shape[0] - 2 * border, shape[1] - 2 * border
+    smaller = tuple(size - 2 * border if axis in axes else size for axis, size in enumerate(shape))
     return replace(_with_images(dataset, cut), image_shape=smaller)
+
+
+def picture_axes(shape: tuple[int, ...]) -> tuple[int, int] | None:
+    """Return which axes of an image are its rows and columns, None where it is no picture.
+
+    Of three axes, the first or else the last one may be that of 1 or 3 channels.
+    """
+    if len(shape) == 2:
+        return 0, 1
+    if len(shape) == 3 and shape[0] in _CHANNELS:
+        return 1, 2
+    return (0, 1) if len(shape) == 3 and shape[2] in _CHANNELS else None
 
 
 def binarised(dataset: Dataset, threshold: float) -> Dataset:
@@ -209,11 +241,11 @@ def _shipped() -> dict[str, Path]:
     return {path.stem: path for path in sorted(library.folder("datasets").glob("*.h5"))}
 
 
-def _not_found(source: str, shipped: Collection[str]) -> str:
+def _not_found(source: str, names: Collection[str]) -> str:
     if Path(source).suffix or Path(source).name != source:
         return f"{source}: no such file or folder"
-    near = difflib.get_close_matches(source, shipped, 1)
-    hint = f"did you mean {near[0]!r}?" if near else f"known: {listed(shipped)}, or a path"
+    near = difflib.get_close_matches(source, names, 1)
+    hint = f"did you mean {near[0]!r}?" if near else f"known: {listed(names)}, or a path"
     return f"unknown data set {source!r}; {hint}"
 
 

@@ -28,7 +28,7 @@ class DataSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     Parameters
     ----------
     name : str
-        Shipped data set, or a path.
+        Shipped or public data set, or a path.
     train : int, optional
         Use only the first that many training images.
     validation : int

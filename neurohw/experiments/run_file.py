@@ -71,7 +71,7 @@ class Run:
     experiment : Experiment
         The resolved configuration.
     dataset : dict of str
-        `name` and `checksum` of the data.
+        `name` and `checksum` of the data; `image_shape` of an image, as text: 3×32×32.
     arrays : list of dict of arrays
         One a crossbar, from input to output. Each holds `conductance` (units, inputs) [S] and
         may hold `pulses` and per-cell device parameters of that shape.
@@ -113,6 +113,12 @@ class Run:
     versions: dict[str, str]
     start: dict[str, str] = field(default_factory=dict)
     settings: str | None = None
+
+    @property
+    def image_shape(self) -> tuple[int, ...]:
+        """Shape of an image of the data set; empty where an earlier version did not write it."""
+        sizes = self.dataset.get("image_shape", "").split("×")
+        return tuple(int(size) for size in sizes if size.isdecimal())
 
 
 def check_writable(path: Path | str) -> None:

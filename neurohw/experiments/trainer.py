@@ -224,7 +224,11 @@ class _Training:
         }
         return Run(
             experiment=self.experiment,
-            dataset={"name": self.dataset.name, "checksum": self.dataset.checksum},
+            dataset={
+                "name": self.dataset.name,
+                "checksum": self.dataset.checksum,
+                "image_shape": "×".join(map(str, self.dataset.image_shape)),
+            },
             arrays=[array.record() for array in chip.arrays],
             biases=[bias.record() for bias in chip.biases],
             state=state,

@@ -1,6 +1,7 @@
 """Figures of a report as inline SVG whose colours follow the page."""
 
 import io
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -10,10 +11,13 @@ from typing import Any
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, FuncFormatter, LogLocator, MaxNLocator
 from numpy.typing import NDArray
 
+from neurohw.datasets import picture_axes
 from neurohw.experiments.run_file import Run
 from neurohw.reports.summary import Comparison, array_name, labels, window
 
@@ -146,52 +150,14 @@ class Draughtsman:
         return Drawing(svg[0], f"{what} by class. {largest}.", caption)
 
     def map(self, run: Run, index: int) -> Drawing:
-        """Draw an array: receptive fields of some units where the inputs form a square, else all.
+        """Draw an array: receptive fields of some units where the inputs are a picture, else all.
 
         Where inputs are pairs +x and −x, the second half is −x and a field shows the difference.
         """
-        conductance = run.arrays[index]["conductance"]
-        units, inputs = conductance.shape
-        lines = run.experiment.lines_per_pixel
-        side = int(np.sqrt(inputs / lines))
+        shape = _picture_shape(run, index)
         with self._figure() as (figure, axes, svg):
-            if index == 0 and lines * side * side == inputs and side > 1:
-                image, shown = _receptive_fields(conductance, side)
-                limit = float(np.nanpercentile(np.abs(image), 99.5)) or 1.0
-                drawn = axes.imshow(
-                    image, cmap="PuOr_r", vmin=-limit, vmax=limit, interpolation="none"
-                )
-                axes.set_axis_off()
-                less = " from +x less that from −x" if lines == 2 else ""
-                caption = (
-                    f"{array_name(run, index)}: {shown} of {units} units, conductance{less}, as"
-                    f" {side} × {side} images."
-                )
-            else:
-                down = -(-units // LARGEST_IMAGE)
-                across = -(-inputs // LARGEST_IMAGE)
-                low, high = window(run, index)
-                image = conductance[::down, ::across]
-                drawn = axes.imshow(
-                    image,
-                    cmap="cividis",
-                    vmin=low if np.isfinite(low) else float(conductance.min()),
-                    vmax=high if np.isfinite(high) else float(conductance.max()),
-                    aspect="auto",
-                    interpolation="none",
-                    extent=(0.5, inputs + 0.5, units + 0.5, 0.5),
-                )
-                axes.grid(False)
-                axes.set_xlabel("input")
-                axes.set_ylabel("unit")
-                axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
-                axes.yaxis.set_major_locator(MaxNLocator(6, integer=True))
-                caption = (
-                    f"{array_name(run, index)}: conductance of {image.shape[0]} × {image.shape[1]} "
-                    f"evenly spaced cells of {units} × {inputs}."
-                    if image.size < conductance.size
-                    else f"{array_name(run, index)}: conductance of every cell."
-                )
+            draw = _draw_cells if shape is None else _draw_fields
+            drawn, caption = draw(axes, run, index)
             bar = figure.colorbar(drawn, ax=axes, format=EngFormatter("S"), shrink=0.9)
             if bar.solids is not None:
                 bar.solids.set_rasterized(True)
@@ -229,18 +195,97 @@ class Draughtsman:
         return Drawing(svg[0], alt, caption)
 
 
-def _receptive_fields(conductance: NDArray[Any], side: int) -> tuple[NDArray[Any], int]:
-    """Tile the fields of evenly spaced units; the gaps between them are NaN."""
+def _draw_fields(axes: Axes, run: Run, index: int) -> tuple[ScalarMappable, str]:
+    """Draw the receptive fields of some units; return what a colour bar is of, and the caption."""
+    conductance, shape = run.arrays[index]["conductance"], _picture_shape(run, index)
+    assert shape is not None
+    image, shown = _receptive_fields(conductance, shape)
+    limit = float(np.nanpercentile(np.abs(image), 99.5)) or 1.0
+    drawn: ScalarMappable
+    if image.ndim == 2:
+        drawn = axes.imshow(image, cmap="PuOr_r", vmin=-limit, vmax=limit, interpolation="none")
+        colours = ""
+    else:
+        gap = np.isnan(image[..., :1])
+        rgb = np.where(gap, 0.0, np.clip(0.5 + 0.5 * image / limit, 0.0, 1.0))
+        axes.imshow(np.concatenate([rgb, ~gap], axis=2), interpolation="none")
+        drawn = ScalarMappable(Normalize(-limit, limit), "gray")
+        colours = " in colour: the bar is that of each channel, grey is 0"
+    axes.set_axis_off()
+    less = " from +x less that from −x" if run.experiment.lines_per_pixel == 2 else ""
+    rows, columns = (shape[axis] for axis in picture_axes(shape) or ())
+    return drawn, (
+        f"{array_name(run, index)}: {shown} of {len(conductance)} units, conductance{less}, as"
+        f" {rows} × {columns} images{colours}."
+    )
+
+
+def _draw_cells(axes: Axes, run: Run, index: int) -> tuple[ScalarMappable, str]:
+    """Draw all cells, or evenly spaced ones; return what a colour bar is of, and the caption."""
+    conductance = run.arrays[index]["conductance"]
+    units, inputs = conductance.shape
+    down = -(-units // LARGEST_IMAGE)
+    across = -(-inputs // LARGEST_IMAGE)
+    low, high = window(run, index)
+    image = conductance[::down, ::across]
+    drawn = axes.imshow(
+        image,
+        cmap="cividis",
+        vmin=low if np.isfinite(low) else float(conductance.min()),
+        vmax=high if np.isfinite(high) else float(conductance.max()),
+        aspect="auto",
+        interpolation="none",
+        extent=(0.5, inputs + 0.5, units + 0.5, 0.5),
+    )
+    axes.grid(False)
+    axes.set_xlabel("input")
+    axes.set_ylabel("unit")
+    axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+    axes.yaxis.set_major_locator(MaxNLocator(6, integer=True))
+    return drawn, (
+        f"{array_name(run, index)}: conductance of {image.shape[0]} × {image.shape[1]} "
+        f"evenly spaced cells of {units} × {inputs}."
+        if image.size < conductance.size
+        else f"{array_name(run, index)}: conductance of every cell."
+    )
+
+
+def _picture_shape(run: Run, index: int) -> tuple[int, ...] | None:
+    """Return the shape of the pictures at the inputs of an array, None where there are none."""
+    pixels, rest = divmod(run.arrays[index]["conductance"].shape[1], run.experiment.lines_per_pixel)
+    side = math.isqrt(pixels)
+    # Run files of earlier versions do not hold the shape.
+    shape = run.image_shape or (side, side)
+    axes = picture_axes(shape)
+    if index or rest or math.prod(shape) != pixels or axes is None:
+        return None
+    return shape if min(shape[axis] for axis in axes) > 1 else None
+
+
+def _receptive_fields(
+    conductance: NDArray[Any], shape: tuple[int, ...]
+) -> tuple[NDArray[Any], int]:
+    """Tile the fields of evenly spaced units; the gaps between them are NaN.
+
+    Images of more than one channel give (rows, columns, channels), others (rows, columns).
+    """
     chosen = np.unique(np.linspace(0, len(conductance) - 1, TILES).astype(int))
-    half = side * side
+    half = math.prod(shape)
     fields = conductance[chosen, :half].astype(np.float64)
     if conductance.shape[1] > half:
         fields -= conductance[chosen, half:]
+    fields = np.moveaxis(
+        fields.reshape(-1, *shape), [1 + axis for axis in picture_axes(shape) or ()], (1, 2)
+    )
+    fields = fields[..., 0] if fields.shape[3:] == (1,) else fields
+    height, width = fields.shape[1:3]
     down = -(-chosen.size // TILES_ACROSS)
-    image = np.full((down * (side + 1) - 1, TILES_ACROSS * (side + 1) - 1), np.nan)
-    for place, values in enumerate(fields):
-        row, column = (side + 1) * (place // TILES_ACROSS), (side + 1) * (place % TILES_ACROSS)
-        image[row : row + side, column : column + side] = values.reshape(side, side)
+    rows, columns = down * (height + 1) - 1, TILES_ACROSS * (width + 1) - 1
+    image = np.full((rows, columns, *fields.shape[3:]), np.nan)
+    for place, picture in enumerate(fields):
+        row, column = divmod(place, TILES_ACROSS)
+        top, left = (height + 1) * row, (width + 1) * column
+        image[top : top + height, left : left + width] = picture
     return image, chosen.size
 
 

@@ -49,12 +49,12 @@ def source(tmp_path):
 def test_what_is_built_is_what_the_idx_files_hold(tmp_path, source):
     folder, checksums = source
     path = tmp_path / "small.h5"
-    build.write(path, build.read_mnist(folder, checksums), build.MNIST)
+    build.write(path, build.read(folder, checksums), build.MNIST)
     assert datasets.load(path).checksum == datasets.load(folder).checksum
 
 
 def test_same_arrays_give_the_same_bytes(tmp_path, source):
-    arrays = build.read_mnist(*source)
+    arrays = build.read(*source)
     paths = [tmp_path / "a.h5", tmp_path / "b.h5"]
     for path in paths:
         build.write(path, arrays, build.MNIST)
@@ -68,10 +68,10 @@ def test_other_contents_are_refused(source):
     data[-1] ^= 1
     (folder / name).write_bytes(bytes(data))
     with pytest.raises(DataError, match=rf"{name}: SHA-256 .* expected {checksums[name]}"):
-        build.read_mnist(folder, checksums)
+        build.read(folder, checksums)
     (folder / name).unlink()
     with pytest.raises(DataError, match=name):
-        build.read_mnist(folder, checksums)
+        build.read(folder, checksums)
 
 
 def test_digits_are_those_of_scikit_learn(tmp_path):

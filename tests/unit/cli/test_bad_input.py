@@ -7,7 +7,7 @@ import h5py
 import numpy as np
 import pytest
 
-from neurohw import library
+from neurohw import library, public_data
 
 DIGITS = ("train", "--recipe", "drn-digits")
 EPIRAM = (*DIGITS, "--chip", "epiram")
@@ -77,6 +77,13 @@ def refused(invoke, words, *parts):
 )
 def test_bad_words(invoke, words, parts):
     refused(invoke, words, *parts)
+
+
+def test_public_data_without_files(invoke, monkeypatch, tmp_path):
+    monkeypatch.setattr(public_data, "STANDARD", ())
+    monkeypatch.setenv("NEUROHW_DATASETS", str(tmp_path / "none"))
+    words = ("train", "--recipe", "drn-1h-fashion")
+    refused(invoke, words, "fashion-mnist: no files in", tmp_path / "none", "apt-get install")
 
 
 @pytest.mark.parametrize(

@@ -43,10 +43,28 @@ def test_recipes_hold_the_published_settings(name):
     assert (experiment.training.epochs, experiment.training.batch) == (epochs, 4)
 
 
+def test_fashion_recipe_holds_the_published_settings():
+    """Except that 5 sweeps hold its 4 backward ones, and the rate of biases has its momentum."""
+    experiment = load("drn-1h-fashion")
+    assert experiment.data.name == "fashion-mnist"
+    assert (experiment.network.hidden, experiment.network.input_gain) == ((1024,), 5 * 60)
+    assert (experiment.phases.free_sweeps, experiment.phases.nudged_sweeps) == (4, 5)
+    learning, programming = experiment.learning, experiment.chip.programming
+    assert (learning.variant, learning.nudging, learning.learning_rate_decay) == (
+        "centered",
+        0.5,
+        0.99,
+    )
+    assert (programming.optimizer, programming.momentum) == ("momentum", 0.9)
+    assert experiment.learning_rates == (0.005, 0.005)
+    assert experiment.bias_learning_rates == pytest.approx([0.005 / (1 - 0.9)] * 2)
+    assert (experiment.training.epochs, experiment.training.batch) == (100, 32)
+
+
 def test_every_recipe_is_listed():
     listed = recipes()
     own = {"drn-digits", "drn-digits-16", "drn-xor", "ep-1h", "ep-2h", "kendall", "mlp-1h"}
-    own |= {"neurosim-400-100-10"}
+    own |= {"drn-1h-fashion", "neurosim-400-100-10"}
     assert {row["name"] for row in listed} == own | set(PUBLISHED)
     assert all(row["description"] for row in listed)
 

@@ -50,7 +50,9 @@ def test_what_a_run_holds(small, tmp_path):
     experiment = small(chip="epiram", epochs=3)
     run = trainer.train(experiment)
     assert run.experiment == experiment
-    assert run.dataset == {"name": "digits", "checksum": dataset_of(experiment).checksum}
+    checksum = dataset_of(experiment).checksum
+    assert run.dataset == {"name": "digits", "checksum": checksum, "image_shape": "8×8"}
+    assert run.image_shape == (8, 8)
     assert run.counters["epoch"] == 3
     assert_array_equal(run.history["epoch"], [1, 2, 3])
     assert all(values.shape == (3,) for values in run.history.values())

@@ -10,11 +10,44 @@ from neurohw.reports.figures import Draughtsman, _receptive_fields
 
 def test_receptive_fields_are_the_difference_of_the_halves():
     conductance = np.arange(2 * 18, dtype=np.float32).reshape(2, 18) ** 2
-    image, shown = _receptive_fields(conductance, 3)
+    image, shown = _receptive_fields(conductance, (3, 3))
     assert shown == 2
     expected = (conductance[1, :9] - conductance[1, 9:]).reshape(3, 3)
     np.testing.assert_array_equal(image[:3, 4:7], expected)
     assert np.isnan(image[:, 3]).all()
+
+
+@pytest.mark.parametrize("order", ["channels first", "channels last"])
+def test_receptive_fields_in_colour(order):
+    fields = np.arange(2 * 3 * 4 * 5, dtype=float).reshape(2, 3, 4, 5)
+    shape = (3, 4, 5)
+    stored = fields
+    if order == "channels last":
+        shape, stored = (4, 5, 3), np.moveaxis(fields, 1, 3)
+    image, shown = _receptive_fields(stored.reshape(2, -1), shape)
+    assert shown == 2 and image.shape == (4, 4 * 6 - 1, 3)
+    np.testing.assert_array_equal(image[:, 6:11], np.moveaxis(fields[1], 0, 2))
+    assert np.isnan(image[:, 5]).all()
+
+
+@pytest.mark.parametrize(
+    ("shape", "caption"),
+    [
+        ("3×4×8", "as 4 × 8 images in colour"),
+        ("4×8×3", "as 4 × 8 images in colour"),
+        ("12×8", "as 12 × 8 images."),
+        ("12×8×1", "as 12 × 8 images."),
+        ("96", "every cell"),
+        ("1×96", "every cell"),
+        ("5×5", "every cell"),
+    ],
+)
+def test_maps_follow_the_shape_of_the_images(make_run, shape, caption):
+    run = make_run(inputs=2 * 96)
+    run.dataset["image_shape"] = shape
+    drawing = Draughtsman().map(run, 0)
+    ElementTree.fromstring(drawing.svg)
+    assert caption in drawing.caption
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (3, 10), (300, 700), (5, 2), (20, 18)])
