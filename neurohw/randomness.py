@@ -66,6 +66,8 @@ PURPOSES = {
     "disturb": 57,
     "train_inputs": 60,
     "train_units": 61,
+    "fluctuation": 70,
+    "spike": 71,
 }
 
 # Of the odd polynomial that makes the sum of four bytes normal: least squares weighted by the

@@ -116,7 +116,8 @@ class Equilibrium(msgspec.Struct, frozen=True, eq=False, kw_only=True):
 
     state, a (batch, units) array a free layer [V]; residual, see `Engine.relax`; iterations,
     sweeps done; result, why it ended. An engine may leave in `carry` what it needs to go on from
-    here on the same arrays.
+    here on the same arrays. path, where it was kept, is how the state got there: a (moments,
+    batch, units) array a free layer, the start and what each sweep left [V].
     """
 
     state: tuple[Array, ...]
@@ -124,6 +125,7 @@ class Equilibrium(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     iterations: int
     result: Result
     carry: tuple[Array, ...] | None = None
+    path: tuple[Array, ...] | None = None
 
 
 class Engine(Protocol):

@@ -127,11 +127,12 @@ class HopfieldEngine:
         accelerator: Accelerator = "none",
         inputs: Array | None = None,
         duration: float | None = None,
+        keep_path: bool = False,
     ) -> Equilibrium:
         """See `neurohw.engines.equilibrium.Engine.relax`; states are membrane voltages.
 
         Arrays are seen as signed weights, sources as biases and leaks. A step counts as a sweep,
-        and its changes of voltages as 1/ε times as large.
+        and its changes of voltages as 1/ε times as large. On demand the path is kept.
 
         Raises
         ------
@@ -151,6 +152,7 @@ class HopfieldEngine:
         )
         state = start_state(network, input_current, start)
         begun = None if nudging is None else list(state)
+        moments = [list(state)]
         layers = range(len(state))
         result: Result = "fixed sweeps" if tolerance == 0 else "not converged"
         residual, iterations = np.inf, 0
@@ -162,6 +164,8 @@ class HopfieldEngine:
                     state[k] = dynamics.moved(state, k)
             else:
                 state = [dynamics.moved(before, k) for k in layers]
+            if keep_path:
+                moments.append(list(state))
             if tolerance == 0 and iterations < sweeps:
                 continue
             if not all(np.isfinite(u).all() for u in state):
@@ -175,7 +179,11 @@ class HopfieldEngine:
                 result = "converged"
                 break
         return Equilibrium(
-            state=tuple(state), residual=residual, iterations=iterations, result=result
+            state=tuple(state),
+            residual=residual,
+            iterations=iterations,
+            result=result,
+            path=tuple(map(np.stack, zip(*moments, strict=True))) if keep_path else None,
         )
 
 

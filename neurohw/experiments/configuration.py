@@ -137,6 +137,9 @@ class LearningSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
 
     Parameters
     ----------
+    rule : {"equilibrium-propagation", "stdp", "backpropagation"}
+        ``stdp``, of Hopfield networks: equilibrium propagation whose update is integrated while
+        the nudged phase runs, see `neurohw.learning.stdp`.
     variant : {"positive", "negative", "random_sign", "centered"}
         Sign of the nudging: one nudged phase, or both.
     nudging : float
@@ -145,7 +148,7 @@ class LearningSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
         Factor on all rates after each epoch.
     """
 
-    rule: Literal["equilibrium-propagation", "backpropagation"] = "equilibrium-propagation"
+    rule: Literal["equilibrium-propagation", "stdp", "backpropagation"] = "equilibrium-propagation"
     variant: Literal["positive", "negative", "random_sign", "centered"] = "centered"
     nudging: Annotated[float, Meta(gt=0)] | None = None
     learning_rate: Rate | tuple[Rate, ...]
@@ -179,9 +182,9 @@ _MAY_HAVE: dict[str, tuple[str, ...]] = {
     "hopfield": ("relaxation.dynamics", "relaxation.step", "relaxation.start"),
 }
 _RULES = {
-    "resistive": "equilibrium-propagation",
-    "feedforward": "backpropagation",
-    "hopfield": "equilibrium-propagation",
+    "resistive": ("equilibrium-propagation",),
+    "feedforward": ("backpropagation",),
+    "hopfield": ("equilibrium-propagation", "stdp"),
 }
 
 
@@ -222,9 +225,10 @@ class Experiment(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     def _require_of_kind(self) -> None:
         """Refuse a rule or keys of another kind of network, and ask for those of this one."""
         kind = self.network.kind
-        if self.learning.rule != _RULES[kind]:
+        if self.learning.rule not in _RULES[kind]:
             raise InvalidValueError(
-                f"learning.rule = {self.learning.rule}: a {kind} network learns by {_RULES[kind]}"
+                f"learning.rule = {self.learning.rule}: a {kind} network learns by"
+                f" {' or '.join(_RULES[kind])}"
             )
         needed, possible = _NEEDS[kind], _MAY_HAVE[kind]
         for keys in (*_NEEDS.values(), *_MAY_HAVE.values()):

@@ -15,6 +15,7 @@ from neurohw.experiments.relaxing_machine import RelaxingMachine, start_from
 from neurohw.experiments.run_file import Run
 from neurohw.experiments.step import Batch, Step, ranges_of, restore_chip
 from neurohw.learning.hopfield import HopfieldPropagation
+from neurohw.learning.stdp import SpikeTimingPropagation
 from neurohw.networks.hopfield import HopfieldNetwork, deep_hopfield_network, initial_weights
 from neurohw.networks.resistive import encode
 
@@ -22,6 +23,12 @@ Array = NDArray[np.floating]
 
 # As published, where the configuration says none.
 _STEP = 0.5
+
+# One a value of learning.rule.
+_RULES: dict[str, type[HopfieldPropagation]] = {
+    "equilibrium-propagation": HopfieldPropagation,
+    "stdp": SpikeTimingPropagation,
+}
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -115,7 +122,7 @@ def build(experiment: Experiment, dataset: Dataset) -> HopfieldMachine:
     )
     step = (phases.step or _STEP) if phases.dynamics == "steps" else None
     engine = engines.load_hopfield(training.engine, step)
-    rule = HopfieldPropagation(
+    rule = _RULES[experiment.learning.rule](
         network,
         engine,
         chip,

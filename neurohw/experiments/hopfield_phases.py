@@ -13,9 +13,11 @@ from numpy.typing import NDArray
 from neurohw.circuits.costs import Costs
 from neurohw.engines.equilibrium import Equilibrium, Nudging, nudge
 from neurohw.engines.hopfield import Dynamics, HopfieldEngine
+from neurohw.errors import UnsupportedError
 from neurohw.experiments import virtual_ground
 from neurohw.experiments.hopfield_machine import HopfieldMachine
 from neurohw.experiments.phases import BITS, Phase, Times, Usage, relaxing_uses, states_of
+from neurohw.learning.stdp import SpikeTimingPropagation
 
 Array = NDArray[np.floating]
 
@@ -31,8 +33,18 @@ _SETTLED = 0.9
 def usage(
     machine: HopfieldMachine, images: Array, labels: NDArray[np.integer], given: Times
 ) -> Usage:
-    """Return what training images (samples, pixels) take; see `neurohw.experiments.phases`."""
+    """Return what training images (samples, pixels) take; see `neurohw.experiments.phases`.
+
+    Raises
+    ------
+    UnsupportedError
+        The machine learns by the rule ``stdp``.
+    """
     chip, rule, network = machine.chip, machine.rule, machine.network
+    if isinstance(rule, SpikeTimingPropagation):
+        raise UnsupportedError(
+            "learning.rule = stdp: chips have no costs of the circuits that integrate at each cell"
+        )
     costs = machine.experiment.chip.built_costs
     inputs, targets = machine.encode(images), machine.targets(labels)
     current = chip.arrays[0].read(inputs)

@@ -17,9 +17,10 @@ Scellier and Bengio (2017), Front. Comput. Neurosci. 11:24; Kendall et al. (2020
 arXiv:2006.01981; Laborieux et al. (2021), Front. Neurosci. 15:633674, for the centered variant.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from copy import copy
 from functools import lru_cache
+from types import MappingProxyType
 from typing import Any, Literal, Self
 
 import msgspec
@@ -59,13 +60,15 @@ class Contrast(msgspec.Struct, frozen=True, eq=False):
 
     upper and lower hold a (batch, units) array a free layer [V], as the circuit that forms the
     difference has them; span is the difference of their nudging strengths, in units of the chip's
-    unit of conductance, or without unit where the outputs are clamped.
+    unit of conductance, or without unit where the outputs are clamped. path, for rules that need
+    it, is how the nudged phases ran, see `Equilibrium`; all samples of one sign before the others.
     """
 
     free: Equilibrium
     upper: Sequence[Array]
     lower: Sequence[Array]
     span: float
+    path: Sequence[Array] | None = None
 
 
 class EquilibriumPropagation:
@@ -91,6 +94,9 @@ class EquilibriumPropagation:
     UnsupportedError
         Nonlinear cells whose law is no polynomial.
     """
+
+    # What else is asked of the engine in nudged phases.
+    nudged_options: Mapping[str, Any] = MappingProxyType({})
 
     def __init__(
         self,
@@ -246,14 +252,17 @@ class EquilibriumPropagation:
             duration=self.nudged_time,
             accelerator=self.accelerator,
             inputs=inputs,
+            **self.nudged_options,
         )
         require_settled(nudged, "nudged", self.tolerance)
         batch = len(target)
         upper = [v[:batch] for v in nudged.state]
         if len(signs) == 2:
             lower = [v[batch:] for v in nudged.state]
-            return Contrast(free, self._held(upper, event), lower, 2.0 * self.nudging)
-        return Contrast(free, upper, self._held(free.state, event), signs[0] * self.nudging)
+            held, span = self._held(upper, event), 2.0 * self.nudging
+            return Contrast(free, held, lower, span, nudged.path)
+        held, span = self._held(free.state, event), signs[0] * self.nudging
+        return Contrast(free, upper, held, span, nudged.path)
 
     def updates(
         self,

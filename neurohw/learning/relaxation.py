@@ -80,6 +80,7 @@ def relax(
             held = rows % len(begun.state[0])
             first = replace(begun, state=tuple([v[held] for v in begun.state]), carry=None)
         times = options["sweeps"] if reading.correlation == "sweep" else 1
+        path: tuple[Array, ...] | None = None
         for sweep in range(times):
             at = replace(moment, sweep=sweep)
             current = chip.arrays[0].read(read, at)
@@ -94,7 +95,8 @@ def relax(
                 **(options if times == 1 else options | {"sweeps": 1}),
             )
             first = replace(part, carry=None)
-        parts.append(replace(part, iterations=part.iterations * times))
+            path = _prolonged(path, part.path)
+        parts.append(replace(part, iterations=part.iterations * times, path=path))
     return parts[0] if len(parts) == 1 else _joined(parts)
 
 
@@ -122,15 +124,36 @@ def _of(nudging: Nudging, rows: NDArray[np.intp]) -> Nudging:
     return Nudging(strength=nudging.strength[rows], target=nudging.target[rows], current=current)
 
 
+def _prolonged(
+    path: tuple[Array, ...] | None, then: tuple[Array, ...] | None
+) -> tuple[Array, ...] | None:
+    """Return a path, and one that starts where it ends, as one; None if none is kept."""
+    if path is None or then is None:
+        return then
+    return tuple(np.concatenate((a, b[1:])) for a, b in zip(path, then, strict=True))
+
+
+def _side_by_side(paths: Sequence[Sequence[Array]]) -> tuple[Array, ...]:
+    """Return the paths of all samples; those that ended before others stay where they are."""
+    moments = max(len(path[0]) for path in paths)
+    layers = zip(*paths, strict=True)
+    return tuple(
+        np.concatenate([v[np.minimum(np.arange(moments), len(v) - 1)] for v in layer], axis=1)
+        for layer in layers
+    )
+
+
 def _joined(parts: Sequence[Equilibrium]) -> Equilibrium:
     """Return the equilibria of all samples, with the worst residual and result of any."""
     worst = next((p for p in parts if p.result in ("not finite", "not converged")), parts[0])
     layers = zip(*[part.state for part in parts], strict=True)
+    paths = [part.path for part in parts if part.path is not None]
     return Equilibrium(
         state=tuple(np.concatenate(layer) for layer in layers),
         residual=max(part.residual for part in parts),
         iterations=max(part.iterations for part in parts),
         result=worst.result,
+        path=_side_by_side(paths) if paths else None,
     )
 
 
