@@ -52,10 +52,11 @@ def ends(machine, batch, restore, held, place, unit):
     ("recipe", "settings"),
     [
         ("ep-2h", ("network.activation=sigmoid", "chip.input.full_scale=0.5 V")),
+        ("ep-2h", ("network.activation=sigmoid", "chip.converters.transposed_gain_spread=0.3")),
         ("drn-digits", ()),
         ("drn-digits", ("chip.neuron.gain=4", "chip.neuron.backward_gain=0.25")),
     ],
-    ids=["hopfield", "resistive", "amplified"],
+    ids=["hopfield", "other gain backwards", "resistive", "amplified"],
 )
 def test_it_is_the_slope_of_the_cost(recipe, settings):
     machine, *batch = make(recipe, *settings)
