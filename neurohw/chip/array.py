@@ -123,6 +123,10 @@ class CrossbarArray:
         """Return a copy of all conductances (units, inputs) [S]: a digital read-out."""
         return self._conductance.copy()
 
+    def main_values(self) -> Array:
+        """Return the same of the cells without narrower ones that stand beside them."""
+        return self._bank.read.copy()
+
     def seen(self, moment: Moment | int | None = None) -> SeenArray:
         """Return the array as the physics sees it, with the noise of a moment if one is given.
 

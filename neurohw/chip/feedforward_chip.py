@@ -8,6 +8,8 @@ from numpy.typing import NDArray
 from neurohw.chip.signed_chip import SignedChip
 from neurohw.circuits import readout
 from neurohw.circuits.passes import Passes
+from neurohw.circuits.periphery import SampleAndHold
+from neurohw.errors import UnsupportedError
 from neurohw.mappings.chip_specification import ChipSpecification
 from neurohw.networks.feedforward import FeedforwardNetwork
 
@@ -32,6 +34,11 @@ class FeedforwardChip(SignedChip):
         Of the word lines of the first array.
     passes : Passes
         All other converters.
+
+    Raises
+    ------
+    InvalidValueError, UnsupportedError
+        As `SignedChip`, or for a circuit that only networks that relax have.
     """
 
     def __init__(
@@ -43,6 +50,8 @@ class FeedforwardChip(SignedChip):
         seed: int,
         dtype: str,
     ) -> None:
+        if specification.hold != SampleAndHold():
+            raise UnsupportedError("chip.hold: feed-forward networks have none")
         super().__init__(specification, weights, seed=seed, dtype=dtype)
         converters, unit = specification.converters, self.scale.unit_voltage
         self.input_dac = readout.input_channels(converters, network.sizes[0], seed)

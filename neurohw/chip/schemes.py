@@ -263,15 +263,17 @@ class Scheme:
         """Pulse and read cells in turn until they are near where they should be.
 
         Cells that are to move by less than the tolerance stay. Return what is then still wanted of
-        each cell (units, inputs) [S], no more than the whole range.
+        each cell (units, inputs) [S], no more than the whole range. Cells that pulses only raise
+        are not wanted to fall: the other cell of their pair rises instead.
         """
-        programming = self.programming
+        programming, falls = self.programming, bank.cells.law.limit_down > 0
         span = float(np.median(bank.cells.high - bank.cells.low))
         tolerance, pulses = programming.verify_tolerance * span, programming.verify_pulses
-        due, target = np.abs(wanted) > tolerance, bank.read + wanted
+        far, target = np.abs(wanted) > tolerance, bank.read + wanted
+        due = far & (falls | (wanted > 0))
         self._approach(bank, target, due, pulses, pulses, tolerance, event * pulses)
-        missing = np.clip(target - bank.read, -span, span)
-        return np.asarray(np.where(due, missing, wanted))
+        missing = np.where(due, np.clip(target - bank.read, -span, span), 0)
+        return np.asarray(np.where(far, missing, wanted))
 
     def _approach(
         self,

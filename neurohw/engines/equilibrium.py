@@ -48,6 +48,12 @@ class SeenArray(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     wires: Wires | None = None
     transposed_gain: Array | None = None
 
+    @property
+    def backward_conductance(self) -> Array:
+        """Conductances (units, inputs) with the gain of what flows back [S]."""
+        gain = self.transposed_gain
+        return self.conductance if gain is None else self.conductance * gain
+
     def backwards(self, units: Array) -> Array:
         """Return what flows to the inputs held at 0 V, (batch, inputs), of (batch, units)."""
         current = units @ self.conductance

@@ -86,12 +86,13 @@ def _stepped(
     leaks = [source.conductance for source in dynamics.sources]
     missing = [dynamics.arriving(tried, k) - h * tried[k] for k, h in enumerate(leaks)]
     weights = [array.conductance for array in dynamics.arrays[1:]]
+    back = [array.backward_conductance for array in dynamics.arrays[1:]]
     for sample in samples:
         slopes = [network.slope(u[sample]) for u in tried]
         change = solve(
             leaks,
             [-g * slope for g, slope in zip(weights, slopes[:-1], strict=True)],
-            [-g.T * slope for g, slope in zip(weights, slopes[1:], strict=True)],
+            [-g.T * slope for g, slope in zip(back, slopes[1:], strict=True)],
             [part[sample] for part in missing],
             [mask[sample] for mask in free],
         )

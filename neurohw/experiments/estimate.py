@@ -29,6 +29,7 @@ from neurohw.experiments.phases import Phase, Times, Usage, Use
 from neurohw.experiments.programming import Writing, writing
 from neurohw.experiments.run_file import Run
 from neurohw.experiments.step import Machine
+from neurohw.mappings.signed_scale import memory as signed_memory
 from neurohw.units import show
 
 Array = NDArray[np.floating]
@@ -177,7 +178,7 @@ def estimate(
     with computing():
         machine = build(experiment, dataset)
         crossbars = _crossbars(machine)
-        fabricated = [(array.values(), array.pulses.copy()) for array in crossbars]
+        fabricated = [(array.main_values(), array.pulses.copy()) for array in crossbars]
         machine.restore(run)
         images, labels = dataset.train_images[:samples], dataset.train_labels[:samples]
         given = _given(experiment, free_time, nudged_time)
@@ -287,8 +288,8 @@ def _written(
             chip.built_costs,
             chip.device,
             array.cells,
-            array.values() if started else start,
-            array.values(),
+            array.main_values() if started else start,
+            array.main_values(),
             array.pulses - before,
             events=events,
             tile=chip.tile,
@@ -309,9 +310,10 @@ def _not_counted(experiment: Experiment, written: bool) -> list[str]:
         found.append("half-selected cells, which transistors isolate (chip.costs.access)")
     if chip.bias.kind == "current":
         found.append("the programming of bias currents")
-    bits, cells = chip.programming.memory
+    resistive = experiment.network.kind == "resistive"
+    bits, _ = chip.programming.memory if resistive else signed_memory(chip)
     if bits:
         found.append(f"{bits} bits of digital memory a weight, which the update scheme keeps")
-    if cells > 1:
+    if chip.programming.memory[1] > 1:
         found.append("pulses and area of the update scheme's further cells (accumulate)")
     return found

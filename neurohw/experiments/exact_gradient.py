@@ -75,7 +75,8 @@ def exact_gradient(
         )
     inputs: Any = encode(images, chip.specification.input.full_scale, "float64")
     target = np.eye(network.layers[-1])[labels] * volts
-    conductances = [array.conductance.astype(np.float64) for array in chip.seen()]
+    seen = chip.seen()
+    conductances = [array.conductance.astype(np.float64) for array in seen]
     sources = [
         Source(
             current=source.current.astype(np.float64),
@@ -85,9 +86,11 @@ def exact_gradient(
     ]
     held: list[Any] = [source.conductance for source in sources]
     if isinstance(network, HopfieldNetwork):
-        state = _hopfield_rest(machine, conductances, sources, inputs)
-        adjoint = hopfield_reference.adjoint(network, conductances, held, state, target)
-        gradients = hopfield_reference.from_adjoint(network, inputs, state, adjoint)
+        # Only signed weights have amplifiers that make the two directions differ.
+        gains = [1.0 if a.transposed_gain is None else a.transposed_gain for a in seen]
+        state = _hopfield_rest(machine, conductances, gains, sources, inputs)
+        adjoint = hopfield_reference.adjoint(network, conductances, held, state, target, gains)
+        gradients = hopfield_reference.from_adjoint(network, inputs, state, adjoint, gains)
         limits = [(network.low, network.high)] * len(state)
         outputs = network.forward(len(state) - 1, state[-1])
     else:
@@ -125,10 +128,19 @@ def _by_rail_cell(bias: BiasRails, voltage: Array, adjoint: Array) -> Array:
 
 
 def _hopfield_rest(
-    machine: Any, conductances: Sequence[Array], sources: Sequence[Source], inputs: Array
+    machine: Any,
+    conductances: Sequence[Array],
+    gains: Sequence[Array | float],
+    sources: Sequence[Source],
+    inputs: Array,
 ) -> list[Array]:
     """Return the equilibrium to which the experiment's free phase leads from 0 V."""
-    arrays = [joined_ideally(g) for g in conductances]
+    arrays = [
+        msgspec.structs.replace(
+            joined_ideally(g), transposed_gain=np.broadcast_to(gain, g.shape[1]).astype(np.float64)
+        )
+        for g, gain in zip(conductances, gains, strict=True)
+    ]
     words = machine.network, arrays, sources, inputs @ conductances[0].T
     way = HopfieldEngine(machine.engine.step)
     sweeps = machine.experiment.phases.free_sweeps

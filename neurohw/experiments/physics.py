@@ -131,7 +131,7 @@ def _saturated(crossbars: Sequence[CrossbarArray]) -> dict[str, float]:
     """Return the shares of cells at either limit, over crossbars of one shape."""
     low, high = [], []
     for crossbar in crossbars:
-        g, cells = crossbar.values(), crossbar.cells
+        g, cells = crossbar.main_values(), crossbar.cells
         span = cells.high - cells.low
         margin = np.where(np.isfinite(span), 1e-6 * span, 0.0)
         low.append(np.mean(g <= cells.low + margin))

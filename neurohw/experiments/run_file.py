@@ -50,6 +50,9 @@ UNITS = {
     "learning_rate": "S/V²",
     "seconds_per_epoch": "s",
     "state_range": "V",
+    "state_dac_range": "V",
+    "error_range": "V",
+    "error_dac_range": "V",
     "difference_range": "V",
     "nudge_range": "V",
 }

@@ -7,7 +7,8 @@ changes by
     ∂C/∂G_ji = λ_j·ρ_i + λ_i·ρ_j,   ∂C/∂b_j = λ_j,   Jᵀ·λ = ∂C/∂u
 
 with λ = 0 at inputs and clipped nodes. Sample by sample, with a dense system of the smaller half
-of the layers; arrays are read backwards with the gain that they are read forwards with.
+of the layers. Where arrays are read backwards with another gain g_i of each input than forwards,
+what λ_i multiplies has it: ∂C/∂G_ji = λ_j·ρ_i + g_i·λ_i·ρ_j.
 """
 
 from collections.abc import Sequence
@@ -56,11 +57,14 @@ def adjoint(
     leak: Sequence[Array],
     state: Sequence[Array],
     target: Array,
+    gains: Sequence[Array | float] | None = None,
 ) -> list[Array]:
     """Return λ, a (batch, units) array a free layer [V²/A]; see `cost_gradient`.
 
-    It is the derivative of each sample's cost by a current fed into each membrane.
+    It is the derivative of each sample's cost by a current fed into each membrane. gains, of
+    transposed reads of each array, (inputs,) or 1.
     """
+    back = _backwards(conductances, gains)
     found = [np.zeros(u.shape) for u in state]
     for sample in range(len(target)):
         layers = [u[sample] for u in state]
@@ -70,7 +74,7 @@ def adjoint(
         by_membrane[-1] = (outputs - target[sample]) * slopes[-1]
         solved = solve(
             leak,
-            [-slope[:, None] * g for slope, g in zip(slopes[1:], conductances[1:], strict=True)],
+            [-slope[:, None] * g for slope, g in zip(slopes[1:], back[1:], strict=True)],
             [-slope[:, None] * g.T for slope, g in zip(slopes[:-1], conductances[1:], strict=True)],
             by_membrane,
             [(u > network.low) & (u < network.high) for u in layers],
@@ -81,13 +85,27 @@ def adjoint(
 
 
 def from_adjoint(
-    network: HopfieldNetwork, inputs: Array, state: Sequence[Array], found: Sequence[Array]
+    network: HopfieldNetwork,
+    inputs: Array,
+    state: Sequence[Array],
+    found: Sequence[Array],
+    gains: Sequence[Array | float] | None = None,
 ) -> tuple[list[Array], list[Array]]:
     """Return the gradient of the mean cost from what `adjoint` found; see `cost_gradient`."""
+    gains = [1.0] * len(state) if gains is None else gains
     lines = [inputs, *(network.forward(k, u) for k, u in enumerate(state))]
     parts = [np.zeros(inputs.shape), *found]
     by_conductance = [
-        (parts[k + 1].T @ lines[k] + lines[k + 1].T @ parts[k]) / len(inputs)
+        (parts[k + 1].T @ lines[k] + lines[k + 1].T @ (parts[k] * gains[k])) / len(inputs)
         for k in range(len(state))
     ]
     return by_conductance, [layer.mean(axis=0) for layer in found]
+
+
+def _backwards(
+    conductances: Sequence[Array], gains: Sequence[Array | float] | None
+) -> Sequence[Array]:
+    """Return the conductances with the gains of transposed reads [S]."""
+    if gains is None:
+        return conductances
+    return [g * gain for g, gain in zip(conductances, gains, strict=True)]

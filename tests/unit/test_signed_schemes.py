@@ -397,6 +397,16 @@ def test_a_resumed_run_is_the_uninterrupted_one(recipe, tmp_path, monkeypatch):
     assert all(array["fast_pulses"].max() > 0 for array in (*resumed.arrays, *resumed.biases))
 
 
+def test_a_verified_change_of_a_one_sided_pair_is_made_once():
+    # The cell that would have to fall keeps nothing back, which would undo later rises of it.
+    array = array_of(mapping={"sides": "one"}, pulses="write-verify", accumulate="digital")
+    x, d = np.ones((1, 1, INPUTS), "f4"), np.full((1, 1, UNITS), 0.2 * SPAN, "f4")
+    for event, (sign, wanted) in enumerate(((-1, -0.2), (1, 0.0), (1, 0.2))):
+        array.program(Update(presynaptic=x, postsynaptic=sign * d), event)
+        # Cells come within 1 % of the range, three times.
+        assert_allclose(array.values(), wanted * SPAN, atol=0.03 * SPAN)
+
+
 def test_slices_take_updates_in_the_last_one_only():
     mapping = {"scheme": "bit-sliced", "slices": 2, "slice_bits": 4}
     array = array_of(LAME, mapping=mapping, accumulate="analog")

@@ -229,3 +229,8 @@ def settled_of(machine, capacitance, current):
     neuron = msgspec.structs.replace(chip.specification.neuron, capacitance=capacitance)
     chip.specification = msgspec.structs.replace(chip.specification, neuron=neuron)
     return settled(machine, current)[1]
+
+
+def test_each_cell_that_updates_move_has_its_own_memory():
+    found = estimate.of(load("mlp-1h", "chip.programming.accumulate=digital"), None, samples=2)
+    assert "64 bits of digital memory a weight, which the update scheme keeps" in found.not_counted

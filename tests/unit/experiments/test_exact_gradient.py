@@ -8,6 +8,7 @@ from numpy.testing import assert_allclose
 
 from neurohw.chip import BiasRails
 from neurohw.circuits.interconnect import Wires
+from neurohw.engines.hopfield import HopfieldEngine
 from neurohw.errors import ConvergenceError, UnsupportedError
 from neurohw.experiments import configuration, exact_gradient
 from neurohw.experiments.machine import build, dataset_of
@@ -52,10 +53,11 @@ def ends(machine, batch, restore, held, place, unit):
     ("recipe", "settings"),
     [
         ("ep-2h", ("network.activation=sigmoid", "chip.input.full_scale=0.5 V")),
+        ("ep-2h", ("network.activation=sigmoid", "chip.converters.transposed_gain_spread=0.3")),
         ("drn-digits", ()),
         ("drn-digits", ("chip.neuron.gain=4", "chip.neuron.backward_gain=0.25")),
     ],
-    ids=["hopfield", "resistive", "amplified"],
+    ids=["hopfield", "other gain backwards", "resistive", "amplified"],
 )
 def test_it_is_the_slope_of_the_cost(recipe, settings):
     machine, *batch = make(recipe, *settings)
@@ -72,6 +74,16 @@ def test_it_is_the_slope_of_the_cost(recipe, settings):
             machine, batch, lambda v, b=bias: b.restore({"current": v}), held, place, current
         )
         assert_allclose(gradient[place], slope, rtol=1e-4)
+
+
+def test_its_equilibrium_has_the_gain_of_transposed_reads():
+    machine, images, labels = make("ep-2h", "chip.converters.transposed_gain_error=0.3")
+    chip, inputs = machine.chip, machine.encode(images)
+    words = machine.network, chip.seen(), chip.sources(), chip.arrays[0].read(inputs)
+    relaxed = HopfieldEngine().relax(*words, sweeps=1000).state
+    found = exact_gradient.exact_gradient(machine, images, labels).state
+    for v, u in zip(found, relaxed, strict=True):
+        assert_allclose(v, u, atol=1e-6 * machine.network.unit_voltage)
 
 
 def test_cells_to_rails_have_a_gradient():

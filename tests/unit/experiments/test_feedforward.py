@@ -1,5 +1,6 @@
 """Feed-forward networks through the whole: configuration, training, resuming, evaluation."""
 
+import h5py
 import msgspec
 import numpy as np
 import pytest
@@ -112,6 +113,8 @@ def test_a_run_with_converters_is_evaluated_by_its_ranges_and_reported(tmp_path)
     other = msgspec.structs.replace(experiment.chip, name="other")
     assert 0 <= evaluation.evaluate(run, chip=other)["test_error"] < 1
     run_file.save(tmp_path / "run.h5", run)
+    with h5py.File(tmp_path / "run.h5") as file:
+        assert {file["state"][key].attrs["unit"] for key in ranges} == {b"V"}
     facts = describe(str(tmp_path / "run.h5"))
     found = {row["name"]: row for row in facts["resolution"]}
     assert found["input_dac"]["step"] == pytest.approx(0.2 / 15)
@@ -194,6 +197,7 @@ def test_overflow_is_named():
         (("training.engine=spice",), r"training\.engine = spice: a feedforward network does not"),
         (("network.output=softmax",), r"network\.output = softmax: goes with"),
         (("chip.converters.nudge_dac.bits=8",), r"chip\.converters\.nudge_dac: feed-forward"),
+        (("chip.hold.noise=1 mV",), r"chip\.hold: feed-forward networks have none"),
     ],
 )
 def test_what_does_not_fit_is_refused_in_one_line(settings, message):
@@ -226,8 +230,12 @@ def test_a_resistive_chip_takes_single_ended_cells_only():
         build(experiment, dataset_of(experiment))
 
 
-def test_saturated_cells_are_counted_in_every_crossbar():
-    experiment = small("chip.mapping.scheme=differential-pair", "network.initial_range=1.0")
+@pytest.mark.parametrize(
+    "beside", [(), ("chip.device=epiram", "chip.programming.accumulate=carry")]
+)
+def test_saturated_cells_are_counted_in_every_crossbar(beside):
+    pair = ("chip.mapping.scheme=differential-pair", "network.initial_range=1.0")
+    experiment = small(*pair, *beside)
     machine = build(experiment, dataset_of(experiment))
     found = physics.measure(machine, dataset_of(experiment))
     # Half of the weights lie beyond the range: both cells of each are at opposite limits.
