@@ -105,7 +105,7 @@ def windows() -> None:
             found = []
             for size in tried:
                 experiment = configuration.load(
-                    recipe, chip=chip, settings=[*given, f"{key}={size:g}"], seed=100, epochs=1
+                    recipe, chip=str(chip), settings=[*given, f"{key}={size:g}"], seed=100, epochs=1
                 )
                 found.append(100 * trainer.train(experiment).history["test_error"][-1])
             row = ", ".join(f"{size:g}: {e:.2f}" for size, e in zip(tried, found, strict=True))
@@ -124,7 +124,7 @@ def train() -> None:
                 *(settings(kind, noise, correlation) if noise else []),
             ]
             experiment = configuration.load(
-                recipe, chip=chip, settings=given, seed=seed, epochs=EPOCHS
+                recipe, chip=str(chip), settings=given, seed=seed, epochs=EPOCHS
             )
             out = path(kind, noise, recipe, correlation, seed)
             run = trainer.train(experiment, out=out, resume=True)
