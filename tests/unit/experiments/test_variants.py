@@ -57,12 +57,14 @@ def test_resistive_networks_are_not_holomorphic(small):
 @pytest.mark.parametrize("recipe", ["drn-digits", "ep-1h"])
 def test_gradcheck_compares_variants_of_both_circuits(recipe):
     variants = ["coupled", "centered", "contrastive_hebbian"]
-    found = check(recipe, settings=SMALL, variants=variants, nudgings=[0.1], samples=4)
+    found = check(
+        recipe, settings=SMALL, converged=True, variants=variants, nudgings=[0.01], samples=4
+    )
     points = {point.setting.variant: point for point in found.points}
     # Grouped by circuit; outputs that are driven all of the way have one nudging.
     assert {v: p.nudging for v, p in points.items()} == {
-        "centered": 0.1,
-        "coupled": 0.1,
+        "centered": 0.01,
+        "coupled": 0.01,
         "contrastive_hebbian": 1.0,
     }
     # Driven outputs have no scale, only an angle: ahead of a right one.
