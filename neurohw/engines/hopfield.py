@@ -4,7 +4,8 @@ Two ways down the energy of `neurohw.networks.hopfield`. Block sweeps set the la
 first, then odd ones, each to its exact minimum with its neighbours held: h·u = a, clipped where
 the membrane is. Steps are those of 2017: all membranes at once go a share ε of the way,
 u ← clip(u + ε·(a/h − u)). Where arrays have a transposed gain the interaction is not symmetric and
-there is no energy: the same moves then lead to a steady state only where they contract.
+there is no energy: the same moves then lead to a steady state only where they contract. So it is
+with complex nudging, of activations without kinks: states are complex then.
 """
 
 from collections.abc import Sequence
@@ -31,6 +32,8 @@ Array = NDArray[np.floating]
 
 # Halvings after which an interval is as short as rounding lets it be.
 _HALVINGS = 70
+# More than Newton steps need from membranes near the balance.
+_NEWTON_STEPS = 50
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -66,13 +69,17 @@ class Dynamics:
 
     def _nudged(self, nudging: Nudging, before: Array, current: Array, leak: Array) -> Array:
         """Return the membranes of nudged outputs after a move."""
+        if nudging.clamped.all():
+            return self._driven(nudging, before)
         pull = nudging.conductor(current.dtype)
         current = current + nudging.injected(current.dtype)
         forward, last = self.network.forward, len(self.network.layers) - 1
         if self.step is not None:
-            goal = (current - pull * forward(last, before)) / leak
+            goal: Array = (current - pull * forward(last, before)) / leak
         elif self.network.activation.name == "hard-sigmoid":
             goal = current / (leak + pull)
+        elif np.iscomplexobj(before):
+            goal = self._balanced(before, current, pull, leak)
         else:
             # Outputs are within one unit voltage of 0, which bounds what nudging draws.
             reach = np.abs(pull) * self.network.unit_voltage
@@ -84,11 +91,32 @@ class Dynamics:
             # What is no number shows in the currents only.
             goal = 0.5 * (low + high) + 0 * current
         moved = self._clipped(before, goal)
-        return np.where(nudging.clamped[:, None], nudging.target, moved).astype(moved.dtype)
+        clamped = nudging.clamped[:, None]
+        if not clamped.any():
+            return moved
+        return np.where(clamped, self._driven(nudging, before), moved).astype(moved.dtype)
+
+    def _driven(self, nudging: Nudging, before: Array) -> Array:
+        """Return the membranes of outputs that put out their targets."""
+        return self.network.membrane(nudging.target).astype(before.dtype)
+
+    def _balanced(self, before: Array, current: Array, pull: Array, leak: Array) -> Array:
+        """Return the complex membranes at which the currents balance, by Newton steps."""
+        membrane, last = before, len(self.network.layers) - 1
+        rounding = ROUNDING * np.finfo(before.dtype).eps
+        for _ in range(_NEWTON_STEPS):
+            missing = current - pull * self.network.forward(last, membrane) - leak * membrane
+            change = missing / (leak + pull * self.network.slope(membrane))
+            membrane = membrane + change
+            if not np.abs(change).max() > rounding * np.abs(membrane).max():
+                break
+        return membrane
 
     def _clipped(self, before: Array, goal: Array) -> Array:
         if self.step is not None:
             goal = before + before.dtype.type(self.step) * (goal - before)
+        if np.iscomplexobj(goal):
+            return goal.astype(before.dtype)
         return np.clip(goal, self.network.low, self.network.high).astype(before.dtype)
 
 
@@ -132,13 +160,14 @@ class HopfieldEngine:
         """See `neurohw.engines.equilibrium.Engine.relax`; states are membrane voltages.
 
         Arrays are seen as signed weights, sources as biases and leaks. A step counts as a sweep,
-        and its changes of voltages as 1/ε times as large. On demand the path is kept.
+        and its changes of voltages as 1/ε times as large. Where the nudging is complex, so are the
+        states. On demand the path is kept.
 
         Raises
         ------
         UnsupportedError
-            Wires with resistance, an accelerator, a duration, or outputs that are clamped behind
-            another activation than the hard sigmoid.
+            Wires with resistance, an accelerator, a duration, or complex nudging behind the hard
+            sigmoid.
         """
         refuse_duration(duration)
         _refuse(network, arrays, nudging, accelerator)
@@ -151,6 +180,8 @@ class HopfieldEngine:
             step=self.step,
         )
         state = start_state(network, input_current, start)
+        if nudging is not None and np.iscomplexobj(nudging.strength):
+            state = [u.astype(nudging.strength.dtype) for u in state]
         begun = None if nudging is None else list(state)
         moments = [list(state)]
         layers = range(len(state))
@@ -202,8 +233,8 @@ def _refuse(
             "chip.interconnect: the arrays of Hopfield networks need wires without resistance"
         )
     name = network.activation.name
-    if nudging is not None and nudging.clamped.any() and name != "hard-sigmoid":
-        raise UnsupportedError(f"nudging.kind = clamp: not with the activation {name}")
+    if nudging is not None and np.iscomplexobj(nudging.strength) and name == "hard-sigmoid":
+        raise UnsupportedError(f"complex nudging: not with the activation {name}, which has kinks")
 
 
 def _residual(before: Array, after: Array, begun: Array | None, step: float | None) -> float:

@@ -8,9 +8,11 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
+from msgspec.structs import force_setattr, replace
 
 from neurohw import specification
 from neurohw.errors import ConfigurationError, InvalidValueError
+from neurohw.learning.variants import CLAMPED, Variant, require_nudging
 from neurohw.mappings import chip_specification
 from neurohw.mappings.chip_specification import ChipSpecification
 from neurohw.networks.activations import ACTIVATIONS
@@ -140,17 +142,25 @@ class LearningSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
     rule : {"equilibrium-propagation", "stdp", "backpropagation"}
         ``stdp``, of Hopfield networks: equilibrium propagation whose update is integrated while
         the nudged phase runs, see `neurohw.learning.stdp`.
-    variant : {"positive", "negative", "random_sign", "centered"}
-        Sign of the nudging: one nudged phase, or both.
+    variant : str
+        ``positive``, ``negative``, ``random_sign``, ``centered``: sign of the nudging, one nudged
+        phase or both. ``coupled``, ``contrastive_hebbian``: the outputs are driven towards the
+        targets, or to them, and `chip.nudging.kind` is clamp, in place of conductance.
+        ``holomorphic``, of Hopfield networks with a smooth activation: points on a circle.
     nudging : float
-        Magnitude of the nudging, of equilibrium propagation, which has to have it.
+        Magnitude of the nudging, of equilibrium propagation, which has to have it; of the variant
+        contrastive_hebbian it is 1, also where it is left out.
+    points : int, optional
+        Hopfield: points of the variant holomorphic, an even number, 8 without it; other variants
+        take no notice.
     learning_rate_decay : float
         Factor on all rates after each epoch.
     """
 
     rule: Literal["equilibrium-propagation", "stdp", "backpropagation"] = "equilibrium-propagation"
-    variant: Literal["positive", "negative", "random_sign", "centered"] = "centered"
+    variant: Variant = "centered"
     nudging: Annotated[float, Meta(gt=0)] | None = None
+    points: Annotated[int, Meta(ge=2, multiple_of=2)] | None = None
     learning_rate: Rate | tuple[Rate, ...]
     bias_learning_rate: Rate | tuple[Rate, ...]
     learning_rate_decay: Annotated[float, Meta(gt=0, le=1)] = 0.99
@@ -179,7 +189,10 @@ _NEEDS = {
 _MAY_HAVE: dict[str, tuple[str, ...]] = {
     "resistive": (),
     "feedforward": ("network.initial_range",),
-    "hopfield": ("relaxation.dynamics", "relaxation.step", "relaxation.start"),
+    "hopfield": (
+        *("relaxation.dynamics", "relaxation.step", "relaxation.start"),
+        "learning.points",
+    ),
 }
 _RULES = {
     "resistive": ("equilibrium-propagation",),
@@ -210,6 +223,9 @@ class Experiment(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
                 )
         self._require_of_kind()
         if self.relaxation is not None:
+            self._clamp_outputs()
+            require_nudging(self.learning.variant, self.chip.nudging.kind, self.nudging)
+        if self.relaxation is not None:
             self._require_lengths(self.relaxation)
         elif self.training.engine != "numba":
             raise InvalidValueError(
@@ -231,12 +247,14 @@ class Experiment(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
                 f" {' or '.join(_RULES[kind])}"
             )
         needed, possible = _NEEDS[kind], _MAY_HAVE[kind]
+        hebbian = self.learning.variant == "contrastive_hebbian"
+        spared = ("learning.nudging",) if hebbian else ()
         for keys in (*_NEEDS.values(), *_MAY_HAVE.values()):
             for key in keys:
                 value: Any = self
                 for part in key.split("."):
                     value = getattr(value, part, None)
-                if value is None and key in needed:
+                if value is None and key in needed and key not in spared:
                     raise InvalidValueError(f"{key}: is missing")
                 if value is not None and key not in (*needed, *possible):
                     raise InvalidValueError(f"{key}: a {kind} network has none")
@@ -245,6 +263,13 @@ class Experiment(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
                 f"network.activation = {self.network.activation}: a hopfield network has"
                 f" {', '.join(ACTIVATIONS)}"
             )
+
+    def _clamp_outputs(self) -> None:
+        """Give the chip the nudging that the variant is defined by, in place of the default."""
+        circuit = self.chip.nudging
+        if self.learning.variant in CLAMPED and circuit.kind == "conductance":
+            chip = replace(self.chip, nudging=replace(circuit, kind="clamp"))
+            force_setattr(self, "chip", chip)
 
     def _require_lengths(self, relaxation: RelaxationSettings) -> None:
         """Refuse lengths in time, or a tolerance, that the engine does not have."""
@@ -282,7 +307,8 @@ class Experiment(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     @property
     def nudging(self) -> float:
         """β, of equilibrium propagation."""
-        assert self.learning.nudging is not None  # networks that relax need it
+        if self.learning.nudging is None:
+            return 1.0  # only the variant contrastive_hebbian goes without
         return self.learning.nudging
 
     def steps(self, images: int) -> int:

@@ -20,7 +20,8 @@ from neurohw.experiments.machine import build, computing, dataset_of, require_sa
 from neurohw.experiments.relaxing_machine import RelaxingMachine, start_from
 from neurohw.experiments.run_file import Run
 from neurohw.experiments.step import restore_chip
-from neurohw.learning.equilibrium_propagation import Contrast, Variant
+from neurohw.learning.equilibrium_propagation import Contrast
+from neurohw.learning.variants import CLAMPED, Variant
 
 Array = NDArray[np.floating]
 
@@ -134,7 +135,8 @@ def check(
     converged : bool
         Relax in float64 until nothing moves, by exact sweeps.
     nudgings : sequence of float
-        β to try, dimensionless; by default from 0.001 to 10 times that of the experiment.
+        β to try, dimensionless; by default from 0.001 to 10 times that of the experiment. The
+        variant contrastive_hebbian has 1 only.
     variants, sweeps : sequences of str and of (free, nudged) sweeps
         By default those of the experiment.
     over : (key, values), optional
@@ -156,21 +158,25 @@ def check(
     """
     _require(samples, repeats, nudgings, variants)
     key, values = over or (None, (None,))
+    # Of the variants, those that clamp the outputs ask for another circuit.
+    groups = [[v for v in variants if (v in CLAMPED) == clamped] for clamped in (False, True)]
+    cases = list(product(values, [group for group in groups if group] or [[]]))
     experiments = [
-        _resolved(source, chip, settings, seed, converged, key, value) for value in values
+        _resolved(source, chip, settings, seed, converged, key, value, group)
+        for value, group in cases
     ]
     points: list[Point] = []
     left_out: list[LeftOut] = []
     failures: list[Exception] = []
     laboratories = []
     with computing():
-        for number, (value, experiment) in enumerate(zip(values, experiments, strict=True)):
-            progress(f"exact gradient{_named(key, value)}", number / len(values))
+        for number, ((value, group), experiment) in enumerate(zip(cases, experiments, strict=True)):
+            progress(f"exact gradient{_named(key, value)}", number / len(cases))
             bench = _Bench(experiment, run, samples, repeats)
             laboratories.append(bench)
-            grid = list(bench.grid(value, nudgings, variants, sweeps))
+            grid = list(bench.grid(value, nudgings, group, sweeps))
             for k, (setting, nudging) in enumerate(grid):
-                share = (number + (1 + k) / (1 + len(grid))) / len(values)
+                share = (number + (1 + k) / (1 + len(grid))) / len(cases)
                 progress(f"{setting.variant}, β = {nudging:g}{_named(key, value)}", share)
                 try:
                     points.append(bench.measure(setting, nudging))
@@ -244,7 +250,8 @@ class _Bench:
         betas = list(nudgings) or [factor * self.experiment.nudging for factor in _FACTORS]
         for variant, (free, nudged) in product(list(variants) or [own], lengths):
             setting = Setting(variant=variant, free_sweeps=free, nudged_sweeps=nudged, value=value)
-            for beta in betas:
+            # Outputs that are driven to the targets leave no choice.
+            for beta in [1.0] if variant == "contrastive_hebbian" else betas:
                 yield setting, float(beta)
 
     def repeats(self, variant: str) -> int:
@@ -338,8 +345,10 @@ def _resolved(
     converged: bool,
     key: str | None,
     value: str | None,
+    variants: Sequence[str],
 ) -> Experiment:
-    given = [*settings, *([] if key is None else [f"{key}={value}"])]
+    given = [*settings, *(f"learning.variant={variant}" for variant in variants[:1])]
+    given = [*given, *([] if key is None else [f"{key}={value}"])]
     experiment = configuration.load(source, chip=chip, settings=given, seed=seed)
     kind = experiment.network.kind
     if kind not in ("resistive", "hopfield"):

@@ -16,6 +16,7 @@ from neurohw.experiments.run_file import Run
 from neurohw.experiments.step import Batch, Step, ranges_of, restore_chip
 from neurohw.learning.hopfield import HopfieldPropagation
 from neurohw.learning.stdp import SpikeTimingPropagation
+from neurohw.learning.variants import POINTS
 from neurohw.networks.hopfield import HopfieldNetwork, deep_hopfield_network, initial_weights
 from neurohw.networks.resistive import encode
 
@@ -127,6 +128,7 @@ def build(experiment: Experiment, dataset: Dataset) -> HopfieldMachine:
         engine,
         chip,
         variant=experiment.learning.variant,
+        points=experiment.learning.points or POINTS,
         nudging=experiment.nudging,
         free_sweeps=phases.free_sweeps,
         nudged_sweeps=phases.nudged_sweeps,

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neurohw.circuits.costs import Costs
-from neurohw.errors import InvalidValueError
+from neurohw.errors import InvalidValueError, UnsupportedError
 from neurohw.learning.equilibrium_propagation import Contrast
 
 Array = NDArray[np.floating]
@@ -92,7 +92,18 @@ def settled(costs: Costs, slowest: float, given: Times) -> tuple[tuple[float, fl
 
 
 def states_of(contrast: Contrast, variant: str) -> dict[str, tuple[float, Sequence[Array]]]:
-    """Return the sign of the nudging and the states of each phase, free first."""
+    """Return the sign of the nudging and the states of each phase, free first.
+
+    Raises
+    ------
+    UnsupportedError
+        States that are complex numbers, of the variant holomorphic.
+    """
+    if contrast.points:
+        raise UnsupportedError(
+            f"learning.variant = {variant}: its states are complex numbers, which no circuit"
+            " spends energy on; take another variant for an estimate"
+        )
     found: dict[str, tuple[float, Sequence[Array]]] = {"free": (0.0, contrast.free.state)}
     if variant == "centered":
         return found | {"nudged +": (1.0, contrast.upper), "nudged −": (-1.0, contrast.lower)}

@@ -14,14 +14,15 @@ nonlinear cells, see `neurohw.learning.co_content`.
 References
 ----------
 Scellier and Bengio (2017), Front. Comput. Neurosci. 11:24; Kendall et al. (2020),
-arXiv:2006.01981; Laborieux et al. (2021), Front. Neurosci. 15:633674, for the centered variant.
+arXiv:2006.01981; Laborieux et al. (2021), Front. Neurosci. 15:633674, for the centered variant;
+Stern et al. (2021), Phys. Rev. X 11, 021045, coupled; Movellan (1991), contrastive Hebbian.
 """
 
 from collections.abc import Mapping, Sequence
 from copy import copy
 from functools import lru_cache
 from types import MappingProxyType
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 import msgspec
 import numpy as np
@@ -43,16 +44,15 @@ from neurohw.engines.equilibrium import (
 )
 from neurohw.engines.hopfield import HopfieldEngine
 from neurohw.engines.kirchhoff import couplings, total_conductances
-from neurohw.errors import InvalidValueError
+from neurohw.errors import InvalidValueError, UnsupportedError
 from neurohw.learning import co_content, kernels
 from neurohw.learning.relaxation import relax
+from neurohw.learning.variants import Variant, require_nudging
 from neurohw.networks.hopfield import HopfieldNetwork
 from neurohw.networks.resistive import ResistiveNetwork, nudging_bound
 from neurohw.update import Update, pairs
 
 Array = NDArray[np.floating]
-
-Variant = Literal["positive", "negative", "random_sign", "centered"]
 
 
 class Contrast(msgspec.Struct, frozen=True, eq=False):
@@ -60,8 +60,10 @@ class Contrast(msgspec.Struct, frozen=True, eq=False):
 
     upper and lower hold a (batch, units) array a free layer [V], as the circuit that forms the
     difference has them; span is the difference of their nudging strengths, in units of the chip's
-    unit of conductance, or without unit where the outputs are clamped. path, for rules that need
-    it, is how the nudged phases ran, see `Equilibrium`; all samples of one sign before the others.
+    unit of conductance, or without unit where the outputs are clamped. Of the variant holomorphic
+    they are those at both ends of the half circle, points holds all of its complex states, and
+    span is their number on the whole circle times β. path, for rules that need it, is how the
+    nudged phases ran, see `Equilibrium`; all samples of one sign before the others.
     """
 
     free: Equilibrium
@@ -69,6 +71,7 @@ class Contrast(msgspec.Struct, frozen=True, eq=False):
     lower: Sequence[Array]
     span: float
     path: Sequence[Array] | None = None
+    points: Sequence[Sequence[NDArray[np.complexfloating]]] = ()
 
 
 class EquilibriumPropagation:
@@ -78,8 +81,11 @@ class EquilibriumPropagation:
     ----------
     network, engine, chip
         What relaxes, what finds the equilibrium, what holds the conductances.
-    variant : {"positive", "negative", "random_sign", "centered"}
-        Nudged phases: +β, −β, one of the two drawn for each mini-batch, or both.
+    variant : str
+        Nudged phases: ``positive``, +β; ``negative``, −β; ``random_sign``, one of the two drawn
+        for each mini-batch; ``centered``, both; ``coupled``, outputs driven the share β of the way
+        to the targets, and ``contrastive_hebbian``, all of it; of Hopfield networks also
+        ``holomorphic``, see `neurohw.learning.holomorphic`.
     nudging : float
         β, dimensionless.
     free_sweeps, nudged_sweeps, tolerance, accelerator
@@ -152,13 +158,15 @@ class EquilibriumPropagation:
         ------
         InvalidValueError
             Naming β and the bound that it broke.
+        UnsupportedError
+            A variant that the circuit cannot do.
         """
-        kind = self.chip.specification.nudging.kind
-        if kind == "clamp" and self.strength > 1:
-            raise InvalidValueError(
-                f"learning.nudging = {self.nudging:g}: where the chip clamps the outputs, this is"
-                f" {self.strength:g} of the way to the targets, gain error included; at most 1"
+        if self.variant == "holomorphic":
+            raise UnsupportedError(
+                "learning.variant = holomorphic: only with network.kind = hopfield: ideal diodes"
+                " have kinks"
             )
+        kind = self._require_nudging()
         if self.variant == "positive" or kind != "conductance":
             return
         arrays = self.chip.seen()
@@ -179,6 +187,17 @@ class EquilibriumPropagation:
                 f" below {bound / unit:.4g}, the smallest eigenvalue of the outputs' Schur"
                 f" complement ({bound:.3g} S); take less nudging or the variant positive"
             )
+
+    def _require_nudging(self) -> str:
+        """Return the kind of nudging, if the variant can be had with it."""
+        kind = str(self.chip.specification.nudging.kind)
+        require_nudging(self.variant, kind, self.nudging)
+        if kind == "clamp" and self.strength > 1:
+            raise InvalidValueError(
+                f"learning.nudging = {self.nudging:g}: where the chip clamps the outputs, this is"
+                f" {self.strength:g} of the way to the targets, gain error included; at most 1"
+            )
+        return kind
 
     def contrast(
         self,
@@ -236,8 +255,8 @@ class EquilibriumPropagation:
         )
         require_settled(free, "free", self.tolerance)
         signs = self._signs(event)
-        if len(signs) == 2:
-            input_current = np.concatenate((input_current, input_current))
+        if len(signs) > 1:
+            input_current = np.concatenate([input_current] * len(signs))
         nudged = relax(
             self.engine,
             self.network,
@@ -255,14 +274,23 @@ class EquilibriumPropagation:
             **self.nudged_options,
         )
         require_settled(nudged, "nudged", self.tolerance)
-        batch = len(target)
-        upper = [v[:batch] for v in nudged.state]
-        if len(signs) == 2:
-            lower = [v[batch:] for v in nudged.state]
-            held, span = self._held(upper, event), 2.0 * self.nudging
-            return Contrast(free, held, lower, span, nudged.path)
-        held, span = self._held(free.state, event), signs[0] * self.nudging
-        return Contrast(free, upper, held, span, nudged.path)
+        points = list(zip(*(np.split(v, len(signs)) for v in nudged.state), strict=True))
+        return self._compared(free, signs, points, event, nudged.path)
+
+    def _compared(
+        self,
+        free: Equilibrium,
+        signs: tuple[complex, ...],
+        points: Sequence[Sequence[Any]],
+        event: int,
+        path: Sequence[Array] | None,
+    ) -> Contrast:
+        """Return what is compared, of the free phase and the nudged ones."""
+        if len(signs) == 1:
+            span = signs[0].real * self.nudging
+            return Contrast(free, points[0], self._held(free.state, event), span, path)
+        held = self._held(points[0], event)
+        return Contrast(free, held, points[1], 2.0 * self.nudging, path)
 
     def updates(
         self,
@@ -373,7 +401,7 @@ class EquilibriumPropagation:
         return bool(self.chip.specification.programming.by_sample)
 
     def _nudge(
-        self, signs: tuple[float, ...], outputs: Array, target: Array, event: int
+        self, signs: tuple[complex, ...], outputs: Array, target: Array, event: int
     ) -> Nudging:
         """Return what pulls the free outputs (batch, outputs), all samples of a sign together."""
         strength = _strengths(signs, self.strength, len(target), target.dtype)
@@ -387,9 +415,10 @@ class EquilibriumPropagation:
             outputs = self._held([outputs], event, first=first)[0]
         if self.offsets.any():
             target = target + self.offsets.astype(target.dtype)
-        if len(signs) == 2:
-            target = np.concatenate((target, target))
-            outputs = outputs if kind == "conductance" else np.concatenate((outputs, outputs))
+        if len(signs) > 1:
+            target = np.concatenate([target] * len(signs))
+            if kind != "conductance":
+                outputs = np.concatenate([outputs] * len(signs))
         if kind == "current" and dac is not None:
             target = outputs + self._driven(dac, target - outputs, event)
         nudging = nudge(kind, strength, target, outputs)
@@ -424,18 +453,20 @@ class EquilibriumPropagation:
             for k, v in enumerate(state)
         ]
 
-    def _signs(self, event: int) -> tuple[float, ...]:
+    def _signs(self, event: int) -> tuple[complex, ...]:
         if self.variant == "centered":
             return (1.0, -1.0)
         if self.variant == "random_sign":
             return (1.0,) if randomness.key(self._sign_stream, event)[0] & 1 else (-1.0,)
-        return (1.0,) if self.variant == "positive" else (-1.0,)
+        return (-1.0,) if self.variant == "negative" else (1.0,)
 
 
 @lru_cache(maxsize=16)
-def _strengths(signs: tuple[float, ...], strength: float, batch: int, dtype: np.dtype) -> Array:
+def _strengths(signs: tuple[complex, ...], strength: float, batch: int, dtype: np.dtype) -> Any:
     """Return the nudging of each sample, all samples with one sign before those with another."""
-    return np.repeat(np.array(signs, dtype) * dtype.type(strength), batch)
+    factors = np.array(signs) * strength
+    kind = np.result_type(dtype, np.complex64) if np.iscomplexobj(factors) else dtype
+    return np.repeat(factors.astype(kind), batch)
 
 
 def _scaled(array: SeenArray, factor: float) -> SeenArray:

@@ -16,24 +16,38 @@ Scellier and Bengio (2017), Front. Comput. Neurosci. 11:24.
 """
 
 from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from neurohw.engines.equilibrium import Nudging
+from neurohw.engines.equilibrium import Equilibrium, Nudging
 from neurohw.engines.hopfield import HopfieldEngine
 from neurohw.errors import InvalidValueError
+from neurohw.learning import holomorphic
 from neurohw.learning.equilibrium_propagation import Contrast, EquilibriumPropagation
+from neurohw.learning.variants import POINTS
 from neurohw.update import Update, bias_update
 
 Array = NDArray[np.floating]
+Lines = tuple[Array, Array]
 
 
 class HopfieldPropagation(EquilibriumPropagation):
     """Free phase, nudged phase or phases, and their contrast, of a deep Hopfield network.
 
     See `EquilibriumPropagation`.
+
+    Parameters
+    ----------
+    points : int
+        Of the circle of the variant holomorphic, even; others take no notice.
     """
+
+    def __init__(self, *words: Any, points: int = POINTS, **options: Any) -> None:
+        super().__init__(*words, **options)
+        self.points = points
 
     def check_stability(self) -> None:
         """Refuse a negative nudging that block sweeps cannot follow.
@@ -46,8 +60,12 @@ class HopfieldPropagation(EquilibriumPropagation):
         ------
         InvalidValueError
             Naming β and the bound that it broke.
+        UnsupportedError
+            Complex states where activation or chip cannot have them.
         """
-        kind = self.chip.specification.nudging.kind
+        if self.variant == "holomorphic":
+            holomorphic.require(self.network, self.chip)
+        kind = self._require_nudging()
         sweeps = isinstance(self.engine, HopfieldEngine) and self.engine.step is None
         if self.variant == "positive" or kind != "conductance" or not sweeps:
             return
@@ -68,34 +86,76 @@ class HopfieldPropagation(EquilibriumPropagation):
         bias_rates: Sequence[float],
     ) -> tuple[list[Update], list[Update]]:
         """Return the updates of the arrays and of the biases; see `EquilibriumPropagation`."""
-        dtype = inputs.dtype
-        per_sample = 1.0 / (len(inputs) * contrast.span)
+        terms = self._on_the_circle if contrast.points else self._between
+        products, differences = terms(contrast, inputs)
+        per_sample, by_sample = 1.0 / (len(inputs) * contrast.span), self._by_sample
+        updates = []
+        for rate, (pre, post) in zip(rates, products, strict=True):
+            scaled = inputs.dtype.type(rate * per_sample) * post
+            update = Update(presynaptic=pre[None], postsynaptic=scaled[None])
+            updates.append(update.by_sample(len(inputs)) if by_sample else update)
+        bias_updates = [
+            bias_update(d, rate * per_sample, by_sample=by_sample)
+            for rate, d in zip(bias_rates, differences, strict=True)
+        ]
+        return updates, bias_updates[: len(self.chip.biases)]
+
+    def _between(self, contrast: Contrast, inputs: Array) -> tuple[list[Lines], list[Array]]:
+        """Return what the lines of each array carry, and what its biases get, of two phases.
+
+        Lines (products·batch, inputs) and (products·batch, units), biases (batch, units).
+        """
+        half = inputs.dtype.type(0.5)
         means: list[Array] = [inputs]
         differences: list[Array] = [np.zeros_like(inputs)]
         for k, (upper, lower) in enumerate(zip(contrast.upper, contrast.lower, strict=True)):
             a, b = self.network.forward(k, upper), self.network.forward(k, lower)
-            means.append(dtype.type(0.5) * (a + b))
+            means.append(half * (a + b))
             differences.append(a - b)
-        updates, by_sample = [], self._by_sample
-        for k, rate in enumerate(rates):
-            scale = dtype.type(rate * per_sample)
-            pre, post = [means[k]], [scale * differences[k + 1]]
-            if k > 0:
-                pre.append(differences[k])
-                post.append(scale * means[k + 1])
-            update = Update(
-                presynaptic=np.concatenate(pre)[None], postsynaptic=np.concatenate(post)[None]
-            )
-            updates.append(update.by_sample(len(inputs)) if by_sample else update)
-        bias_updates = [
-            bias_update(d, rate * per_sample, by_sample=by_sample)
-            for rate, d in zip(bias_rates, differences[1:], strict=True)
-        ]
-        return updates, bias_updates[: len(self.chip.biases)]
+        return _products(means, differences), differences[1:]
+
+    def _on_the_circle(self, contrast: Contrast, inputs: Array) -> tuple[list[Lines], list[Array]]:
+        """Return the same of the variant holomorphic."""
+        forward = self.network.forward
+        free = [forward(k, u) for k, u in enumerate(contrast.free.state)]
+        points = [[forward(k, u) for k, u in enumerate(point)] for point in contrast.points]
+        derivatives, squares = holomorphic.signals(free, points)
+        products = _products([inputs, *free], [np.zeros_like(inputs), *derivatives])
+        for k, ((below, _), (_, above)) in enumerate(pairwise(squares), start=1):
+            pre, post = products[k]
+            products[k] = np.concatenate((pre, below)), np.concatenate((post, above))
+        return products, derivatives
+
+    def _signs(self, event: int) -> tuple[complex, ...]:
+        if self.variant == "holomorphic":
+            return holomorphic.half_circle(self.points)
+        return super()._signs(event)
+
+    def _compared(
+        self,
+        free: Equilibrium,
+        signs: tuple[complex, ...],
+        points: Sequence[Sequence[Any]],
+        event: int,
+        path: Sequence[Array] | None,
+    ) -> Contrast:
+        if self.variant != "holomorphic":
+            return super()._compared(free, signs, points, event, path)
+        upper, lower = ([np.ascontiguousarray(v.real) for v in points[k]] for k in (0, -1))
+        return Contrast(free, upper, lower, self.points * self.nudging, points=points)
 
     def _nudge(
-        self, signs: tuple[float, ...], outputs: Array, target: Array, event: int
+        self, signs: tuple[complex, ...], outputs: Array, target: Array, event: int
     ) -> Nudging:
         """Return what pulls the outputs, by what they put out."""
         lines = self.network.forward(len(self.network.layers) - 1, outputs)
         return super()._nudge(signs, lines, target, event)
+
+
+def _products(means: Sequence[Array], differences: Sequence[Array]) -> list[Lines]:
+    """Return m_i·d_j + d_i·m_j of each array as products of its lines; inputs do not move."""
+    found = [(means[0], differences[1])]
+    for k in range(1, len(means) - 1):
+        pre, post = (means[k], differences[k]), (differences[k + 1], means[k + 1])
+        found.append((np.concatenate(pre), np.concatenate(post)))
+    return found

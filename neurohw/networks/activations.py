@@ -27,6 +27,8 @@ class Activation:
     name : {"hard-sigmoid", "sigmoid", "tanh"}
     value, derivative, potential : callable
         ρ, ρ′ and ∫₀ᵘ v·ρ′(v) dv of an array, between `low` and `high`.
+    inverse : callable
+        u of ρ(u); of what ρ comes near to or never reaches, to rounding.
     low, high : float
         Diodes hold the membrane between these; infinite where there are none.
     """
@@ -35,6 +37,7 @@ class Activation:
     value: Callable[[Array], Array]
     derivative: Callable[[Array], Array]
     potential: Callable[[Array], Array]
+    inverse: Callable[[Array], Array]
     low: float = -np.inf
     high: float = np.inf
 
@@ -50,6 +53,12 @@ def _sigmoid_potential(u: Array) -> Array:
     return np.asarray(u * _sigmoid(u) - primitive)
 
 
+def _arctanh(v: Array) -> Array:
+    # As far as the numbers next to 1 have one.
+    largest = 1 - np.finfo(v.dtype).eps
+    return np.asarray(np.arctanh(np.clip(v, -largest, largest)))
+
+
 def _tanh_potential(u: Array) -> Array:
     # ∫tanh = ln cosh u.
     return np.asarray(u * np.tanh(u) - np.logaddexp(u, -u) + np.log(2.0))
@@ -63,6 +72,7 @@ ACTIVATIONS: dict[str, Activation] = {
         value=lambda u: u,
         derivative=np.ones_like,
         potential=lambda u: np.asarray(0.5 * u**2),
+        inverse=lambda v: v,
         low=0.0,
         high=1.0,
     ),
@@ -72,12 +82,14 @@ ACTIVATIONS: dict[str, Activation] = {
         value=_sigmoid,
         derivative=lambda u: np.asarray(4.0 * _sigmoid(u) * _sigmoid(1.0 - u)),
         potential=_sigmoid_potential,
+        inverse=lambda v: np.asarray(0.5 + 0.5 * _arctanh(2.0 * v - 1.0)),
     ),
     "tanh": Activation(
         name="tanh",
         value=np.tanh,
         derivative=lambda u: np.asarray(1.0 - np.tanh(u) ** 2),
         potential=_tanh_potential,
+        inverse=_arctanh,
     ),
 }
 

@@ -83,6 +83,11 @@ class HopfieldNetwork:
         unit = membrane.dtype.type(self.unit_voltage)
         return np.asarray(unit * self.activation.value(membrane / unit), membrane.dtype)
 
+    def membrane(self, output: Array) -> Array:
+        """Return the membranes at which integrators put out (…, units) voltages [V]."""
+        unit = output.dtype.type(self.unit_voltage)
+        return np.asarray(unit * self.activation.inverse(output / unit), output.dtype)
+
     def slope(self, membrane: Array) -> Array:
         """Return ρ′ at membrane voltages [V], without unit."""
         return self.activation.derivative(membrane / self.unit_voltage)

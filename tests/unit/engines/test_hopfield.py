@@ -147,15 +147,12 @@ def test_what_does_not_settle_or_is_no_number_is_said(make_hopfield):
     [
         ({"accelerator": "newton"}, "accelerator = newton"),
         ({"duration": 1e-6}, "only the engine transient"),
-        ({"clamp": True, "activation": "tanh"}, "clamp: not with the activation tanh"),
         ({"wired": True}, "need wires without resistance"),
     ],
 )
 def test_what_it_does_not_have_is_refused(make_hopfield, options, words):
     options = dict(options)
-    problem = make_hopfield((5,), activation=options.pop("activation", "hard-sigmoid"))
-    if options.pop("clamp", False):
-        options["nudging"] = Nudging(strength=np.full(4, np.inf), target=problem.target)
+    problem = make_hopfield((5,))
     arrays = problem.arrays
     if options.pop("wired", False):
         g = problem.conductances[0]

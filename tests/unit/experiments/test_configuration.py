@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from neurohw.errors import ConfigurationError
-from neurohw.experiments.configuration import from_json, load, recipes, to_json
+from neurohw.experiments.configuration import RECIPES, from_json, load, recipes, to_json
 from neurohw.mappings.chip_specification import PRESETS
 
 # hidden, input gain, sweeps, nudging, rates, bias rates, epochs
@@ -244,3 +244,35 @@ def test_infinity_is_text_in_json():
     assert '"g_max": "inf"' in text
     assert "Infinity" not in text
     assert from_json(text, "run").chip.device.g_max == math.inf
+
+
+@pytest.mark.parametrize("recipe", ["drn-digits", "ep-1h"])
+def test_variants_that_clamp_the_outputs_have_a_circuit_for_it(recipe):
+    coupled = load(recipe, settings=["learning.variant=coupled"])
+    assert coupled.chip.nudging.kind == "clamp"
+    assert from_json(to_json(coupled), "text") == coupled
+    hebbian = ["learning.variant=contrastive_hebbian", "learning.nudging=1"]
+    assert load(recipe, settings=hebbian).nudging == 1
+    with pytest.raises(ConfigurationError, match=r"coupled: .*kind = current pulls them"):
+        load(coupled, settings=["chip.nudging.kind=current"])
+    with pytest.raises(ConfigurationError, match=r"nudging = 0.5: .* take 1, or leave it out"):
+        load(recipe, settings=[*hebbian, "learning.nudging=0.5"])
+
+
+def test_contrastive_hebbian_learning_needs_no_nudging(tmp_path):
+    path = tmp_path / "mine.toml"
+    text = RECIPES.folder.joinpath("ep-1h.toml").read_text()
+    text = text.replace('"random_sign"', '"contrastive_hebbian"')
+    path.write_text(text.replace("nudging = 1.0\n", ""))
+    assert load(path).nudging == 1
+
+
+@pytest.mark.parametrize("points", ["7", "0"])
+def test_points_on_the_circle_are_even(points):
+    with pytest.raises(ConfigurationError, match="points"):
+        load("ep-1h", settings=[f"learning.points={points}"])
+
+
+def test_only_hopfield_networks_have_points():
+    with pytest.raises(ConfigurationError, match=r"learning\.points: a resistive network has none"):
+        load("drn-digits", settings=["learning.points=8"])

@@ -15,9 +15,11 @@ class FusedDynamics(Dynamics):
     """Products by BLAS; all else of a layer in one pass."""
 
     def moved(self, state: Sequence[Array], layer: int) -> Array:
-        """See `Dynamics.moved`; nudged outputs, which are few, are moved by it."""
+        """See `Dynamics.moved`; nudged outputs, which are few, and complex states move by it."""
         last = len(state) - 1
-        if layer == last and (self.nudging is not None or last == 0):
+        if np.iscomplexobj(state[layer]) or (
+            layer == last and (self.nudging is not None or last == 0)
+        ):
             return super().moved(state, layer)
         forward, source, before = self.network.forward, self.sources[layer], state[layer]
         if layer == 0:
