@@ -24,7 +24,7 @@ from neurohw.experiments import configuration, run_file, trainer
 matplotlib.use("Agg")
 
 FOLDER = Path("runs/noise-limits")
-SEEDS = (0, 1)
+SEEDS = (0,)
 EPOCHS = 3
 IMAGES = "training.images_per_epoch=10000"
 READ = (0.0, 0.025, 0.05, 0.1, 0.2)
@@ -56,7 +56,7 @@ CURVES = {
     "EP, Hopfield": ("ep-1h", "phase"),
     "EP, Hopfield, frozen": ("ep-1h", "frozen"),
 }
-STYLES = ("k^-", "o-", "o--", "s-", "s--")
+STYLES = ("^-", "o-", "o--", "s-", "s--")
 COLORS = ("black", "#0072b2", "#0072b2", "#d55e00", "#d55e00")
 
 
