@@ -7,7 +7,7 @@ DEMO := runs/demo
 EPOCHS ?= 3
 export NUMBA_CACHE_DIR := $(CURDIR)/.numba_cache
 
-.PHONY: demo report-demo test without-jit lint bench soak ngspice clean
+.PHONY: demo report-demo test without-jit lint bench soak coverage ngspice clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/installed
@@ -26,7 +26,7 @@ report-demo: $(VENV)/installed
 # The other checks run beside the tests and are shown after them; the tests' closing line comes last.
 test: ngspice
 	@{ $(MAKE) --no-print-directory lint without-jit; echo $$? >.checks.status; } >.checks.log 2>&1 & \
-	{ $(BIN)/python -m pytest -n 2 --dist loadfile --cov --cov-report=term; echo $$? >.tests.status; } 2>&1 | tee .tests.log; \
+	{ $(BIN)/python -m pytest -n 2 --dist loadfile; echo $$? >.tests.status; } 2>&1 | tee .tests.log; \
 	wait; cat .checks.log; \
 	read checks <.checks.status; read tests <.tests.status; \
 	$(FIND_NGSPICE) || echo $(NO_NGSPICE); \
@@ -45,7 +45,10 @@ bench: $(VENV)/installed-dev
 	$(BIN)/python tests/benchmarks/bench.py
 
 soak: $(VENV)/installed-dev
-	$(BIN)/python -m pytest tests/soak
+	$(BIN)/python -m pytest -m soak tests
+
+coverage: $(VENV)/installed-dev
+	$(BIN)/python -m pytest -n 2 --dist loadfile --cov --cov-report=term
 
 clean:
 	rm -rf $(VENV) .numba_cache .coverage .checks.* .tests.* .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -19,6 +19,7 @@ for chip, small, settings in (("ideal", 1 << 18, few), ("epiram", 0, wide), ("id
 """
 
 
+@pytest.mark.soak
 @pytest.mark.skipif(os.environ.get("NUMBA_DISABLE_JIT") == "1", reason="nothing is compiled")
 def test_compiled_and_cached_kernels_agree(tmp_path):
     """Small arrays on one thread, large ones in blocks and in parallel passes."""

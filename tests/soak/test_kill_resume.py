@@ -25,7 +25,10 @@ CHIPS = {
     "epiram": ("--chip", "epiram", "--set", "chip.device.range_spread=5 %"),
 }
 
-pytestmark = pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL")
+pytestmark = [
+    pytest.mark.soak,
+    pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL"),
+]
 
 
 def start(out: Path, words: tuple[str, ...], threads: int) -> subprocess.Popen:

@@ -187,6 +187,7 @@ class Trainings:
             return 0
 
 
+@pytest.mark.soak
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL")
 @pytest.mark.parametrize(
     ("chip", "settings"),
