@@ -26,7 +26,7 @@ def trace(name: str) -> np.ndarray:
     for event in range(ups + downs):
         step = cells.law.step_up if event < ups else -cells.law.step_down
         update = Update(presynaptic=np.ones((1, 1, CELLS)), postsynaptic=np.full((1, 1, 1), step))
-        g, _ = programming.program(cells, g, update, event, CELLS, read)
+        g, _ = programming.program(cells, g, update, event, read)
         points.append((g if cells.law.write_sigma == 0 else read)[0].copy())
     return (np.array(points) - device.g_min) / (device.g_max - device.g_min)
 

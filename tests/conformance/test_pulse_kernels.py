@@ -54,7 +54,7 @@ def make_update(cells, shape=SHAPE, events=3, rank=2):
 def follow(cells, state, read, pulses, number):
     """Apply pulses by the readable law, of an array that may leave something else to read."""
     noisy = read if cells.law.write_sigma > 0 else None
-    after = programming.pulse(cells, state, pulses, number, 1, noisy)
+    after = programming.pulse(cells, state, pulses, number, noisy)
     return after, after if noisy is None else read
 
 
