@@ -97,7 +97,7 @@ def test_signs_and_energy_of_a_random_history(name):
     for event in range(200):
         wanted = 0.1 * step * rng.standard_normal((5, 40))
         update = Update(presynaptic=np.eye(40)[None], postsynaptic=wanted.T[None])
-        after, count = program(cells, g, update, event, 784)
+        after, count = program(cells, g, update, event)
         up = wanted > 0
         # Where pulses are rounded up, they go the way that is wanted, or not at all.
         assert ((after - g)[count > 0] > 0).tolist() == up[count > 0].tolist()
