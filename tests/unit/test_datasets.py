@@ -381,7 +381,7 @@ def test_sorted_samples_cannot_be_split(arrays):
 
 def test_unknown_name():
     assert refusal(datasets.load, "mnits") == "unknown data set 'mnits'; did you mean 'mnist'?"
-    assert "known: digits, " in refusal(datasets.load, "cats")
+    assert "known: cifar-10, digits, fashion-mnist, " in refusal(datasets.load, "cats")
 
 
 def test_missing_file(tmp_path):
