@@ -92,15 +92,15 @@ def options(*, transient: bool = False) -> tuple[str, ...]:
 
     A deck at rest has to hold the difference of two phases to 1e-5 of it, and gmin, which conducts
     beside the circuit, has to stay below reverse diodes. In a transient steps have errors of
-    reltol, of charges that are not picocoulombs but far less. ngspice before 42 ignores klu, a
-    faster solver.
+    reltol, of charges that are not picocoulombs but far less. itl2 limits the iterations of each step
+    where gmin or sources are stepped. ngspice before 42 ignores klu, a faster solver.
     """
     celsius = TEMPERATURE * BOLTZMANN_OVER_CHARGE / _BOLTZMANN_OVER_CHARGE - 273.15
     tolerances = "reltol=1e-9 abstol=1e-18 vntol=1e-12"
     if transient:
         tolerances = "reltol=1e-6 abstol=1e-15 vntol=1e-9 chgtol=1e-21 trtol=1 method=gear"
     return (
-        f".options {tolerances} gmin=1e-20 itl1=500 klu",
+        f".options {tolerances} gmin=1e-20 itl1=500 itl2=500 klu",
         f".options temp={celsius!r} tnom={celsius!r}",
     )
 

@@ -29,6 +29,8 @@ OLDEST_VERSION = 34
 MISSING = "libngspice is missing; install it: apt install libngspice0"
 
 _NOTES = ("Note", "Trying", "Using", "Supplies", "Warning")
+# After stepping has failed, ngspice would look for rest by a transient, which may take for ever.
+_NO_TRANSIENT = "optran 1 1 1 0 0 0"
 # ngspice takes commands of 1023 characters.
 _LONGEST = 1000
 
@@ -57,6 +59,7 @@ class Session:
             raise UnsupportedError(
                 f"ngspice {self.version}: too old; {OLDEST_VERSION} or newer is needed"
             )
+        self._ngspice.exec_command(_NO_TRANSIENT)
 
     def load(self, netlist: Netlist) -> None:
         """Make a circuit the loaded one, by altering the loaded one where only values differ.
