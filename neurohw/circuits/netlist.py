@@ -92,8 +92,8 @@ def options(*, transient: bool = False) -> tuple[str, ...]:
 
     A deck at rest has to hold the difference of two phases to 1e-5 of it, and gmin, which conducts
     beside the circuit, has to stay below reverse diodes. In a transient steps have errors of
-    reltol, of charges that are not picocoulombs but far less. itl2 limits the iterations of each step
-    where gmin or sources are stepped. ngspice before 42 ignores klu, a faster solver.
+    reltol, of charges that are not picocoulombs but far less. itl2 limits the iterations where
+    gmin or sources are stepped. ngspice before 42 ignores klu, a faster solver.
     """
     celsius = TEMPERATURE * BOLTZMANN_OVER_CHARGE / _BOLTZMANN_OVER_CHARGE - 273.15
     tolerances = "reltol=1e-9 abstol=1e-18 vntol=1e-12"
