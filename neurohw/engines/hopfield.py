@@ -69,7 +69,7 @@ class Dynamics:
             return kept[1]
         connection = self.network.connections[layer]
         lines = connection.lines(self.network.forward(layer - 1, before))
-        currents = lines @ self.arrays[layer].conductance.T
+        currents = self.arrays[layer].forwards(lines)
         if connection.switched:
             self._kept[layer] = before, currents
         return currents

@@ -451,6 +451,7 @@ def recipes() -> list[dict[str, Any]]:
             "description": experiment.description,
             "data": experiment.data.name,
             "hidden": list(experiment.network.hidden),
+            "convolutions": msgspec.to_builtins(experiment.network.convolutions or ()),
             "epochs": experiment.training.epochs,
         }
         for experiment in experiments

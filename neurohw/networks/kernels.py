@@ -16,8 +16,9 @@ def scatter(patches, image):
         image[b] = 0
         for y in range(rows):
             for dy in range(kernel):
-                line = image[b, y + dy]
                 for x in range(columns):
-                    patch, first = patches[b, y, x, dy], x * channels
+                    # Slices from 0, so that no index can count from the end: this vectorises.
+                    patch = patches[b, y, x, dy]
+                    line = image[b, y + dy, x * channels : x * channels + run]
                     for i in range(run):
-                        line[first + i] += patch[i]
+                        line[i] += patch[i]
