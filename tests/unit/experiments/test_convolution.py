@@ -29,11 +29,10 @@ def load(*settings, chip="ideal", epochs=2):
         ((), "ideal"),
         (("network.convolutions=[{channels=6,kernel=3,padding=1,pool='average'}]",), "ideal"),
         (("chip.mapping.weight_range=0.3",), "epiram"),
-        (("chip.programming.events=sample",), "ideal"),
         (("chip.device.reading.relative=5 %", "chip.device.reading.correlation=phase"), "ideal"),
         (("chip.converters.input_dac.bits=6", "chip.converters.state_adc.bits=10"), "ideal"),
     ],
-    ids=["ideal", "average pooling", "device", "by sample", "read noise", "converters"],
+    ids=["ideal", "average pooling", "device", "read noise", "converters"],
 )
 def test_training_lowers_the_cost(settings, chip):
     """10 classes: without learning the cross-entropy is ln 10."""
