@@ -95,17 +95,23 @@ class Update(msgspec.Struct, frozen=True, eq=False, kw_only=True):
         )
 
     def by_sample(
-        self, batch: int, row: Array | None = None, column: Array | None = None
+        self,
+        batch: int,
+        row: Array | None = None,
+        column: Array | None = None,
+        *,
+        positions: int = 1,
     ) -> "Update":
         """Return an update aggregated over a mini-batch with one event a sample.
 
-        The ranks of this one have the samples side by side, (terms·batch); row (batch, inputs)
-        and column (batch, units) are what a sample adds to its line sums [S].
+        The ranks of this one have the samples side by side, (terms·batch·positions); row (batch,
+        inputs) and column (batch, units) are what a sample adds to its line sums [S].
         """
         x, d = (
-            np.ascontiguousarray(v[0].reshape(-1, batch, v.shape[2]).swapaxes(0, 1))
+            v[0].reshape(-1, batch, positions, v.shape[2]).swapaxes(0, 1)
             for v in (self.presynaptic, self.postsynaptic)
         )
+        x, d = (np.ascontiguousarray(v.reshape(batch, -1, v.shape[3])) for v in (x, d))
         return Update(presynaptic=x, postsynaptic=d, row=row, column=column, paired=self.paired)
 
 

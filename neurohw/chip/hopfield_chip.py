@@ -10,6 +10,7 @@ from neurohw.chip.converted import ConvertedChip
 from neurohw.chip.reading import Moment
 from neurohw.chip.signed_chip import SignedChip
 from neurohw.engines.equilibrium import SeenArray, Source
+from neurohw.errors import UnsupportedError
 from neurohw.mappings.chip_specification import ChipSpecification
 from neurohw.networks.hopfield import HopfieldNetwork
 
@@ -45,11 +46,16 @@ class HopfieldChip(ConvertedChip, SignedChip):
     ) -> None:
         super().__init__(specification, weights, seed=seed, dtype=dtype)
         self.network = network
+        if network.convolutional and self.disturbed:
+            raise UnsupportedError(
+                "device.reading.disturb: not with network.convolutions, whose reads of a position"
+                " are not counted one by one"
+            )
         self.fit_converters(specification, network.inputs, network.layers, seed)
         units = self.scale.unit_conductances
         self._mirrors = [np.dtype(dtype).type(units[0] / unit) for unit in units]
         self._leaks = [np.full(n, self.scale.leak, dtype) for n in network.layers]
-        self._no_currents = [np.zeros(n, dtype) for n in network.layers]
+        self._no_currents = [np.zeros(c.shape[0], dtype) for c in network.connections]
 
     def disturb(self, inputs: Array, nodes: Sequence[Array], event: int, phase: int = 0) -> int:
         """Let the voltages of a phase move the cells that they stress; return the steps taken.
@@ -74,9 +80,12 @@ class HopfieldChip(ConvertedChip, SignedChip):
         ]
 
     def sources(self, moment: Moment | int | None = None) -> list[Source]:
-        """Return the bias currents and the leaks of each layer."""
+        """Return the bias currents and the leaks of each layer, one a unit."""
         currents = [source.current for source in super().sources(moment)] or self._no_currents
+        connections = self.network.connections
         return [
-            Source(current=current * mirror, conductance=leak)
-            for current, mirror, leak in zip(currents, self._mirrors, self._leaks, strict=True)
+            Source(current=connection.spread(current * mirror), conductance=leak)
+            for connection, current, mirror, leak in zip(
+                connections, currents, self._mirrors, self._leaks, strict=True
+            )
         ]

@@ -103,8 +103,12 @@ class SignedArray:
     def read(self, voltages: Array, moment: Moment | None = None) -> Array:
         """Return the unit lines' currents, (batch, units) [A], for (batch, inputs) voltages [V].
 
-        With the noise of a moment; without one, exact.
+        With the noise of a moment; without one, exact. Of (batch, positions, inputs) voltages,
+        where a sample is several reads, (batch, positions, units).
         """
+        if voltages.ndim > 2:
+            lines = self.read(voltages.reshape(-1, voltages.shape[-1]), moment)
+            return lines.reshape(*voltages.shape[:-1], -1)
         current = self._added([crossbar.read(voltages, moment) for crossbar in self.crossbars])
         if self.scheme.referenced:
             if self.reference is None:

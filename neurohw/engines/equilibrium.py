@@ -54,10 +54,22 @@ class SeenArray(msgspec.Struct, frozen=True, eq=False, kw_only=True):
         gain = self.transposed_gain
         return self.conductance if gain is None else self.conductance * gain
 
+    def forwards(self, inputs: Array) -> Array:
+        """Return what flows to the units held at 0 V, (…, units), of (…, inputs)."""
+        return _through(inputs, self.conductance.T)
+
     def backwards(self, units: Array) -> Array:
-        """Return what flows to the inputs held at 0 V, (batch, inputs), of (batch, units)."""
-        current = units @ self.conductance
+        """Return what flows to the inputs held at 0 V, (…, inputs), of (…, units)."""
+        current = _through(units, self.conductance)
         return current if self.transposed_gain is None else current * self.transposed_gain
+
+
+def _through(lines: Array, weights: Array) -> Array:
+    """Return lines (…, n) times weights (n, m), all in one product."""
+    if lines.ndim == 2:
+        return lines @ weights
+    product = lines.reshape(-1, lines.shape[-1]) @ weights
+    return product.reshape(*lines.shape[:-1], -1)
 
 
 class Source(msgspec.Struct, frozen=True, eq=False, kw_only=True):

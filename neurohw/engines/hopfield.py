@@ -6,10 +6,15 @@ the membrane is. Steps are those of 2017: all membranes at once go a share ε of
 u ← clip(u + ε·(a/h − u)). Where arrays have a transposed gain the interaction is not symmetric and
 there is no energy: the same moves then lead to a steady state only where they contract. So it is
 with complex nudging, of activations without kinks: states are complex then.
+
+A readout follows at once what the layer below it puts out. Nudged, it pulls that layer, whose move
+is one all of the way to where it would rest under the pull of this moment. That converges where
+β·‖W‖² is well below the leak, W the readout's weights; steps do under larger ones, too.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,7 +43,11 @@ _NEWTON_STEPS = 50
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Dynamics:
-    """How one relaxation moves its layers; the fields are those of `HopfieldEngine.relax`."""
+    """How one relaxation moves its layers; the fields are those of `HopfieldEngine.relax`.
+
+    No array of a state may be written to once it was moved from: of connections that are switched
+    the currents of bit lines are kept until the layer below them moves.
+    """
 
     network: HopfieldNetwork
     arrays: Sequence[SeenArray]
@@ -46,23 +55,62 @@ class Dynamics:
     input_current: Array
     nudging: Nudging | None
     step: float | None
+    _kept: dict[int, tuple[Array, Array]] = field(default_factory=dict, init=False)
+
+    @cached_property
+    def _entering(self) -> Array:
+        """What the first array brings, (batch, units) [A]."""
+        return self.network.connections[0].collected(self.input_current)
+
+    def _currents(self, state: Sequence[Array], layer: int) -> Array:
+        """Return what the bit lines of the array below a layer carry forwards [A]."""
+        before, kept = state[layer - 1], self._kept.get(layer)
+        if kept is not None and kept[0] is before:
+            return kept[1]
+        connection = self.network.connections[layer]
+        lines = connection.lines(self.network.forward(layer - 1, before))
+        currents = self.arrays[layer].forwards(lines)
+        if connection.switched:
+            self._kept[layer] = before, currents
+        return currents
+
+    def below(self, state: Sequence[Array], layer: int) -> Array:
+        """Return what flows into the membranes of a layer from below, (batch, units) [A]."""
+        if layer == 0:
+            return self._entering
+        return self.network.connections[layer].collected(self._currents(state, layer))
+
+    def above(self, state: Sequence[Array], layer: int) -> Array | None:
+        """Return the same from above, where there is something; from a readout its nudging."""
+        layer += 1
+        if layer == len(state):
+            return None
+        signals = self.network.forward(layer, state[layer])
+        if self.network.readout(layer):
+            if self.nudging is None:
+                return None
+            share = self.nudging.conductor(signals.dtype) / self.sources[layer].conductance
+            signals = share * (self.nudging.target - signals)
+        connection = self.network.connections[layer]
+        currents = self._currents(state, layer) if connection.switched else None
+        return connection.returned(
+            self.arrays[layer].backwards(connection.driven(signals, currents))
+        )
 
     def arriving(self, state: Sequence[Array], layer: int) -> Array:
-        """Return what flows into the membranes of a layer, nudging apart, (batch, units) [A]."""
-        current = self.sources[layer].current
-        if layer == 0:
-            current = current + self.input_current
-        else:
-            below = self.network.forward(layer - 1, state[layer - 1])
-            current = current + below @ self.arrays[layer].conductance.T
-        if layer + 1 < len(state):
-            above = self.network.forward(layer + 1, state[layer + 1])
-            current = current + self.arrays[layer + 1].backwards(above)
-        return current
+        """Return what flows into the membranes of a layer, (batch, units) [A].
+
+        Without what nudging does to outputs that are integrators.
+        """
+        current = self.sources[layer].current + self.below(state, layer)
+        above = self.above(state, layer)
+        return current if above is None else current + above
 
     def moved(self, state: Sequence[Array], layer: int) -> Array:
         """Return the membranes of a layer after a move, a fresh array (batch, units) [V]."""
         leak, current = self.sources[layer].conductance, self.arriving(state, layer)
+        if self.network.readout(layer):
+            return np.asarray(current / leak, state[layer].dtype)
         if self.nudging is not None and layer + 1 == len(state):
             return self._nudged(self.nudging, state[layer], current, leak)
         return self._clipped(state[layer], current / leak)

@@ -14,7 +14,7 @@ from neurohw.engines.equilibrium import Equilibrium, SeenArray, Source
 from neurohw.engines.hopfield import Dynamics
 from neurohw.engines.layered import solve
 from neurohw.errors import ConvergenceError
-from neurohw.networks.hopfield import HopfieldNetwork
+from neurohw.networks.hopfield import HopfieldNetwork, joined
 
 Array = NDArray[np.floating]
 
@@ -81,13 +81,19 @@ def _stepped(
     """Return the state after a Newton step of those samples that it brings closer to rest."""
     network = dynamics.network
     goals = [dynamics.moved(state, k) for k in range(len(state))]
-    free = [(goal > network.low) & (goal < network.high) for goal in goals]
+    free = [network.free(k, goal) for k, goal in enumerate(goals)]
     tried = [np.where(f, u, goal) for f, u, goal in zip(free, state, goals, strict=True)]
     leaks = [source.conductance for source in dynamics.sources]
     missing = [dynamics.arriving(tried, k) - h * tried[k] for k, h in enumerate(leaks)]
-    weights = [array.conductance for array in dynamics.arrays[1:]]
-    back = [array.backward_conductance for array in dynamics.arrays[1:]]
+    signals = [network.forward(k, u) for k, u in enumerate(tried)]
+    tried = [u.copy() for u in tried]
     for sample in samples:
+        weights, back = joined(
+            network,
+            [array.conductance for array in dynamics.arrays],
+            [array.backward_conductance for array in dynamics.arrays],
+            [layer[sample] for layer in signals],
+        )
         slopes = [network.slope(u[sample]) for u in tried]
         change = solve(
             leaks,
@@ -96,8 +102,11 @@ def _stepped(
             [part[sample] for part in missing],
             [mask[sample] for mask in free],
         )
-        for layer, part in zip(tried, change, strict=True):
-            layer[sample] = np.clip(layer[sample] + part, network.low, network.high)
+        for k, (layer, part) in enumerate(zip(tried, change, strict=True)):
+            moved = layer[sample] + part
+            if not network.readout(k):
+                moved = np.clip(moved, network.low, network.high)
+            layer[sample] = moved
     kept = np.zeros(len(away), bool)
     kept[samples] = _away(dynamics, tried)[samples] < away[samples]
     return [np.where(kept[:, None], new, old) for new, old in zip(tried, state, strict=True)]

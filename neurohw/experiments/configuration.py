@@ -54,6 +54,25 @@ class DataSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
             )
 
 
+class ConvolutionSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A convolution with steps of 1 over square maps.
+
+    Parameters
+    ----------
+    channels, kernel : int
+        Maps that it makes; rows, as many as columns, of its kernel.
+    pool : {"max", "average"}, optional
+        Over fields of 2 × 2 positions; without it there is none.
+    padding : int
+        Rows and columns of zeros put around the maps that it reads.
+    """
+
+    channels: Positive
+    kernel: Positive
+    pool: Literal["max", "average"] | None = None
+    padding: Count = 0
+
+
 class NetworkSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The network.
 
@@ -63,15 +82,19 @@ class NetworkSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
         Deep resistive network; or signed weights, in layers one after the other, or between layers
         of integrators that go both ways.
     hidden : tuple of int
-        Units of each hidden layer.
+        Units of each hidden layer; behind convolutions there may be none.
+    convolutions : tuple of ConvolutionSettings, optional
+        Hopfield: layers of maps before the hidden ones.
     input_gain : float
         Resistive: dimensionless voltage of a pixel of 1.
     activation : {"hard-sigmoid", "sigmoid", "tanh", "relu"}
         Feedforward: of the hidden units. Hopfield, which has no relu: of all units.
     output : {"linear", "hard-sigmoid", "sigmoid", "tanh", "relu", "softmax"}
-        Feedforward: of the outputs.
+        Feedforward: of the outputs. Hopfield: softmax, of a readout of the last hidden layer; as
+        the hidden units without it.
     cost : {"squared", "cross-entropy"}
-        Feedforward; cross-entropy goes with the outputs softmax and sigmoid.
+        Feedforward; cross-entropy goes with the outputs softmax and sigmoid. Hopfield: the same
+        with softmax, which needs it; squared without it.
     initial_range : float, optional
         Feedforward: weights start uniform between ± this; default Glorot's sqrt(6/(inputs +
         units)) of each layer.
@@ -79,6 +102,7 @@ class NetworkSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
 
     kind: Literal["resistive", "feedforward", "hopfield"] = "resistive"
     hidden: tuple[Annotated[int, Meta(ge=2)], ...]
+    convolutions: tuple[ConvolutionSettings, ...] | None = None
     input_gain: Annotated[float, Meta(gt=0)] | None = None
     activation: Literal["hard-sigmoid", "sigmoid", "tanh", "relu"] | None = None
     output: Literal["linear", "hard-sigmoid", "sigmoid", "tanh", "relu", "softmax"] | None = None
@@ -86,7 +110,7 @@ class NetworkSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     initial_range: Annotated[float, Meta(gt=0)] | None = None
 
     def __post_init__(self) -> None:
-        if not self.hidden:
+        if not self.hidden and not self.convolutions:
             raise InvalidValueError("hidden = []: must list at least one layer")
 
 
@@ -180,6 +204,8 @@ class TrainingSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
     engine: Literal["numba", "numpy", "spice", "transient"] = "numba"
 
 
+# Variants that a softmax readout has.
+_OF_READOUT = ("positive", "negative", "random_sign", "centered")
 # What each kind of network needs; it refuses what another one needs.
 _NEEDS = {
     "resistive": ("network.input_gain", "relaxation", "learning.nudging"),
@@ -191,6 +217,7 @@ _MAY_HAVE: dict[str, tuple[str, ...]] = {
     "feedforward": ("network.initial_range",),
     "hopfield": (
         *("relaxation.dynamics", "relaxation.step", "relaxation.start"),
+        *("network.convolutions", "network.output", "network.cost"),
         "learning.points",
     ),
 }
@@ -263,6 +290,43 @@ class Experiment(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
                 f"network.activation = {self.network.activation}: a hopfield network has"
                 f" {', '.join(ACTIVATIONS)}"
             )
+        if kind == "hopfield":
+            self._require_readout()
+
+    def _require_readout(self) -> None:
+        """Refuse what a Hopfield network with a softmax readout, or with convolutions, has not."""
+        network, learning, circuit = self.network, self.learning, self.chip.nudging.kind
+        softmax = network.output == "softmax"
+        if network.output is not None and not softmax:
+            raise InvalidValueError(
+                f"network.output = {network.output}: the outputs of a hopfield network are softmax,"
+                " or as its hidden units, without this key"
+            )
+        if softmax != (network.cost == "cross-entropy"):
+            raise InvalidValueError(
+                "network.cost = cross-entropy and network.output = softmax: in a hopfield network"
+                " one needs the other"
+            )
+        if softmax and circuit != "conductance":
+            raise InvalidValueError(
+                f"chip.nudging.kind = {circuit}: network.output = softmax is nudged through its"
+                " array; take conductance"
+            )
+        special = {
+            "network.output = softmax": softmax and learning.variant not in _OF_READOUT,
+            "network.convolutions": bool(network.convolutions)
+            and learning.variant == "holomorphic",
+        }
+        for where, refused in special.items():
+            if refused:
+                raise InvalidValueError(
+                    f"learning.variant = {learning.variant}: not with {where}; take"
+                    f" {', '.join(_OF_READOUT)}"
+                )
+        if learning.rule == "stdp" and (softmax or network.convolutions):
+            raise InvalidValueError(
+                "learning.rule = stdp: not with network.convolutions or network.output = softmax"
+            )
 
     def _clamp_outputs(self) -> None:
         """Give the chip the nudging that the variant is defined by, in place of the default."""
@@ -317,8 +381,8 @@ class Experiment(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
 
     @property
     def layers(self) -> int:
-        """Number of crossbars: hidden layers and output."""
-        return len(self.network.hidden) + 1
+        """Number of crossbars: convolutions, hidden layers and output."""
+        return len(self.network.convolutions or ()) + len(self.network.hidden) + 1
 
     @property
     def learning_rates(self) -> tuple[float, ...]:
@@ -387,6 +451,7 @@ def recipes() -> list[dict[str, Any]]:
             "description": experiment.description,
             "data": experiment.data.name,
             "hidden": list(experiment.network.hidden),
+            "convolutions": msgspec.to_builtins(experiment.network.convolutions or ()),
             "epochs": experiment.training.epochs,
         }
         for experiment in experiments

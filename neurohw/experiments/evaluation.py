@@ -1,5 +1,6 @@
 """Evaluation: the errors of a trained run, on its chip or written into another."""
 
+import math
 from collections.abc import Sequence
 
 import msgspec
@@ -99,6 +100,9 @@ def _require_fit(run: Run, dataset: Dataset) -> None:
     pixels, classes = dataset.train_images.shape[1], dataset.classes
     inputs, outputs = run.arrays[0]["conductance"].shape[1], len(run.arrays[-1]["conductance"])
     lines = run.experiment.lines_per_pixel
+    if run.experiment.network.convolutions:
+        # The lines of the first array carry patches.
+        inputs = math.prod(run.image_shape)
     if (lines * pixels, classes) != (inputs, outputs):
         raise DataError(
             f"{dataset.name}: {pixels} pixels and {classes} classes do not fit a network of"

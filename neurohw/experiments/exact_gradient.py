@@ -90,20 +90,23 @@ def exact_gradient(
         gains = [1.0 if a.transposed_gain is None else a.transposed_gain for a in seen]
         state = _hopfield_rest(machine, conductances, gains, sources, inputs)
         adjoint = hopfield_reference.adjoint(network, conductances, held, state, target, gains)
-        gradients = hopfield_reference.from_adjoint(network, inputs, state, adjoint, gains)
-        limits = [(network.low, network.high)] * len(state)
+        gradients = hopfield_reference.from_adjoint(
+            network, conductances, inputs, state, adjoint, gains
+        )
+        at_limits = [~network.free(k, v) for k, v in enumerate(state)]
         outputs = network.forward(len(state) - 1, state[-1])
+        cost = network.costs(outputs, target)
     else:
         network, inputs = _in_double(network), pairs(inputs)
         state = _resistive_rest(network, conductances, sources, inputs)
         adjoint = reference.adjoint(network, conductances, held, inputs, state, target)
         gradients = reference.from_adjoint(network, inputs, state, adjoint)
-        limits = list(zip(network.low, network.high, strict=True))
+        limits = zip(network.low, network.high, strict=True)
+        at_limits = [(v <= low) | (v >= high) for v, (low, high) in zip(state, limits, strict=True)]
         outputs = state[-1]
-    miss = (outputs - target) / volts
-    wrong = np.abs(miss).max(axis=1, keepdims=True) > _LEARNT
+        cost = 0.5 * (((outputs - target) / volts) ** 2).sum(axis=1)
+    wrong = np.abs(outputs - target).max(axis=1, keepdims=True) > _LEARNT * volts
     reaching = [np.abs(layer).max(axis=1) * (unit / volts) for layer in adjoint]
-    at_limits = [(v <= low) | (v >= high) for v, (low, high) in zip(state, limits, strict=True)]
     return ExactGradient(
         weights=[g * (unit / volts**2) for g in gradients[0]],
         biases=[
@@ -115,7 +118,7 @@ def exact_gradient(
             )
         ],
         state=state,
-        cost=0.5 * (miss**2).sum(axis=1),
+        cost=cost.astype(np.float64),
         clamped=np.array([mask.mean() for mask in at_limits]),
         vanished=wrong & (np.stack(reaching, axis=1) < _VANISHED),
     )
@@ -141,7 +144,8 @@ def _hopfield_rest(
         )
         for g, gain in zip(conductances, gains, strict=True)
     ]
-    words = machine.network, arrays, sources, inputs @ conductances[0].T
+    lines = machine.network.connections[0].lines(inputs)
+    words = machine.network, arrays, sources, lines @ conductances[0].T
     way = HopfieldEngine(machine.engine.step)
     sweeps = machine.experiment.phases.free_sweeps
     begun = way.relax(*words, sweeps=sweeps, tolerance=_CLOSE)

@@ -22,6 +22,7 @@ from neurohw.experiments.run_file import Run
 from neurohw.experiments.step import restore_chip
 from neurohw.learning.equilibrium_propagation import Contrast
 from neurohw.learning.variants import CLAMPED, Variant
+from neurohw.networks.hopfield import HopfieldNetwork
 
 Array = NDArray[np.floating]
 
@@ -417,7 +418,7 @@ def _passing(network: Any, phases: Contrast) -> NDArray[np.bool_]:
     """Return which samples have a node at a limit in one phase and not in another, (batch,)."""
     found = np.zeros(len(phases.upper[0]), bool)
     lows, highs = (
-        side if isinstance(side, tuple) else (side,) * len(network.layers)
+        side if isinstance(side, tuple) else (side,) * _integrating(network)
         for side in (network.low, network.high)
     )
     every = phases.upper, phases.lower, phases.free.state
@@ -426,6 +427,11 @@ def _passing(network: Any, phases: Contrast) -> NDArray[np.bool_]:
         upper, lower, free = ((state[k] >= high).astype(int) - (state[k] <= low) for state in every)
         found |= ((upper != lower) | (upper != free)).any(axis=1)
     return found
+
+
+def _integrating(network: HopfieldNetwork) -> int:
+    """Return how many layers have limits: not a readout."""
+    return len(network.layers) - network.softmax
 
 
 def _distance(free: Equilibrium, exact: ExactGradient) -> float:

@@ -8,15 +8,16 @@ from numpy.typing import NDArray
 
 from neurohw import engines, randomness
 from neurohw.chip import HopfieldChip
-from neurohw.datasets import Dataset
+from neurohw.datasets import Dataset, picture_axes
 from neurohw.engines.hopfield import HopfieldEngine
-from neurohw.experiments.configuration import Experiment
+from neurohw.experiments.configuration import ConvolutionSettings, Experiment
 from neurohw.experiments.relaxing_machine import RelaxingMachine, start_from
 from neurohw.experiments.run_file import Run
 from neurohw.experiments.step import Batch, Step, ranges_of, restore_chip
 from neurohw.learning.hopfield import HopfieldPropagation
 from neurohw.learning.stdp import SpikeTimingPropagation
 from neurohw.learning.variants import POINTS
+from neurohw.networks.connections import Convolution, convolution, square_map
 from neurohw.networks.hopfield import HopfieldNetwork, deep_hopfield_network, initial_weights
 from neurohw.networks.resistive import encode
 
@@ -52,9 +53,13 @@ class HopfieldMachine(RelaxingMachine):
         return self.chip.network
 
     def encode(self, images: Array, event: int = 0) -> Array:
-        """Return the word lines' voltages, (n, pixels) [V]."""
+        """Return the word lines' voltages, (n, pixels) or, of patches, (n, positions, lines) [V].
+
+        The converters are those of pixels.
+        """
         full_scale = self.chip.specification.input.full_scale
-        return self.converted(encode(images, full_scale, self.experiment.training.precision), event)
+        pixels = encode(images, full_scale, self.experiment.training.precision)
+        return self.network.connections[0].lines(self.converted(pixels, event))
 
     def learning_rates(self, epoch: int) -> tuple[Sequence[float], Sequence[float]]:
         """Return the rates of arrays [S/V²] and of biases [S] in an epoch counted from 0."""
@@ -81,12 +86,11 @@ class HopfieldMachine(RelaxingMachine):
         self.disturb(contrast, batch.inputs, event)
         last = len(self.network.layers) - 1
         outputs = self.network.forward(last, contrast.free.state[-1])
-        miss = ((outputs - batch.targets) / unit).ravel()
         return Step(
             updates=updates,
             bias_updates=bias_updates,
             outputs=outputs,
-            cost=0.5 * float(miss @ miss),
+            cost=float(self.network.costs(outputs, batch.targets).sum()),
         )
 
     def carried(self) -> dict[str, Array]:
@@ -112,12 +116,14 @@ def build(experiment: Experiment, dataset: Dataset) -> HopfieldMachine:
         dataset.classes,
         activation_name=str(settings.activation),
         unit_voltage=experiment.chip.input.full_scale,
+        convolutions=_convolutions(settings.convolutions or (), dataset),
+        softmax=settings.output == "softmax",
     )
     weights = []
-    for k, (inputs, units) in enumerate(zip(network.fan_in, network.layers, strict=True)):
-        cells = np.arange(units * inputs).reshape(units, inputs)
+    for k, connection in enumerate(network.connections):
+        cells = np.arange(np.prod(connection.shape)).reshape(connection.shape)
         key = randomness.key(randomness.stream(training.seed, "initial", k))
-        weights.append(initial_weights(randomness.uniforms(key, cells), inputs, units))
+        weights.append(initial_weights(randomness.uniforms(key, cells), *connection.fans))
     chip = HopfieldChip(
         experiment.chip, network, weights, seed=training.seed, dtype=training.precision
     )
@@ -143,3 +149,27 @@ def build(experiment: Experiment, dataset: Dataset) -> HopfieldMachine:
     return HopfieldMachine(
         experiment=experiment, chip=chip, engine=engine, rule=rule, stored=stored
     )
+
+
+def _convolutions(settings: Sequence[ConvolutionSettings], dataset: Dataset) -> list[Convolution]:
+    """Return the convolutions of a network over the images of a data set."""
+    found: list[Convolution] = []
+    for k, each in enumerate(settings):
+        if found:
+            side, depth, first = found[-1].above, found[-1].channels, False
+        else:
+            shape = dataset.image_shape
+            side, depth, first = square_map(shape, picture_axes(shape))
+        found.append(
+            convolution(
+                side,
+                depth,
+                each.channels,
+                each.kernel,
+                padding=each.padding,
+                pool=each.pool,
+                channels_first=first,
+                where=f"network.convolutions[{k}]",
+            )
+        )
+    return found

@@ -38,9 +38,15 @@ def usage(
     Raises
     ------
     UnsupportedError
-        The machine learns by the rule ``stdp``.
+        The machine learns by the rule ``stdp``; or its network has convolutions or a readout.
     """
     chip, rule, network = machine.chip, machine.rule, machine.network
+    for key, there in (
+        ("network.convolutions", network.convolutional),
+        ("network.output = softmax", network.softmax),
+    ):
+        if there:
+            raise UnsupportedError(f"{key}: chips have no costs of its circuits")
     if isinstance(rule, SpikeTimingPropagation):
         raise UnsupportedError(
             "learning.rule = stdp: chips have no costs of the circuits that integrate at each cell"

@@ -63,7 +63,8 @@ class Contrast(msgspec.Struct, frozen=True, eq=False):
     unit of conductance, or without unit where the outputs are clamped. Of the variant holomorphic
     they are those at both ends of the half circle, points holds all of its complex states, and
     span is their number on the whole circle times β. path, for rules that need it, is how the
-    nudged phases ran, see `Equilibrium`; all samples of one sign before the others.
+    nudged phases ran, see `Equilibrium`; all samples of one sign before the others. target, which
+    readouts learn from, is what the outputs are to be, (batch, outputs) [V].
     """
 
     free: Equilibrium
@@ -72,6 +73,7 @@ class Contrast(msgspec.Struct, frozen=True, eq=False):
     span: float
     path: Sequence[Array] | None = None
     points: Sequence[Sequence[NDArray[np.complexfloating]]] = ()
+    target: Array | None = None
 
 
 class EquilibriumPropagation:

@@ -8,17 +8,22 @@ means of
 
 a and b counted in the chip's unit of conductance. With d = ρ|_a − ρ|_b and m = (ρ|_a + ρ|_b)/2 of
 each node the first is −(m_i·d_j + d_i·m_j): products of two lines, in which no two large numbers
-are taken from each other.
+are taken from each other. Of a convolution they are those of each position, added up: its lines
+carry patches, and backwards what pooling lets through, whose largest may be another in a and b.
+
+A readout's weights are no part of the energy; they follow (t − y)·ρ, means of both states.
 
 References
 ----------
-Scellier and Bengio (2017), Front. Comput. Neurosci. 11:24.
+Scellier and Bengio (2017), Front. Comput. Neurosci. 11:24; Laborieux et al. (2021), Front.
+Neurosci. 15:633674.
 """
 
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -69,6 +74,8 @@ class HopfieldPropagation(EquilibriumPropagation):
         sweeps = isinstance(self.engine, HopfieldEngine) and self.engine.step is None
         if self.variant == "positive" or kind != "conductance" or not sweeps:
             return
+        if self.network.softmax:
+            return  # what pulls is no conductor, and no block is minimised under it
         leak = self.chip.sources()[-1].conductance.min()
         if self.strength >= leak:
             bound = leak / self.chip.scale.leak
@@ -77,6 +84,18 @@ class HopfieldPropagation(EquilibriumPropagation):
                 f" must be below {bound:.4g}, the leak of the outputs; take less nudging,"
                 " relaxation.dynamics = steps, or the variant positive"
             )
+
+    def phases(
+        self,
+        input_current: Array,
+        target: Array,
+        start: Equilibrium | None,
+        event: int,
+        inputs: Array | None = None,
+    ) -> Contrast:
+        """Relax the phases of one mini-batch; see `EquilibriumPropagation.phases`."""
+        found = super().phases(input_current, target, start, event, inputs)
+        return msgspec.structs.replace(found, target=target)
 
     def updates(
         self,
@@ -89,30 +108,63 @@ class HopfieldPropagation(EquilibriumPropagation):
         terms = self._on_the_circle if contrast.points else self._between
         products, differences = terms(contrast, inputs)
         per_sample, by_sample = 1.0 / (len(inputs) * contrast.span), self._by_sample
+        connections = self.network.connections
         updates = []
-        for rate, (pre, post) in zip(rates, products, strict=True):
+        for rate, (pre, post), connection in zip(rates, products, connections, strict=True):
             scaled = inputs.dtype.type(rate * per_sample) * post
             update = Update(presynaptic=pre[None], postsynaptic=scaled[None])
-            updates.append(update.by_sample(len(inputs)) if by_sample else update)
+            if by_sample:
+                update = update.by_sample(len(inputs), positions=connection.positions)
+            updates.append(update)
         bias_updates = [
-            bias_update(d, rate * per_sample, by_sample=by_sample)
-            for rate, d in zip(bias_rates, differences, strict=True)
+            bias_update(connection.by_line(d), rate * per_sample, by_sample=by_sample)
+            for rate, d, connection in zip(bias_rates, differences, connections, strict=True)
         ]
         return updates, bias_updates[: len(self.chip.biases)]
 
     def _between(self, contrast: Contrast, inputs: Array) -> tuple[list[Lines], list[Array]]:
-        """Return what the lines of each array carry, and what its biases get, of two phases.
+        """Return what the lines of each array carry, and what its units' biases get, of two phases.
 
-        Lines (products·batch, inputs) and (products·batch, units), biases (batch, units).
+        Lines (products·batch·positions, word lines) and (…, bit lines), biases (batch, units).
         """
         half = inputs.dtype.type(0.5)
         means: list[Array] = [inputs]
-        differences: list[Array] = [np.zeros_like(inputs)]
+        differences: list[Array] = [inputs[:0]]
         for k, (upper, lower) in enumerate(zip(contrast.upper, contrast.lower, strict=True)):
             a, b = self.network.forward(k, upper), self.network.forward(k, lower)
             means.append(half * (a + b))
             differences.append(a - b)
-        return _products(means, differences), differences[1:]
+        if not self.network.convolutional:
+            products = _products(means, differences)
+        else:
+            products = [
+                self._of_positions(k, *zip(means[k : k + 2], differences[k : k + 2], strict=True))
+                for k in range(len(self.network.layers))
+            ]
+        if self.network.softmax:
+            assert contrast.target is not None  # `phases` sets it
+            error = inputs.dtype.type(contrast.span) * (contrast.target - means[-1])
+            products[-1], differences[-1] = (means[-2], error), error
+        return products, differences[1:]
+
+    def _of_positions(self, k: int, below: Lines, above: Lines) -> Lines:
+        """Return the lines of an array, of means and differences of the layers that it joins."""
+        connection, half = self.network.connections[k], above[0].dtype.type(0.5)
+        # What comes in is in patches already, and does not move.
+        mean, difference = below if k == 0 else map(connection.lines, below)
+        if not connection.switched:
+            post_mean, post_difference = map(connection.driven, above)
+        else:
+            middle = self.chip.arrays[k].read(mean)
+            step = half * self.chip.arrays[k].read(difference) if k else middle.dtype.type(0)
+            move = half * above[1]
+            upper = connection.driven(above[0] + move, middle + step)
+            lower = connection.driven(above[0] - move, middle - step)
+            post_mean, post_difference = half * (upper + lower), upper - lower
+        if k == 0:
+            return _flat(mean), _flat(post_difference)
+        pre, post = (mean, difference), (post_difference, post_mean)
+        return np.concatenate(list(map(_flat, pre))), np.concatenate(list(map(_flat, post)))
 
     def _on_the_circle(self, contrast: Contrast, inputs: Array) -> tuple[list[Lines], list[Array]]:
         """Return the same of the variant holomorphic."""
@@ -120,7 +172,7 @@ class HopfieldPropagation(EquilibriumPropagation):
         free = [forward(k, u) for k, u in enumerate(contrast.free.state)]
         points = [[forward(k, u) for k, u in enumerate(point)] for point in contrast.points]
         derivatives, squares = holomorphic.signals(free, points)
-        products = _products([inputs, *free], [np.zeros_like(inputs), *derivatives])
+        products = _products([inputs, *free], [inputs[:0], *derivatives])
         for k, ((below, _), (_, above)) in enumerate(pairwise(squares), start=1):
             pre, post = products[k]
             products[k] = np.concatenate((pre, below)), np.concatenate((post, above))
@@ -150,6 +202,11 @@ class HopfieldPropagation(EquilibriumPropagation):
         """Return what pulls the outputs, by what they put out."""
         lines = self.network.forward(len(self.network.layers) - 1, outputs)
         return super()._nudge(signs, lines, target, event)
+
+
+def _flat(lines: Array) -> Array:
+    """Return lines of samples and positions one after the other."""
+    return lines.reshape(-1, lines.shape[-1])
 
 
 def _products(means: Sequence[Array], differences: Sequence[Array]) -> list[Lines]:

@@ -170,7 +170,7 @@ class Draughtsman:
         conductance = run.arrays[index]["conductance"]
         lowest, highest = float(conductance.min()), float(conductance.max())
         limits = [limit for limit in window(run, index) if np.isfinite(limit)]
-        bounds = (min(lowest, *limits), max(highest, *limits))
+        bounds = (min([lowest, *limits]), max([highest, *limits]))
         if bounds[0] == bounds[1]:
             bounds = (bounds[0], bounds[0] + 1.0)
         counts, edges = np.histogram(conductance, BINS, range=bounds)
@@ -251,7 +251,16 @@ def _draw_cells(axes: Axes, run: Run, index: int) -> tuple[ScalarMappable, str]:
 
 
 def _picture_shape(run: Run, index: int) -> tuple[int, ...] | None:
-    """Return the shape of the pictures at the inputs of an array, None where there are none."""
+    """Return the shape of the pictures at the inputs of an array, None where there are none.
+
+    Those of a convolution are its kernels.
+    """
+    convolutions = run.experiment.network.convolutions
+    if convolutions and index == 0:
+        kernel = convolutions[0].kernel
+        depth = run.arrays[0]["conductance"].shape[1] // kernel**2
+        kept = (kernel, kernel) if depth == 1 else (kernel, kernel, depth)
+        return kept if picture_axes(kept) == (0, 1) and kernel > 1 else None
     pixels, rest = divmod(run.arrays[index]["conductance"].shape[1], run.experiment.lines_per_pixel)
     side = math.isqrt(pixels)
     # Run files of earlier versions do not hold the shape.

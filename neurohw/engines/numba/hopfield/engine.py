@@ -15,26 +15,20 @@ class FusedDynamics(Dynamics):
     """Products by BLAS; all else of a layer in one pass."""
 
     def moved(self, state: Sequence[Array], layer: int) -> Array:
-        """See `Dynamics.moved`; nudged outputs, which are few, and complex states move by it."""
+        """See `Dynamics.moved`; nudged outputs and readouts, few, and complex states move by it."""
         last = len(state) - 1
         if np.iscomplexobj(state[layer]) or (
-            layer == last and (self.nudging is not None or last == 0)
+            layer == last and (self.nudging is not None or last == 0 or self.network.softmax)
         ):
             return super().moved(state, layer)
-        forward, source, before = self.network.forward, self.sources[layer], state[layer]
-        if layer == 0:
-            below = self.input_current
-        else:
-            below = forward(layer - 1, state[layer - 1]) @ self.arrays[layer].conductance.T
-        above = before[:0]
-        if layer < last:
-            above = self.arrays[layer + 1].backwards(forward(layer + 1, state[layer + 1]))
+        source, before = self.sources[layer], state[layer]
+        above = self.above(state, layer)
         after = np.empty_like(before)
         number = before.dtype.type
         kernels.move(
             before,
-            below,
-            above,
+            self.below(state, layer),
+            before[:0] if above is None else above,
             source.current,
             source.conductance,
             number(1.0 if self.step is None else self.step),
