@@ -171,6 +171,7 @@ MEANINGS = {
     "neuron.voltage_spread": "of the sources behind the diodes",
     "neuron.saturation_current_spread": "of its logarithm",
     "neuron.capacitance_spread": "likewise; makes time constants differ",
+    "neuron.noise": "root mean square of an integrator's membrane; see docs/neuron-noise.md",
     "wires.node": "technology node in nm, in place of the segments' resistances",
     "wires.half_pitches": "side of a cell of that node, 4 with a transistor, 2 without",
     "wires.word_line": "resistance of a segment between two cells",

@@ -263,7 +263,7 @@ class EquilibriumPropagation:
             self.chip,
             input_current,
             event=event,
-            nudged=True,
+            phase=1,
             start=free,
             nudging=self._nudge(signs, free.state[-1], target, event),
             sweeps=self.nudged_sweeps,

@@ -15,11 +15,10 @@ class FusedDynamics(Dynamics):
     """Products by BLAS; all else of a layer in one pass."""
 
     def moved(self, state: Sequence[Array], layer: int) -> Array:
-        """See `Dynamics.moved`; nudged outputs, which are few, and complex states move by it."""
+        """See `Dynamics.moved`: by it move nudged outputs, complex states and noisy membranes."""
         last = len(state) - 1
-        if np.iscomplexobj(state[layer]) or (
-            layer == last and (self.nudging is not None or last == 0)
-        ):
+        nudged = layer == last and (self.nudging is not None or last == 0)
+        if nudged or self.noise is not None or np.iscomplexobj(state[layer]):
             return super().moved(state, layer)
         forward, source, before = self.network.forward, self.sources[layer], state[layer]
         if layer == 0:
