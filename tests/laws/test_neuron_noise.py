@@ -4,10 +4,14 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
+from neurohw.chip import HopfieldChip
 from neurohw.circuits.membrane import MembraneNoise, thermal_noise, truncated_normal
 from neurohw.engines.equilibrium import Nudging, SeenArray, Source
 from neurohw.engines.hopfield import HopfieldEngine
 from neurohw.engines.numba.hopfield.engine import NumbaHopfieldEngine
+from neurohw.experiments.gradient_check import check
+from neurohw.learning.hopfield import HopfieldPropagation
+from neurohw.mappings import chip_specification
 from neurohw.networks.hopfield import deep_hopfield_network, energy
 
 # One hidden unit and one output on the hard sigmoid, all in units of 1.
@@ -70,18 +74,17 @@ def test_block_sweeps_draw_from_the_boltzmann_distribution(nudged):
     assert np.corrcoef(found[:, 0], found[:, 1])[0, 1] > 0.1
 
 
-@pytest.mark.parametrize("nudged", [False, True], ids=["free", "nudged"])
-def test_short_steps_approach_it(nudged):
+def test_short_steps_approach_it():
     """To a clipped walk limits are 0.58 of a kick further out, which shifts means by less.
 
     Squares and products, whose derivatives are up to 2, by less than twice that. The shift of a
     walk's limits is that of Chernoff (1965), −ζ(1/2)/√(2π).
     """
     step = 0.02
-    found = statistics(sampled(step, 300, nudged=nudged))
+    found = statistics(sampled(step, 300, nudged=True))
     kick = SIGMA * np.sqrt(1 - (1 - step) ** 2)
     shift = 0.58 * kick * np.array([1, 1, 2, 2, 2])
-    assert (np.abs(found.mean(axis=0) - expected(nudged)) < shift).all()
+    assert (np.abs(found.mean(axis=0) - expected(True)) < shift).all()
 
 
 @pytest.mark.parametrize("step", [None, 1.0, 0.3])
@@ -138,3 +141,112 @@ def test_truncated_draws_are_exact_far_from_the_mean():
 
 def test_thermal_noise_of_a_femtofarad():
     assert_allclose(thermal_noise(1e-15), 2.035e-3, rtol=1e-3)
+
+
+def rule_of(noise, *, variant="langevin", nudging=BETA, samples=SAMPLES, sweeps=(25, 30), **more):
+    """Return a rule on a chip that holds the tiny network, and what its phases take."""
+    volts = 0.2
+    network = deep_hopfield_network(1, (1,), 1, unit_voltage=volts)
+    specification = chip_specification.load(
+        {"device": "ideal", "bias": {"kind": "current"}, "neuron": {"noise": noise * volts}}
+    )
+    weights = [np.full((1, 1), 0.4), np.full((1, 1), WEIGHT)]
+    chip = HopfieldChip(specification, network, weights, seed=0, dtype="float64")
+    for k, bias in enumerate(BIAS):
+        chip.biases[k].write(np.full(1, bias * chip.scale.current(k)))
+    rule = HopfieldPropagation(
+        network,
+        HopfieldEngine(),
+        chip,
+        variant=variant,
+        nudging=nudging,
+        free_sweeps=sweeps[0],
+        nudged_sweeps=sweeps[1],
+        **more,
+    )
+    inputs = np.full((samples, 1), volts)
+    target = np.full((samples, 1), TARGET * volts)
+    return rule, (chip.arrays[0].read(inputs), target, None, 0, inputs)
+
+
+def updates_of(rule, words):
+    """Return what the rule takes for the gradient by both weights and both biases, and phases."""
+    phases = rule.phases(*words)
+    arrays, biases = rule.updates(phases, words[-1], [1.0, 1.0], [1.0, 1.0])
+    volts = rule.chip.scale.unit_voltage
+    found = [u.dense(np.zeros(()), 0)[0, 0] / -(volts**2) for u in arrays]
+    return np.array([*found, *(u.dense(np.zeros(()), 0)[0, 0] / -volts for u in biases)]), phases
+
+
+def free_energy(beta, shift):
+    """Return −T·ln ∫exp(−(E + β·C)/T) by the midpoint rule, with weights and biases shifted."""
+    network, conductances, _, _ = tiny()
+    middles = (np.arange(400) + 0.5) / 400
+    u1, u2 = (v.reshape(-1, 1) for v in np.meshgrid(middles, middles))
+    moved = [g + d for g, d in zip(conductances, shift[:2], strict=True)]
+    leaks = [np.full(1, LEAK)] * 2
+    biases = [np.full(1, b + d) for b, d in zip(BIAS, shift[2:], strict=True)]
+    total = energy(network, moved, np.ones((len(u1), 1)), [u1, u2], leaks, biases)
+    total = total + 0.5 * beta * ((u2 - TARGET) ** 2)[:, 0]
+    temperature = LEAK * SIGMA**2
+    return -temperature * np.log(np.exp(-total / temperature).mean())
+
+
+def test_the_expected_update_of_langevin_is_the_gradient_of_the_free_energy():
+    """Of [F(β) − F(0)]/β, by central differences; to 4.5 standard errors of the mean."""
+    rule, words = rule_of(SIGMA, averaged_sweeps=10)
+    found, phases = updates_of(rule, words)
+    steps = 1e-4 * np.eye(4)
+    exact = [
+        sum(sign * (free_energy(BETA, sign * d) - free_energy(0, sign * d)) for sign in (1, -1))
+        / (2e-4 * BETA)
+        for d in steps
+    ]
+
+    def by_sample(sweeps):
+        means = []
+        for path in (phases.path, phases.free.path):
+            u1, u2 = (layer[-sweeps:, :, 0] / 0.2 for layer in path)
+            means.append(np.stack([v.mean(axis=0) for v in (u1, u1 * u2, u1, u2)]))
+        return (means[1] - means[0]) / BETA
+
+    each = by_sample(10)
+    assert_allclose(found, each.mean(axis=1), rtol=1e-9)
+    assert (np.abs(found - exact) < 4.5 * each.std(axis=1) / np.sqrt(SAMPLES)).all()
+    # The error is no larger than 15 % of the gradient: this is a test of its value.
+    assert (each.std(axis=1) / np.sqrt(SAMPLES) < 0.15 / 4.5 * np.abs(exact)).all()
+    # √10 times less than of last states, were sweeps independent; they are not quite.
+    assert (each.std(axis=1) < 0.6 * by_sample(1).std(axis=1)).all()
+
+
+def test_without_noise_langevin_is_the_variant_positive():
+    """Exactly with one sweep; where the network is at rest, with any number."""
+    positive, one, many = (
+        updates_of(*rule_of(0.0, variant=variant, samples=3, sweeps=sweeps, averaged_sweeps=times))
+        for variant, sweeps, times in (
+            ("positive", (300, 200), None),
+            ("langevin", (300, 200), 1),
+            ("langevin", (300, 200), 20),
+        )
+    )
+    assert_allclose(one[0], positive[0], rtol=1e-12)
+    assert_allclose(many[0], positive[0], rtol=1e-9)
+    moving = [
+        updates_of(*rule_of(0.0, variant=v, samples=3, sweeps=(2, 3), averaged_sweeps=1))[0]
+        for v in ("positive", "langevin")
+    ]
+    assert_allclose(moving[1], moving[0], rtol=1e-12)
+
+
+def test_noise_costs_the_gradient_less_at_a_larger_nudging():
+    """What users of gradcheck see: the spread goes with 1/β, and bias grows with it."""
+    settings = (
+        *("data.name=digits", "data.train=8", "network.hidden=[6]", "training.engine=numpy"),
+        *("relaxation.dynamics=sweeps", "relaxation.start=zero", "chip.neuron.noise=1 mV"),
+        *("learning.variant=positive", "network.activation=sigmoid", "training.batch=8"),
+    )
+    found = check("ep-1h", settings=settings, nudgings=[0.05, 0.2], samples=8, repeats=24)
+    spread = [point.overall.spread for point in found.points]
+    # Each is measured with 24 updates of several hundred weights.
+    assert_allclose(spread[0] / spread[1], 4, rtol=0.15)
+    assert check("ep-1h", settings=settings, nudgings=[0.2], samples=8).points[0].repeats == 8
