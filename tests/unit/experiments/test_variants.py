@@ -2,12 +2,17 @@
 
 import signal
 
+import numpy as np
 import pytest
 
+from neurohw.chip import Chip, FeedforwardChip
 from neurohw.chip.signed import SignedArray
 from neurohw.errors import ConfigurationError, InvalidValueError, UnsupportedError
 from neurohw.experiments import configuration, estimate, run_file, trainer
 from neurohw.experiments.gradient_check import check
+from neurohw.mappings import chip_specification
+from neurohw.networks.feedforward import FeedforwardNetwork
+from neurohw.networks.resistive import deep_resistive_network
 
 LEARNS = ("data.train=200", "network.hidden=[64]")
 HOPFIELD = (
@@ -140,6 +145,13 @@ def test_what_a_variant_cannot_do_is_refused_when_it_is_read(settings, message):
 def test_no_other_networks_have_noisy_neurons(small):
     with pytest.raises(ConfigurationError, match="noise = 1 mV: only the membranes"):
         small("chip.neuron.noise=1 mV")
+    noisy = chip_specification.load({"device": "ideal", "neuron": {"noise": "1 mV"}})
+    options = {"seed": 0, "dtype": "float64"}
+    with pytest.raises(InvalidValueError, match=r"noise = 0\.001 V: only the membranes"):
+        Chip(noisy, deep_resistive_network(4, (2,), 2), 1.0, **options)
+    network = FeedforwardNetwork(sizes=(4, 2), hidden="relu", output="linear", cost="squared")
+    with pytest.raises(UnsupportedError, match="noise: feed-forward networks have none"):
+        FeedforwardChip(noisy, network, [np.zeros((2, 4))], **options)
 
 
 def test_the_transient_engine_moves_no_cells(small):
