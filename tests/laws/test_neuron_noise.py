@@ -143,12 +143,25 @@ def test_thermal_noise_of_a_femtofarad():
     assert_allclose(thermal_noise(1e-15), 2.035e-3, rtol=1e-3)
 
 
-def rule_of(noise, *, variant="langevin", nudging=BETA, samples=SAMPLES, sweeps=(25, 30), **more):
+def rule_of(
+    noise,
+    *,
+    variant="langevin",
+    samples=SAMPLES,
+    sweeps=(25, 30),
+    averaged_sweeps=None,
+    programming=None,
+):
     """Return a rule on a chip that holds the tiny network, and what its phases take."""
     volts = 0.2
     network = deep_hopfield_network(1, (1,), 1, unit_voltage=volts)
     specification = chip_specification.load(
-        {"device": "ideal", "bias": {"kind": "current"}, "neuron": {"noise": noise * volts}}
+        {
+            "device": "ideal",
+            "bias": {"kind": "current"},
+            "neuron": {"noise": noise * volts},
+            "programming": programming or {},
+        }
     )
     weights = [np.full((1, 1), 0.4), np.full((1, 1), WEIGHT)]
     chip = HopfieldChip(specification, network, weights, seed=0, dtype="float64")
@@ -159,10 +172,10 @@ def rule_of(noise, *, variant="langevin", nudging=BETA, samples=SAMPLES, sweeps=
         HopfieldEngine(),
         chip,
         variant=variant,
-        nudging=nudging,
+        nudging=BETA,
         free_sweeps=sweeps[0],
         nudged_sweeps=sweeps[1],
-        **more,
+        averaged_sweeps=averaged_sweeps,
     )
     inputs = np.full((samples, 1), volts)
     target = np.full((samples, 1), TARGET * volts)
@@ -250,3 +263,15 @@ def test_noise_costs_the_gradient_less_at_a_larger_nudging():
     # Each is measured with 24 updates of several hundred weights.
     assert_allclose(spread[0] / spread[1], 4, rtol=0.15)
     assert check("ep-1h", settings=settings, nudgings=[0.2], samples=8).points[0].repeats == 8
+
+
+def test_langevin_sample_by_sample_adds_up_to_the_mini_batch():
+    found = []
+    for events in ("batch", "sample"):
+        rule, words = rule_of(SIGMA, samples=5, averaged_sweeps=4, programming={"events": events})
+        phases = rule.phases(*words)
+        every = [u for kind in rule.updates(phases, words[-1], [1.0] * 2, [1.0] * 2) for u in kind]
+        count = 1 if events == "batch" else 5
+        assert {len(u.presynaptic) for u in every} == {count}
+        found.append([sum(u.dense(np.zeros(()), e)[0, 0] for e in range(count)) for u in every])
+    assert_allclose(found[1], found[0], rtol=1e-12)
