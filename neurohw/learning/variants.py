@@ -46,10 +46,9 @@ POINTS = 8
 
 
 def circuit(variant: str, chip: ChipSpecification) -> ChipSpecification:
-    """Return the chip with the nudging that the variant is defined by, where it states none."""
-    if variant in CLAMPED and chip.nudging.kind is None:
-        return replace(chip, nudging=replace(chip.nudging, kind="clamp"))
-    return chip
+    """Return the chip with the kind of nudging that the variant needs, where it states none."""
+    kind = "clamp" if variant in CLAMPED and chip.nudging.kind is None else chip.nudging.built
+    return replace(chip, nudging=replace(chip.nudging, kind=kind))
 
 
 def require_circuit(variant: str, chip: ChipSpecification, nudging: float) -> None:

@@ -192,3 +192,13 @@ def test_gradcheck_compares_variants_of_both_circuits(recipe):
 def test_a_current_cannot_drive_the_outputs():
     with pytest.raises(ConfigurationError, match="kind = current pulls them; take clamp"):
         check("ep-1h", settings=(*SMALL, "chip.nudging.kind=current"), variants=["coupled"])
+
+
+def test_a_kind_of_nudging_that_is_said_or_left_out_is_the_same_experiment(tmp_path):
+    said, left = (
+        configuration.load("ep-1h", settings=(*SMALL, *more), epochs=1)
+        for more in (("chip.nudging.kind=conductance",), ())
+    )
+    run = trainer.train(said, out=tmp_path / "a.h5")
+    again = trainer.train(left, out=tmp_path / "a.h5", resume=True)
+    assert run_file.checksum(again) == run_file.checksum(run)
