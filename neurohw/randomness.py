@@ -68,6 +68,7 @@ PURPOSES = {
     "train_units": 61,
     "fluctuation": 70,
     "spike": 71,
+    "membrane": 80,
 }
 
 # Of the odd polynomial that makes the sum of four bytes normal: least squares weighted by the

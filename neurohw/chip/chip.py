@@ -56,7 +56,7 @@ class Chip(ConvertedChip):
     Raises
     ------
     InvalidValueError
-        The chip's mapping is one of signed weights.
+        The chip's mapping is one of signed weights, or its neurons have noise.
     """
 
     def __init__(
@@ -73,6 +73,11 @@ class Chip(ConvertedChip):
             raise InvalidValueError(
                 f"mapping.scheme = {scheme}: conductances of a resistive network are not negative;"
                 f" take single-ended"
+            )
+        if specification.neuron.noise > 0:
+            raise InvalidValueError(
+                f"neuron.noise = {specification.neuron.noise:g} V: only the membranes of Hopfield"
+                " networks have noise"
             )
         self.specification = specification
         self.scale = physical_scale(specification, network.fan_in, input_gain)

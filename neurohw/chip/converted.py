@@ -36,7 +36,7 @@ class ConvertedChip:
         converters = specification.converters
         converters.refuse("relaxing", *readout.OF_FEEDFORWARD)
         self.input_dac = readout.input_channels(converters, lines, seed)
-        signed = specification.nudging.kind != "conductance"
+        signed = specification.nudging.built != "conductance"
         self.nudge_dac = readout.nudging_channels(converters, layers[-1], seed, signed=signed)
         self.readout = Readout(converters, layers, seed)
 

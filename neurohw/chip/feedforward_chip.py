@@ -52,6 +52,8 @@ class FeedforwardChip(SignedChip):
     ) -> None:
         if specification.hold != SampleAndHold():
             raise UnsupportedError("chip.hold: feed-forward networks have none")
+        if specification.neuron.noise > 0:
+            raise UnsupportedError("chip.neuron.noise: feed-forward networks have none")
         super().__init__(specification, weights, seed=seed, dtype=dtype)
         converters, unit = specification.converters, self.scale.unit_voltage
         self.input_dac = readout.input_channels(converters, network.sizes[0], seed)

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from neurohw.chip.converted import ConvertedChip
 from neurohw.chip.reading import Moment
 from neurohw.chip.signed_chip import SignedChip
+from neurohw.circuits.membrane import MembraneNoise
 from neurohw.engines.equilibrium import SeenArray, Source
 from neurohw.errors import UnsupportedError
 from neurohw.mappings.chip_specification import ChipSpecification
@@ -51,6 +52,7 @@ class HopfieldChip(ConvertedChip, SignedChip):
                 "device.reading.disturb: not with network.convolutions, whose reads of a position"
                 " are not counted one by one"
             )
+        self._seed = seed
         self.fit_converters(specification, network.inputs, network.layers, seed)
         units = self.scale.unit_conductances
         self._mirrors = [np.dtype(dtype).type(units[0] / unit) for unit in units]
@@ -68,6 +70,25 @@ class HopfieldChip(ConvertedChip, SignedChip):
             return 0
         states = [self.network.forward(k, v) for k, v in enumerate(nodes)]
         return self.disturb_lines([inputs, *states[:-1]], states[1:], event, phase)
+
+    def fluctuations(
+        self, moment: Moment, rows: NDArray[np.intp] | None = None
+    ) -> MembraneNoise | None:
+        """Return the noise of the membranes from a moment on; None where they have none.
+
+        rows (batch,), which samples of the phase are relaxed; all without.
+        """
+        deviation = self.specification.neuron.noise
+        if deviation == 0:
+            return None
+        return MembraneNoise(
+            deviation=deviation,
+            seed=self._seed,
+            event=moment.event,
+            phase=moment.phase,
+            sweep=moment.sweep,
+            rows=rows,
+        )
 
     def seen(self, moment: Moment | int | None = None) -> list[SeenArray]:
         """Return every array as the integrators see it, with the noise of a moment if given."""

@@ -244,8 +244,8 @@ def _require_virtual_ground(chip: ChipSpecification) -> None:
                 "programming.accumulate = carry: cells that updates only raise (mapping.sides ="
                 " one) do not give back what is carried; take sides = both"
             )
-    if chip.neuron != Neuron(capacitance=chip.neuron.capacitance):
+    if chip.neuron != Neuron(capacitance=chip.neuron.capacitance, noise=chip.neuron.noise):
         raise UnsupportedError(
             "neuron: the circuits at the nodes are those of resistive networks; signed weights are"
-            " read at virtual ground, where integrators have a capacitance"
+            " read at virtual ground, where integrators have a capacitance and noise"
         )

@@ -81,6 +81,9 @@ class Neuron(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     capacitance_spread : float
         Device-to-device standard deviation of the logarithm of the capacitance, outputs included;
         it makes time constants differ.
+    noise : float [V]
+        Of integrators of Hopfield networks: root mean square by which a free membrane fluctuates,
+        see `neurohw.circuits.membrane`.
     """
 
     kind: Literal["ideal", "diode", "measured", "linear"] = "ideal"
@@ -103,6 +106,7 @@ class Neuron(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     voltage_spread: Volts = 0.0
     saturation_current_spread: Number = 0.0
     capacitance_spread: Number = 0.0
+    noise: Volts = 0.0
 
     def __post_init__(self) -> None:
         positive = ("saturation_current", "ideality", "gain", "capacitance")
@@ -115,7 +119,7 @@ class Neuron(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
                 raise InvalidValueError(f"{key} = {getattr(self, key)}: must be above 0")
         spreads = ("gain_spread", "offset_spread", "voltage_spread")
         logarithms = ("saturation_current_spread", "capacitance_spread")
-        for key in ("series_resistance", "leak", *spreads, *logarithms):
+        for key in ("series_resistance", "leak", "noise", *spreads, *logarithms):
             if not 0 <= getattr(self, key) < float("inf"):
                 raise InvalidValueError(f"{key} = {getattr(self, key)}: must be finite, 0 or more")
         for key in ("low_voltage", "high_voltage", "offset"):

@@ -38,7 +38,9 @@ class NudgingCircuit(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
 
     Parameters
     ----------
-    kind : {"conductance", "current", "clamp"}
+    kind : {"conductance", "current", "clamp"}, optional
+        Without it what the learning variant needs: clamp where it drives the outputs, else
+        conductance.
     gain_error : float
         Relative error of the strength.
     offset : float [V]
@@ -47,7 +49,7 @@ class NudgingCircuit(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
         Device-to-device standard deviation of the targets' error, output by output.
     """
 
-    kind: NudgingKind = "conductance"
+    kind: NudgingKind | None = None
     gain_error: Fraction = 0.0
     offset: Volts = 0.0
     offset_spread: Volts = 0.0
@@ -61,6 +63,11 @@ class NudgingCircuit(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
             raise InvalidValueError(
                 f"offset_spread = {self.offset_spread}: must be finite, 0 or more"
             )
+
+    @property
+    def built(self) -> NudgingKind:
+        """The kind of a chip, where no variant asks for another."""
+        return "conductance" if self.kind is None else self.kind
 
     def offsets(self, outputs: int, seed: int) -> Array:
         """Return the errors of the targets as fabricated, (outputs,) [V]."""

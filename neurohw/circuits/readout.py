@@ -114,6 +114,12 @@ class Converters(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
         return any(isinstance(getattr(self, key), Converter) for key in self.__struct_fields__)
 
     @property
+    def reads(self) -> bool:
+        """Whether an ADC reads the nodes for learning."""
+        difference = self.difference_adc if self.read == "difference" else None
+        return any(isinstance(adc, Converter) for adc in (self.state_adc, difference))
+
+    @property
     def feedforward(self) -> bool:
         """Whether there is one that only feed-forward networks have."""
         return any(getattr(self, key) is not None for key in OF_FEEDFORWARD)

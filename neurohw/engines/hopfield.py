@@ -5,7 +5,8 @@ first, then odd ones, each to its exact minimum with its neighbours held: h·u =
 the membrane is. Steps are those of 2017: all membranes at once go a share ε of the way,
 u ← clip(u + ε·(a/h − u)). Where arrays have a transposed gain the interaction is not symmetric and
 there is no energy: the same moves then lead to a steady state only where they contract. So it is
-with complex nudging, of activations without kinks: states are complex then.
+with complex nudging, of activations without kinks: states are complex then. Membranes with noise
+take each move at random instead, see `neurohw.circuits.membrane`.
 
 A readout follows at once what the layer below it puts out. Nudged, it pulls that layer, whose move
 is one all of the way to where it would rest under the pull of this moment. That converges where
@@ -13,12 +14,14 @@ is one all of the way to where it would rest under the pull of this moment. That
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from neurohw.circuits.membrane import MembraneNoise
 from neurohw.engines.descent import start_state
 from neurohw.engines.equilibrium import (
     ROUNDING,
@@ -55,6 +58,7 @@ class Dynamics:
     input_current: Array
     nudging: Nudging | None
     step: float | None
+    noise: MembraneNoise | None = None
     _kept: dict[int, tuple[Array, Array]] = field(default_factory=dict, init=False)
 
     @cached_property
@@ -113,7 +117,7 @@ class Dynamics:
             return np.asarray(current / leak, state[layer].dtype)
         if self.nudging is not None and layer + 1 == len(state):
             return self._nudged(self.nudging, state[layer], current, leak)
-        return self._clipped(state[layer], current / leak)
+        return self._clipped(state[layer], current / leak, layer)
 
     def _nudged(self, nudging: Nudging, before: Array, current: Array, leak: Array) -> Array:
         """Return the membranes of nudged outputs after a move."""
@@ -122,6 +126,7 @@ class Dynamics:
         pull = nudging.conductor(current.dtype)
         current = current + nudging.injected(current.dtype)
         forward, last = self.network.forward, len(self.network.layers) - 1
+        stiffness: Any = 1.0
         if self.step is not None:
             goal: Array = (current - pull * forward(last, before)) / leak
         elif self.network.activation.name == "hard-sigmoid":
@@ -138,7 +143,9 @@ class Dynamics:
                 low, high = np.where(rises, middle, low), np.where(rises, high, middle)
             # What is no number shows in the currents only.
             goal = 0.5 * (low + high) + 0 * current
-        moved = self._clipped(before, goal)
+        if self.noise is not None and self.step is None:
+            stiffness = 1 + pull * self.network.slope(goal) / leak
+        moved = self._clipped(before, goal, last, stiffness)
         clamped = nudging.clamped[:, None]
         if not clamped.any():
             return moved
@@ -160,12 +167,18 @@ class Dynamics:
                 break
         return membrane
 
-    def _clipped(self, before: Array, goal: Array) -> Array:
+    def _clipped(self, before: Array, goal: Array, layer: int, stiffness: Any = 1.0) -> Array:
+        """Return membranes on the way to their rest, or there; stiffness as `MembraneNoise`."""
+        low, high = self.network.low, self.network.high
         if self.step is not None:
             goal = before + before.dtype.type(self.step) * (goal - before)
+            if self.noise is not None:
+                goal = goal + self.noise.kick(layer, goal.shape, self.step)
+        elif self.noise is not None:
+            goal = self.noise.settled(layer, goal, stiffness, low, high)
         if np.iscomplexobj(goal):
             return goal.astype(before.dtype)
-        return np.clip(goal, self.network.low, self.network.high).astype(before.dtype)
+        return np.clip(goal, low, high).astype(before.dtype)
 
 
 class HopfieldEngine:
@@ -204,15 +217,18 @@ class HopfieldEngine:
         inputs: Array | None = None,
         duration: float | None = None,
         keep_path: bool = False,
+        noise: MembraneNoise | None = None,
     ) -> Equilibrium:
         """See `neurohw.engines.equilibrium.Engine.relax`; states are membrane voltages.
 
         Arrays are seen as signed weights, sources as biases and leaks. A step counts as a sweep,
         and its changes of voltages as 1/ε times as large. Where the nudging is complex, so are the
-        states. On demand the path is kept.
+        states. On demand the path is kept. With noise the last state is one of many.
 
         Raises
         ------
+        InvalidValueError
+            A tolerance where membranes have noise.
         UnsupportedError
             Wires with resistance, an accelerator, a duration, or complex nudging behind the hard
             sigmoid.
@@ -226,7 +242,13 @@ class HopfieldEngine:
             input_current=input_current,
             nudging=nudging,
             step=self.step,
+            noise=noise,
         )
+        if noise is not None and tolerance > 0:
+            raise InvalidValueError(
+                f"relaxation.tolerance = {tolerance:g}: with noise of the neurons (chip.neuron"
+                f".noise = {noise.deviation:g} V) nothing converges; take 0"
+            )
         state = start_state(network, input_current, start)
         if nudging is not None and np.iscomplexobj(nudging.strength):
             state = [u.astype(nudging.strength.dtype) for u in state]
@@ -237,6 +259,8 @@ class HopfieldEngine:
         residual, iterations = np.inf, 0
         while iterations < sweeps:
             before = list(state)
+            if noise is not None:
+                dynamics = replace(dynamics, noise=noise.after(iterations))
             iterations += 1
             if self.step is None:
                 for k in [*layers[::2], *layers[1::2]]:

@@ -8,16 +8,15 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
-from msgspec.structs import force_setattr, replace
 
 from neurohw import specification
 from neurohw.errors import ConfigurationError, InvalidValueError
-from neurohw.learning.variants import CLAMPED, Variant, require_nudging
+from neurohw.learning.variants import CLAMPED, Variant, circuit, require_circuit, require_experiment
 from neurohw.mappings import chip_specification
 from neurohw.mappings.chip_specification import ChipSpecification
 from neurohw.networks.activations import ACTIVATIONS
 from neurohw.presets import Presets
-from neurohw.units import Seconds
+from neurohw.units import Seconds, show
 
 Count = Annotated[int, Meta(ge=0)]
 Positive = Annotated[int, Meta(ge=1)]
@@ -168,15 +167,20 @@ class LearningSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
         the nudged phase runs, see `neurohw.learning.stdp`.
     variant : str
         ``positive``, ``negative``, ``random_sign``, ``centered``: sign of the nudging, one nudged
-        phase or both. ``coupled``, ``contrastive_hebbian``: the outputs are driven towards the
-        targets, or to them, and `chip.nudging.kind` is clamp, in place of conductance.
-        ``holomorphic``, of Hopfield networks with a smooth activation: points on a circle.
+        phase or both. ``continual``, ``agnostic``: cells move while the nudged phase runs, see
+        `neurohw.learning.continual`. ``coupled``, ``contrastive_hebbian``: the outputs are driven
+        towards the targets, or to them, for which `chip.nudging.kind` is clamp. Of Hopfield
+        networks, ``holomorphic``, with a smooth activation: points on a circle; ``langevin``:
+        products of states averaged over the later part of each phase.
     nudging : float
         Magnitude of the nudging, of equilibrium propagation, which has to have it; of the variant
         contrastive_hebbian it is 1, also where it is left out.
     points : int, optional
         Hopfield: points of the variant holomorphic, an even number, 8 without it; other variants
         take no notice.
+    averaged_sweeps : int, optional
+        Hopfield: last sweeps of each phase that the variant langevin averages over, half of the
+        nudged ones without it; other variants take no notice.
     learning_rate_decay : float
         Factor on all rates after each epoch.
     """
@@ -185,6 +189,7 @@ class LearningSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
     variant: Variant = "centered"
     nudging: Annotated[float, Meta(gt=0)] | None = None
     points: Annotated[int, Meta(ge=2, multiple_of=2)] | None = None
+    averaged_sweeps: Positive | None = None
     learning_rate: Rate | tuple[Rate, ...]
     bias_learning_rate: Rate | tuple[Rate, ...]
     learning_rate_decay: Annotated[float, Meta(gt=0, le=1)] = 0.99
@@ -218,7 +223,7 @@ _MAY_HAVE: dict[str, tuple[str, ...]] = {
     "hopfield": (
         *("relaxation.dynamics", "relaxation.step", "relaxation.start"),
         *("network.convolutions", "network.output", "network.cost"),
-        "learning.points",
+        *("learning.points", "learning.averaged_sweeps"),
     ),
 }
 _RULES = {
@@ -249,10 +254,9 @@ class Experiment(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
                     f"learning.{key} = {list(rates)}: must be one number, or {layers}, one a layer"
                 )
         self._require_of_kind()
+        self._require_quiet()
         if self.relaxation is not None:
-            self._clamp_outputs()
-            require_nudging(self.learning.variant, self.chip.nudging.kind, self.nudging)
-        if self.relaxation is not None:
+            self._require_variant(self.relaxation)
             self._require_lengths(self.relaxation)
         elif self.training.engine != "numba":
             raise InvalidValueError(
@@ -295,7 +299,7 @@ class Experiment(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
 
     def _require_readout(self) -> None:
         """Refuse what a Hopfield network with a softmax readout, or with convolutions, has not."""
-        network, learning, circuit = self.network, self.learning, self.chip.nudging.kind
+        network, learning, circuit = self.network, self.learning, self.circuit.nudging.kind
         softmax = network.output == "softmax"
         if network.output is not None and not softmax:
             raise InvalidValueError(
@@ -307,15 +311,10 @@ class Experiment(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
                 "network.cost = cross-entropy and network.output = softmax: in a hopfield network"
                 " one needs the other"
             )
-        if softmax and circuit != "conductance":
-            raise InvalidValueError(
-                f"chip.nudging.kind = {circuit}: network.output = softmax is nudged through its"
-                " array; take conductance"
-            )
         special = {
             "network.output = softmax": softmax and learning.variant not in _OF_READOUT,
             "network.convolutions": bool(network.convolutions)
-            and learning.variant == "holomorphic",
+            and learning.variant not in (*_OF_READOUT, *CLAMPED),
         }
         for where, refused in special.items():
             if refused:
@@ -323,17 +322,46 @@ class Experiment(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
                     f"learning.variant = {learning.variant}: not with {where}; take"
                     f" {', '.join(_OF_READOUT)}"
                 )
+        if softmax and circuit != "conductance":
+            raise InvalidValueError(
+                f"chip.nudging.kind = {circuit}: network.output = softmax is nudged through its"
+                " array; take conductance"
+            )
         if learning.rule == "stdp" and (softmax or network.convolutions):
             raise InvalidValueError(
                 "learning.rule = stdp: not with network.convolutions or network.output = softmax"
             )
 
-    def _clamp_outputs(self) -> None:
-        """Give the chip the nudging that the variant is defined by, in place of the default."""
-        circuit = self.chip.nudging
-        if self.learning.variant in CLAMPED and circuit.kind == "conductance":
-            chip = replace(self.chip, nudging=replace(circuit, kind="clamp"))
-            force_setattr(self, "chip", chip)
+    def _require_quiet(self) -> None:
+        """Refuse noise of the neurons where nothing models it, or where it lets nothing settle."""
+        noise = self.chip.neuron.noise
+        if noise > 0 and self.network.kind != "hopfield":
+            raise InvalidValueError(
+                f"chip.neuron.noise = {show(noise, 'V')}: only the membranes of network.kind ="
+                " hopfield have noise"
+            )
+        if noise > 0 and self.phases.tolerance > 0:
+            raise InvalidValueError(
+                f"relaxation.tolerance = {self.phases.tolerance:g}: with chip.neuron.noise ="
+                f" {show(noise, 'V')} nothing converges; take 0"
+            )
+
+    def _require_variant(self, relaxation: RelaxationSettings) -> None:
+        """Refuse a variant that chip, network or another key cannot do."""
+        learning = self.learning
+        require_experiment(
+            learning.variant,
+            rule=learning.rule,
+            network=self.network.kind,
+            engine=self.training.engine,
+            tolerance=relaxation.tolerance,
+        )
+        require_circuit(learning.variant, self.circuit, self.nudging)
+        shorter = min(relaxation.free_sweeps, relaxation.nudged_sweeps)
+        if learning.variant == "langevin" and (learning.averaged_sweeps or 1) > shorter:
+            raise InvalidValueError(
+                f"learning.averaged_sweeps = {learning.averaged_sweeps}: a phase has only {shorter}"
+            )
 
     def _require_lengths(self, relaxation: RelaxationSettings) -> None:
         """Refuse lengths in time, or a tolerance, that the engine does not have."""
@@ -351,6 +379,11 @@ class Experiment(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
                 f"relaxation.tolerance = {relaxation.tolerance:g}: training.engine ="
                 f" transient stops after relaxation.free_time and nudged_time, not at a tolerance"
             )
+
+    @property
+    def circuit(self) -> ChipSpecification:
+        """The chip, nudged as the variant needs it where the chip does not say how."""
+        return circuit(self.learning.variant, self.chip)
 
     @property
     def phases(self) -> RelaxationSettings:

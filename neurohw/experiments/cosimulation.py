@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 import numpy as np
+from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from neurohw import randomness
@@ -17,6 +18,8 @@ from neurohw.errors import InvalidValueError, UnsupportedError
 from neurohw.experiments.machine import ResistiveMachine
 from neurohw.learning.equilibrium_propagation import Contrast
 from neurohw.update import pairs
+
+_SIGNS = {"centered": (1.0, -1.0), "positive": (1.0,), "negative": (-1.0,)}
 
 Array = NDArray[np.floating]
 
@@ -125,8 +128,7 @@ def _batches(
 
 
 def _signs(machine: ResistiveMachine) -> tuple[float, ...]:
-    variants = {"centered": (1.0, -1.0), "positive": (1.0,), "negative": (-1.0,)}
-    return variants[machine.rule.variant]
+    return _SIGNS[machine.rule.variant]
 
 
 def _stacked(states: Sequence[Sequence[Array]]) -> tuple[Array, ...]:
@@ -137,10 +139,11 @@ def _stacked(states: Sequence[Sequence[Array]]) -> tuple[Array, ...]:
 def _require_supported(machine: ResistiveMachine) -> None:
     chip = machine.chip.specification
     reasons = {
-        "chip.nudging": chip.nudging != NudgingCircuit(),
+        "chip.nudging": replace(chip.nudging, kind=chip.nudging.built)
+        != NudgingCircuit(kind="conductance"),
         "chip.hold": chip.hold != SampleAndHold(),
         "chip.converters": chip.converters != Converters(),
-        "learning.variant = random_sign": machine.rule.variant == "random_sign",
+        f"learning.variant = {machine.rule.variant}": machine.rule.variant not in _SIGNS,
         "training.precision = float32": machine.experiment.training.precision != "float64",
         "chip.bias.kind = rails": any(isinstance(b, BiasRails) for b in machine.chip.biases),
         "chip.wires": any(array.wires is not None for array in machine.chip.seen()),

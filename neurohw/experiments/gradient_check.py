@@ -21,7 +21,7 @@ from neurohw.experiments.relaxing_machine import RelaxingMachine, start_from
 from neurohw.experiments.run_file import Run
 from neurohw.experiments.step import restore_chip
 from neurohw.learning.equilibrium_propagation import Contrast
-from neurohw.learning.variants import CLAMPED, Variant
+from neurohw.learning.variants import CLAMPED, Variant, require_fixed_cells
 from neurohw.networks.hopfield import HopfieldNetwork
 
 Array = NDArray[np.floating]
@@ -278,7 +278,7 @@ class _Bench:
         machine.check()
         if machine.chip.calibrated:
             machine.calibrate(self.dataset)
-        scaled = machine.chip.specification.nudging.kind != "clamp"
+        scaled = machine.chip.specification.nudging.built != "clamp"
         tallies, kinks, free_error = [], 0, 0.0
         for number, exact in enumerate(self._exact):
             tally = Tally([*exact.weights, *exact.biases], scaled=scaled)
@@ -351,6 +351,8 @@ def _resolved(
     given = [*settings, *(f"learning.variant={variant}" for variant in variants[:1])]
     given = [*given, *([] if key is None else [f"{key}={value}"])]
     experiment = configuration.load(source, chip=chip, settings=given, seed=seed)
+    for variant in variants or [experiment.learning.variant]:
+        require_fixed_cells(variant)
     kind = experiment.network.kind
     if kind not in ("resistive", "hopfield"):
         raise UnsupportedError(
@@ -366,7 +368,7 @@ def _resolved(
 def _take(machine: Any, run: Run, dataset: Any) -> None:
     """Give the machine's chip the network of a run."""
     ours, theirs = machine.experiment, run.experiment
-    if (ours.chip, ours.training.precision) == (theirs.chip, theirs.training.precision):
+    if (ours.circuit, ours.training.precision) == (theirs.circuit, theirs.training.precision):
         restore_chip(machine.chip, run)
     else:
         transfer.program(run, machine, dataset)
@@ -400,6 +402,7 @@ def _draws(machine: RelaxingMachine) -> bool:
     chip = machine.chip
     return (
         chip.noisy
+        or chip.specification.neuron.noise > 0
         or not chip.readout.ideal
         or chip.input_dac is not None
         or chip.nudge_dac is not None

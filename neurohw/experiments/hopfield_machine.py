@@ -14,6 +14,7 @@ from neurohw.experiments.configuration import ConvolutionSettings, Experiment
 from neurohw.experiments.relaxing_machine import RelaxingMachine, start_from
 from neurohw.experiments.run_file import Run
 from neurohw.experiments.step import Batch, Step, ranges_of, restore_chip
+from neurohw.learning.continual import learn
 from neurohw.learning.hopfield import HopfieldPropagation
 from neurohw.learning.stdp import SpikeTimingPropagation
 from neurohw.learning.variants import POINTS
@@ -78,19 +79,20 @@ class HopfieldMachine(RelaxingMachine):
         start, unit = None, batch.inputs.dtype.type(self.chip.scale.unit_voltage)
         if self.stored:
             start = start_from([layer[batch.samples] * unit for layer in self.stored])
-        contrast = self.rule.phases(batch.pending, batch.targets, start, event, batch.inputs)
+        words = batch.pending, batch.targets, start, event, batch.inputs
+        learnt = learn(self.rule, *words, rates, bias_rates)
+        contrast = learnt.contrast
         for layer, membranes in zip(self.stored, contrast.free.state, strict=False):
             layer[batch.samples] = membranes / unit
-        read = self.rule.read(contrast, event)
-        updates, bias_updates = self.rule.updates(read, batch.inputs, rates, bias_rates)
         self.disturb(contrast, batch.inputs, event)
         last = len(self.network.layers) - 1
         outputs = self.network.forward(last, contrast.free.state[-1])
         return Step(
-            updates=updates,
-            bias_updates=bias_updates,
+            updates=learnt.updates,
+            bias_updates=learnt.bias_updates,
             outputs=outputs,
             cost=float(self.network.costs(outputs, batch.targets).sum()),
+            programmed=learnt.programmed,
         )
 
     def carried(self) -> dict[str, Array]:
@@ -125,7 +127,7 @@ def build(experiment: Experiment, dataset: Dataset) -> HopfieldMachine:
         key = randomness.key(randomness.stream(training.seed, "initial", k))
         weights.append(initial_weights(randomness.uniforms(key, cells), *connection.fans))
     chip = HopfieldChip(
-        experiment.chip, network, weights, seed=training.seed, dtype=training.precision
+        experiment.circuit, network, weights, seed=training.seed, dtype=training.precision
     )
     step = (phases.step or _STEP) if phases.dynamics == "steps" else None
     engine = engines.load_hopfield(training.engine, step)
@@ -135,6 +137,7 @@ def build(experiment: Experiment, dataset: Dataset) -> HopfieldMachine:
         chip,
         variant=experiment.learning.variant,
         points=experiment.learning.points or POINTS,
+        averaged_sweeps=experiment.learning.averaged_sweeps,
         nudging=experiment.nudging,
         free_sweeps=phases.free_sweeps,
         nudged_sweeps=phases.nudged_sweeps,

@@ -181,7 +181,7 @@ def _lengths(
 def _nudging(machine: HopfieldMachine, sign: float, targets: Array, outputs: Array) -> Nudging:
     """Return what pulls outputs, which in the free phase put out so much [V]."""
     strength = np.full(len(targets), sign * machine.rule.strength)
-    kind = machine.chip.specification.nudging.kind
+    kind = machine.chip.specification.nudging.built
     return nudge(kind, strength, targets.astype(np.float64) + machine.rule.offsets, outputs)
 
 

@@ -18,6 +18,7 @@ from neurohw.experiments.configuration import Experiment
 from neurohw.experiments.relaxing_machine import RelaxingMachine, start_from
 from neurohw.experiments.run_file import Run
 from neurohw.experiments.step import Batch, Machine, Step, ranges_of, restore_chip
+from neurohw.learning.continual import learn
 from neurohw.learning.equilibrium_propagation import EquilibriumPropagation
 from neurohw.networks.resistive import ResistiveNetwork, deep_resistive_network, encode
 
@@ -73,15 +74,22 @@ class ResistiveMachine(RelaxingMachine):
     ) -> Step:
         """Relax both phases of a mini-batch, from the free phase of the one before."""
         targets, inputs = batch.targets, batch.inputs
-        contrast = self.rule.phases(batch.pending, targets, self.start, event, inputs)
-        read = self.rule.read(contrast, event)
-        updates, bias_updates = self.rule.updates(read, inputs, rates, bias_rates)
+        learnt = learn(
+            self.rule, batch.pending, targets, self.start, event, inputs, rates, bias_rates
+        )
+        contrast = learnt.contrast
         self.disturb(contrast, inputs, event)
         self.start = start_from(contrast.free.state)
         outputs = contrast.free.state[-1]
         miss = (outputs - targets).ravel()
         cost = 0.5 * float(miss @ miss) / self.chip.scale.unit_voltage**2
-        return Step(updates=updates, bias_updates=bias_updates, outputs=outputs, cost=cost)
+        return Step(
+            updates=learnt.updates,
+            bias_updates=learnt.bias_updates,
+            outputs=outputs,
+            cost=cost,
+            programmed=learnt.programmed,
+        )
 
     def carried(self) -> dict[str, Array]:
         """Return the voltages of the last free phase, one array a layer, and ranges [V]."""
@@ -118,7 +126,7 @@ def build_resistive(experiment: Experiment, dataset: Dataset) -> ResistiveMachin
         dataset.train_images.shape[1], settings.hidden, dataset.classes, training.precision
     )
     chip = Chip(
-        experiment.chip,
+        experiment.circuit,
         network,
         experiment.input_gain,
         seed=training.seed,

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from neurohw.circuits.costs import Costs
 from neurohw.errors import InvalidValueError, UnsupportedError
 from neurohw.learning.equilibrium_propagation import Contrast
+from neurohw.learning.variants import MOVING
 
 Array = NDArray[np.floating]
 
@@ -97,8 +98,14 @@ def states_of(contrast: Contrast, variant: str) -> dict[str, tuple[float, Sequen
     Raises
     ------
     UnsupportedError
-        States that are complex numbers, of the variant holomorphic.
+        States that are complex numbers, of the variant holomorphic, or an update that is made by
+        circuits that have no costs.
     """
+    if variant in (*MOVING, "langevin"):
+        raise UnsupportedError(
+            f"learning.variant = {variant}: chips have no costs of the circuits that move cells, or"
+            " average, while the network runs; take positive or centered for an estimate"
+        )
     if contrast.points:
         raise UnsupportedError(
             f"learning.variant = {variant}: its states are complex numbers, which no circuit"

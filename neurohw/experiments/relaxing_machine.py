@@ -37,7 +37,7 @@ class RelaxingMachine(ConvertedMachine):
         inputs (batch, inputs) as the first array takes them [V].
         """
         nudged = [phases.upper]
-        if self.rule.variant == "centered":
+        if self.rule.variant in ("centered", "agnostic"):
             nudged.append(phases.lower)
         for phase, nodes in enumerate((phases.free.state, *nudged)):
             self.chip.disturb(inputs, nodes, event, phase)

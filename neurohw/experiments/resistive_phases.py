@@ -60,7 +60,7 @@ def slowest_time(machine: ResistiveMachine) -> float:
     nodes = len(capacitance)
     outputs = np.arange(nodes) >= nodes - network.layers[-1]
     strengths = {0.0}
-    if chip.specification.nudging.kind == "conductance":
+    if chip.specification.nudging.built == "conductance":
         strengths |= {machine.rule.strength * sign for sign in _signs(machine)}
     longest = 0.0
     for strength in strengths:
@@ -109,7 +109,7 @@ def simulate(
     inputs = machine.encode(images)
     chip, rule, network = machine.chip, machine.rule, machine.network
     contrast = rule.contrast(chip.arrays[0].read(inputs), target, None, 0, inputs)
-    kind, outputs = chip.specification.nudging.kind, contrast.free.state[-1].astype(np.float64)
+    kind, outputs = chip.specification.nudging.built, contrast.free.state[-1].astype(np.float64)
     farads = capacitances(machine)
     before: Sequence[Array] = [np.zeros_like(v) for v in contrast.free.state]
     phases, imbalance = {}, []

@@ -63,7 +63,7 @@ def resolutions(
     if converters.input_dac is not None:
         found.append(_resolution("input_dac", converters.input_dac, chip.input.full_scale))
     if converters.nudge_dac is not None:
-        signed = chip.nudging.kind != "conductance"
+        signed = experiment.circuit.nudging.built != "conductance"
         known = float(ranges["nudge"][0]) if "nudge" in ranges else math.inf
         found.append(
             _resolution(

@@ -49,13 +49,14 @@ class Step:
     """What a mini-batch gave: an update an array, one a bias, and how far the outputs are.
 
     outputs (batch, outputs) are in any unit, the largest is the answer; cost is the sum over the
-    mini-batch, dimensionless.
+    mini-batch, dimensionless; programmed, the events that cells took while it ran, before these.
     """
 
     updates: Sequence[Update]
     bias_updates: Sequence[Update]
     outputs: Array
     cost: float
+    programmed: int = 0
 
 
 class Machine(Protocol):
@@ -98,7 +99,7 @@ class Machine(Protocol):
     def step(
         self, batch: Batch, event: int, rates: Sequence[float], bias_rates: Sequence[float]
     ) -> Step:
-        """Run a mini-batch through the chip; its arrays are not changed yet."""
+        """Run a mini-batch through the chip; its arrays are not changed yet, or not for good."""
         ...
 
     def carried(self) -> dict[str, Array]:

@@ -116,7 +116,10 @@ def trained(run: Run, samples: slice) -> Circuit:
     machine = build_resistive(experiment, dataset)
     machine.restore(run)
     beta = machine.rule.strength
-    strengths = {"centered": (beta, -beta), "negative": (-beta, 0.0)}
+    strengths = {
+        **dict.fromkeys(("centered", "agnostic"), (beta, -beta)),
+        "negative": (-beta, 0.0),
+    }
     return Circuit(
         network=machine.network,
         arrays=[
@@ -133,7 +136,7 @@ def trained(run: Run, samples: slice) -> Circuit:
         inputs=pairs(machine.encode(images).astype(np.float64)),
         target=machine.targets(labels).astype(np.float64) + machine.rule.offsets,
         strengths=strengths.get(experiment.learning.variant, (beta, 0.0)),
-        kind=experiment.chip.nudging.kind,
+        kind=experiment.circuit.nudging.built,
     )
 
 

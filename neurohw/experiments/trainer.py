@@ -13,6 +13,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, Literal
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -24,6 +25,7 @@ from neurohw.experiments.configuration import Experiment
 from neurohw.experiments.machine import build, computing, dataset_of, require_same_data
 from neurohw.experiments.run_file import Run
 from neurohw.experiments.step import Batch
+from neurohw.learning.continual import program
 
 Array = NDArray[np.floating]
 
@@ -282,14 +284,9 @@ class _Training:
         self.step += 1
         self.inputs = self._encoded()
         # Where a mini-batch is several events, they have numbers of their own.
-        first = event * len(step.updates[0].presynaptic)
-        pending = chip.arrays[0].program(step.updates[0], first, self.inputs)
-        assert pending is not None
-        self.pending = pending
-        for k, update in enumerate(step.updates[1:], start=1):
-            chip.arrays[k].program(update, first)
-        for k, update in enumerate(step.bias_updates):
-            chip.biases[k].program(update, first)
+        events = step.programmed + len(step.updates[0].presynaptic)
+        first = event * events + step.programmed
+        self.pending = program(chip, step.updates, step.bias_updates, first, self.inputs)
         self.cost += step.cost
         labels = self.dataset.train_labels[samples]
         self.errors += int(np.count_nonzero(step.outputs.argmax(axis=1) != labels))
@@ -346,7 +343,8 @@ def _open(path: Path | None, experiment: Experiment, resume: bool) -> Run | None
     if not resume:
         raise RunFileError(f"{path}: exists; go on with --resume, or choose another --out")
     run = run_file.load(path)
-    ours, theirs = (json.loads(configuration.to_json(e)) for e in (experiment, run.experiment))
+    both = [msgspec.structs.replace(e, chip=e.circuit) for e in (experiment, run.experiment)]
+    ours, theirs = (json.loads(configuration.to_json(e)) for e in both)
     for key, wanted, held in _differences(ours, theirs):
         raise RunFileError(
             f"{path}: was made with another configuration: it has {key} = {held}, not {wanted}"

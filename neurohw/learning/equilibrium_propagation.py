@@ -18,10 +18,9 @@ arXiv:2006.01981; Laborieux et al. (2021), Front. Neurosci. 15:633674, for the c
 Stern et al. (2021), Phys. Rev. X 11, 021045, coupled; Movellan (1991), contrastive Hebbian.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from copy import copy
 from functools import lru_cache
-from types import MappingProxyType
 from typing import Any, Self
 
 import msgspec
@@ -47,7 +46,7 @@ from neurohw.engines.kirchhoff import couplings, total_conductances
 from neurohw.errors import InvalidValueError, UnsupportedError
 from neurohw.learning import co_content, kernels
 from neurohw.learning.relaxation import relax
-from neurohw.learning.variants import Variant, require_nudging
+from neurohw.learning.variants import POSITIVE, Variant, require_circuit
 from neurohw.networks.hopfield import HopfieldNetwork
 from neurohw.networks.resistive import ResistiveNetwork, nudging_bound
 from neurohw.update import Update, pairs
@@ -87,7 +86,9 @@ class EquilibriumPropagation:
         Nudged phases: ``positive``, +β; ``negative``, −β; ``random_sign``, one of the two drawn
         for each mini-batch; ``centered``, both; ``coupled``, outputs driven the share β of the way
         to the targets, and ``contrastive_hebbian``, all of it; of Hopfield networks also
-        ``holomorphic``, see `neurohw.learning.holomorphic`.
+        ``holomorphic``, see `neurohw.learning.holomorphic`, and ``langevin``, see
+        `HopfieldPropagation`. ``continual`` and ``agnostic``: phases as of positive and of
+        centered, between which cells move, see `neurohw.learning.continual`.
     nudging : float
         β, dimensionless.
     free_sweeps, nudged_sweeps, tolerance, accelerator
@@ -102,9 +103,6 @@ class EquilibriumPropagation:
     UnsupportedError
         Nonlinear cells whose law is no polynomial.
     """
-
-    # What else is asked of the engine in nudged phases.
-    nudged_options: Mapping[str, Any] = MappingProxyType({})
 
     def __init__(
         self,
@@ -130,7 +128,7 @@ class EquilibriumPropagation:
         self.variant = variant
         self.nudging = nudging
         circuit = chip.specification.nudging
-        unit = 1.0 if circuit.kind == "clamp" else chip.scale.nudging(1.0)
+        unit = 1.0 if circuit.built == "clamp" else chip.scale.nudging(1.0)
         self.strength = nudging * unit * (1 + circuit.gain_error)
         self.offsets = circuit.offsets(network.layers[-1], seed)
         self._weights = np.array(network.weights)
@@ -163,13 +161,12 @@ class EquilibriumPropagation:
         UnsupportedError
             A variant that the circuit cannot do.
         """
-        if self.variant == "holomorphic":
+        if self.variant in ("holomorphic", "langevin"):
             raise UnsupportedError(
-                "learning.variant = holomorphic: only with network.kind = hopfield: ideal diodes"
-                " have kinks"
+                f"learning.variant = {self.variant}: only with network.kind = hopfield"
             )
         kind = self._require_nudging()
-        if self.variant == "positive" or kind != "conductance":
+        if self.variant in POSITIVE or kind != "conductance":
             return
         arrays = self.chip.seen()
         if self.network.synapse is not None:
@@ -192,8 +189,8 @@ class EquilibriumPropagation:
 
     def _require_nudging(self) -> str:
         """Return the kind of nudging, if the variant can be had with it."""
-        kind = str(self.chip.specification.nudging.kind)
-        require_nudging(self.variant, kind, self.nudging)
+        kind = str(self.chip.specification.nudging.built)
+        require_circuit(self.variant, self.chip.specification, self.nudging)
         if kind == "clamp" and self.strength > 1:
             raise InvalidValueError(
                 f"learning.nudging = {self.nudging:g}: where the chip clamps the outputs, this is"
@@ -242,6 +239,19 @@ class EquilibriumPropagation:
         as `CrossbarArray.read` takes them, for engines that solve the driven array too, and for
         chips whose cells are noisy.
         """
+        free = self.free_phase(input_current, start, event, inputs)
+        signs = self._signs(event)
+        if len(signs) > 1:
+            input_current = np.concatenate([input_current] * len(signs))
+        nudging = self.nudging_of(signs, free.state[-1], target, event)
+        nudged = self.nudged_phase(input_current, free, nudging, event, inputs)
+        points = list(zip(*(np.split(v, len(signs)) for v in nudged.state), strict=True))
+        return self._compared(free, signs, points, event, nudged.path)
+
+    def free_phase(
+        self, input_current: Array, start: Equilibrium | None, event: int, inputs: Array | None
+    ) -> Equilibrium:
+        """Relax the free phase of a mini-batch; arguments as for `phases`."""
         free = relax(
             self.engine,
             self.network,
@@ -254,30 +264,47 @@ class EquilibriumPropagation:
             duration=self.free_time,
             accelerator=self.accelerator,
             inputs=inputs,
+            **self._options(nudged=False),
         )
         require_settled(free, "free", self.tolerance)
-        signs = self._signs(event)
-        if len(signs) > 1:
-            input_current = np.concatenate([input_current] * len(signs))
+        return free
+
+    def nudged_phase(
+        self,
+        input_current: Array,
+        start: Equilibrium,
+        nudging: Nudging,
+        event: int,
+        inputs: Array | None,
+        *,
+        phase: int = 1,
+        sweep: int = 0,
+        sweeps: int | None = None,
+    ) -> Equilibrium:
+        """Relax a nudged phase, or some sweeps of it; see `neurohw.learning.relaxation.relax`."""
         nudged = relax(
             self.engine,
             self.network,
             self.chip,
             input_current,
             event=event,
-            nudged=True,
-            start=free,
-            nudging=self._nudge(signs, free.state[-1], target, event),
-            sweeps=self.nudged_sweeps,
+            phase=phase,
+            sweep=sweep,
+            start=start,
+            nudging=nudging,
+            sweeps=self.nudged_sweeps if sweeps is None else sweeps,
             tolerance=self.tolerance,
             duration=self.nudged_time,
             accelerator=self.accelerator,
             inputs=inputs,
-            **self.nudged_options,
+            **self._options(nudged=True),
         )
         require_settled(nudged, "nudged", self.tolerance)
-        points = list(zip(*(np.split(v, len(signs)) for v in nudged.state), strict=True))
-        return self._compared(free, signs, points, event, nudged.path)
+        return nudged
+
+    def _options(self, *, nudged: bool) -> dict[str, Any]:
+        """Return what else is asked of the engine."""
+        return {}
 
     def _compared(
         self,
@@ -402,12 +429,12 @@ class EquilibriumPropagation:
     def _by_sample(self) -> bool:
         return bool(self.chip.specification.programming.by_sample)
 
-    def _nudge(
+    def nudging_of(
         self, signs: tuple[complex, ...], outputs: Array, target: Array, event: int
     ) -> Nudging:
         """Return what pulls the free outputs (batch, outputs), all samples of a sign together."""
         strength = _strengths(signs, self.strength, len(target), target.dtype)
-        kind, dac = self.chip.specification.nudging.kind, self.chip.nudge_dac
+        kind, dac = self.chip.specification.nudging.built, self.chip.nudge_dac
         if kind == "conductance" and dac is not None:
             target = self._driven(dac, target, event)
         if kind != "conductance":
@@ -456,7 +483,7 @@ class EquilibriumPropagation:
         ]
 
     def _signs(self, event: int) -> tuple[complex, ...]:
-        if self.variant == "centered":
+        if self.variant in ("centered", "agnostic"):
             return (1.0, -1.0)
         if self.variant == "random_sign":
             return (1.0,) if randomness.key(self._sign_stream, event)[0] & 1 else (-1.0,)

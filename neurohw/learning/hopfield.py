@@ -13,10 +13,17 @@ carry patches, and backwards what pooling lets through, whose largest may be ano
 
 A readout's weights are no part of the energy; they follow (t − y)·ρ, means of both states.
 
+The variant *langevin* compares two stationary distributions of membranes with noise, the free one
+and that nudged by +β: in place of products of two last states it takes their means over the last
+sweeps of each phase. The expected update then is the gradient of [F(β) − F(0)]/β with the free
+energy F = −T·ln ∫exp(−(E + β·C)/T), which tends to the mean cost as β does to 0, where the
+dynamics have Boltzmann's distribution (`neurohw.circuits.membrane`). Without noise, and at rest,
+it is the variant positive.
+
 References
 ----------
-Scellier and Bengio (2017), Front. Comput. Neurosci. 11:24; Laborieux et al. (2021), Front.
-Neurosci. 15:633674.
+Scellier and Bengio (2017), Front. Comput. Neurosci. 11:24, also for the stochastic form; Laborieux
+et al. (2021), Front. Neurosci. 15:633674.
 """
 
 from collections.abc import Sequence
@@ -32,7 +39,7 @@ from neurohw.engines.hopfield import HopfieldEngine
 from neurohw.errors import InvalidValueError
 from neurohw.learning import holomorphic
 from neurohw.learning.equilibrium_propagation import Contrast, EquilibriumPropagation
-from neurohw.learning.variants import POINTS
+from neurohw.learning.variants import POINTS, POSITIVE
 from neurohw.update import Update, bias_update
 
 Array = NDArray[np.floating]
@@ -48,11 +55,26 @@ class HopfieldPropagation(EquilibriumPropagation):
     ----------
     points : int
         Of the circle of the variant holomorphic, even; others take no notice.
+    averaged_sweeps : int, optional
+        Last sweeps of each phase that the variant langevin averages over, half of the nudged ones
+        without it; others take no notice.
     """
 
-    def __init__(self, *words: Any, points: int = POINTS, **options: Any) -> None:
+    def __init__(
+        self,
+        *words: Any,
+        points: int = POINTS,
+        averaged_sweeps: int | None = None,
+        **options: Any,
+    ) -> None:
         super().__init__(*words, **options)
         self.points = points
+        self._averaged_sweeps = averaged_sweeps
+
+    @property
+    def averaged_sweeps(self) -> int:
+        """Last sweeps of each phase that the variant langevin averages over."""
+        return self._averaged_sweeps or -(-self.nudged_sweeps // 2)
 
     def check_stability(self) -> None:
         """Refuse a negative nudging that block sweeps cannot follow.
@@ -70,9 +92,14 @@ class HopfieldPropagation(EquilibriumPropagation):
         """
         if self.variant == "holomorphic":
             holomorphic.require(self.network, self.chip)
+        shorter = min(self.free_sweeps, self.nudged_sweeps)
+        if self.variant == "langevin" and self.averaged_sweeps > shorter:
+            raise InvalidValueError(
+                f"learning.averaged_sweeps = {self.averaged_sweeps}: a phase has only {shorter}"
+            )
         kind = self._require_nudging()
         sweeps = isinstance(self.engine, HopfieldEngine) and self.engine.step is None
-        if self.variant == "positive" or kind != "conductance" or not sweeps:
+        if self.variant in POSITIVE or kind != "conductance" or not sweeps:
             return
         if self.network.softmax:
             return  # what pulls is no conductor, and no block is minimised under it
@@ -105,7 +132,11 @@ class HopfieldPropagation(EquilibriumPropagation):
         bias_rates: Sequence[float],
     ) -> tuple[list[Update], list[Update]]:
         """Return the updates of the arrays and of the biases; see `EquilibriumPropagation`."""
-        terms = self._on_the_circle if contrast.points else self._between
+        terms = self._between
+        if contrast.points:
+            terms = self._on_the_circle
+        elif self.variant == "langevin":
+            terms = self._averaged
         products, differences = terms(contrast, inputs)
         per_sample, by_sample = 1.0 / (len(inputs) * contrast.span), self._by_sample
         connections = self.network.connections
@@ -178,6 +209,24 @@ class HopfieldPropagation(EquilibriumPropagation):
             products[k] = np.concatenate((pre, below)), np.concatenate((post, above))
         return products, derivatives
 
+    def _averaged(self, contrast: Contrast, inputs: Array) -> tuple[list[Lines], list[Array]]:
+        """Return the same of the variant langevin, means over sweeps of both paths."""
+        assert contrast.path is not None and contrast.free.path is not None
+        times, batch = self.averaged_sweeps, len(inputs)
+        upper, lower = (
+            [layer[-times:].reshape(times * batch, -1) for layer in path]
+            for path in (contrast.path, contrast.free.path)
+        )
+        every = msgspec.structs.replace(contrast, upper=upper, lower=lower)
+        products, differences = self._between(every, np.concatenate([inputs] * times))
+        means = [d.reshape(times, batch, -1).mean(axis=0) for d in differences]
+        share = inputs.dtype.type(1 / times)
+        # Inputs stand still: the mean of their products is one product.
+        return [(inputs, means[0]), *((pre, share * post) for pre, post in products[1:])], means
+
+    def _options(self, *, nudged: bool) -> dict[str, Any]:
+        return {"keep_path": True} if self.variant == "langevin" else {}
+
     def _signs(self, event: int) -> tuple[complex, ...]:
         if self.variant == "holomorphic":
             return holomorphic.half_circle(self.points)
@@ -196,12 +245,12 @@ class HopfieldPropagation(EquilibriumPropagation):
         upper, lower = ([np.ascontiguousarray(v.real) for v in points[k]] for k in (0, -1))
         return Contrast(free, upper, lower, self.points * self.nudging, points=points)
 
-    def _nudge(
+    def nudging_of(
         self, signs: tuple[complex, ...], outputs: Array, target: Array, event: int
     ) -> Nudging:
         """Return what pulls the outputs, by what they put out."""
         lines = self.network.forward(len(self.network.layers) - 1, outputs)
-        return super()._nudge(signs, lines, target, event)
+        return super().nudging_of(signs, lines, target, event)
 
 
 def _flat(lines: Array) -> Array:

@@ -22,7 +22,8 @@ def relax(
     input_current: Array,
     *,
     event: int,
-    nudged: bool = False,
+    phase: int = 0,
+    sweep: int = 0,
     start: Equilibrium | None = None,
     nudging: Nudging | None = None,
     inputs: Array | None = None,
@@ -37,9 +38,9 @@ def relax(
         Without noise; where cells are noisy, the currents are read anew.
     event : int
         Number of the mini-batch.
-    nudged : bool
-        Whether this is no free phase. Two nudgings of each sample, one after the other in
-        `nudging`, are two phases.
+    phase, sweep : int
+        Numbers of the phase, 0 of the free one, and of its first sweep. Two nudgings of each
+        sample, one after the other in `nudging`, are two phases.
     start, nudging, inputs, options
         See `Engine.relax`; where cells are noisy, inputs are needed.
 
@@ -50,7 +51,7 @@ def relax(
     UnsupportedError
         The same of an engine that has no sweeps.
     """
-    whole = Moment(event, phase=int(nudged))
+    whole = Moment(event, phase=phase, sweep=sweep)
     if not chip.noisy:
         return engine.relax(
             network,
@@ -61,6 +62,7 @@ def relax(
             nudging=nudging,
             inputs=inputs,
             **options,
+            **_fluctuating(chip, whole),
         )
     if inputs is None:
         raise InvalidValueError("inputs: a chip with read noise has to read them in each phase")
@@ -81,8 +83,8 @@ def relax(
             first = replace(begun, state=tuple([v[held] for v in begun.state]), carry=None)
         times = options["sweeps"] if reading.correlation == "sweep" else 1
         path: tuple[Array, ...] | None = None
-        for sweep in range(times):
-            at = replace(moment, sweep=sweep)
+        for number in range(times):
+            at = replace(moment, sweep=whole.sweep + number)
             current = chip.arrays[0].read(read, at)
             part = engine.relax(
                 network,
@@ -93,6 +95,7 @@ def relax(
                 nudging=some,
                 inputs=read,
                 **(options if times == 1 else options | {"sweeps": 1}),
+                **_fluctuating(chip, replace(whole, sweep=at.sweep), rows),
             )
             first = replace(part, carry=None)
             path = _prolonged(path, part.path)
@@ -116,6 +119,14 @@ def _parts(
             continue
         for sample in range(samples):
             yield rows[k, sample : sample + 1], replace(moment, sample=sample)
+
+
+def _fluctuating(
+    chip: Chip | HopfieldChip, moment: Moment, rows: NDArray[np.intp] | None = None
+) -> dict[str, Any]:
+    """Return what else an engine is told where membranes have noise."""
+    noise = chip.fluctuations(moment, rows) if isinstance(chip, HopfieldChip) else None
+    return {} if noise is None else {"noise": noise}
 
 
 def _of(nudging: Nudging, rows: NDArray[np.intp]) -> Nudging:

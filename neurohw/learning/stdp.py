@@ -24,7 +24,6 @@ arXiv:1808.04873, for networks with a weight a direction.
 """
 
 from collections.abc import Sequence
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -50,8 +49,6 @@ class SpikeTimingPropagation(HopfieldPropagation):
         A chip whose readout is not ideal: this rule reads no states.
     """
 
-    nudged_options = MappingProxyType({"keep_path": True})
-
     def __init__(self, *parts: Any, **options: Any) -> None:
         super().__init__(*parts, **options)
         if not self.chip.readout.ideal:
@@ -59,6 +56,9 @@ class SpikeTimingPropagation(HopfieldPropagation):
                 "chip.converters: with learning.rule = stdp the cells integrate what their lines"
                 " carry; leave out what samples and converts states"
             )
+
+    def _options(self, *, nudged: bool) -> dict[str, Any]:
+        return {"keep_path": True} if nudged else {}
 
     def updates(
         self,

@@ -248,13 +248,16 @@ def test_infinity_is_text_in_json():
 
 @pytest.mark.parametrize("recipe", ["drn-digits", "ep-1h"])
 def test_variants_that_clamp_the_outputs_have_a_circuit_for_it(recipe):
+    assert load(recipe).circuit.nudging.kind == "conductance"
     coupled = load(recipe, settings=["learning.variant=coupled"])
-    assert coupled.chip.nudging.kind == "clamp"
+    assert coupled.chip.nudging.kind is None
+    assert coupled.circuit.nudging.kind == "clamp"
     assert from_json(to_json(coupled), "text") == coupled
     hebbian = ["learning.variant=contrastive_hebbian", "learning.nudging=1"]
     assert load(recipe, settings=hebbian).nudging == 1
-    with pytest.raises(ConfigurationError, match=r"coupled: .*kind = current pulls them"):
-        load(coupled, settings=["chip.nudging.kind=current"])
+    for kind in ("current", "conductance"):
+        with pytest.raises(ConfigurationError, match=rf"coupled: .*kind = {kind} pulls them"):
+            load(coupled, settings=[f"chip.nudging.kind={kind}"])
     with pytest.raises(ConfigurationError, match=r"nudging = 0.5: .* take 1, or leave it out"):
         load(recipe, settings=[*hebbian, "learning.nudging=0.5"])
 

@@ -15,11 +15,10 @@ class FusedDynamics(Dynamics):
     """Products by BLAS; all else of a layer in one pass."""
 
     def moved(self, state: Sequence[Array], layer: int) -> Array:
-        """See `Dynamics.moved`; nudged outputs and readouts, few, and complex states move by it."""
+        """See `Dynamics.moved`: by it move nudged outputs, readouts, complex states, noisy ones."""
         last = len(state) - 1
-        if np.iscomplexobj(state[layer]) or (
-            layer == last and (self.nudging is not None or last == 0 or self.network.softmax)
-        ):
+        few = layer == last and (self.nudging is not None or last == 0 or self.network.softmax)
+        if few or self.noise is not None or np.iscomplexobj(state[layer]):
             return super().moved(state, layer)
         source, before = self.sources[layer], state[layer]
         above = self.above(state, layer)
