@@ -39,8 +39,8 @@ from neurohw.engines.equilibrium import (
     Equilibrium,
     Nudging,
     SeenArray,
+    left_out,
     nudge,
-    require_settled,
 )
 from neurohw.engines.hopfield import HopfieldEngine
 from neurohw.engines.kirchhoff import couplings, total_conductances
@@ -63,7 +63,9 @@ class Contrast(msgspec.Struct, frozen=True, eq=False):
     unit of conductance, or without unit where the outputs are clamped. Of the variant holomorphic
     they are those at both ends of the half circle, points holds all of its complex states, and
     span is their number on the whole circle times β. path, for rules that need it, is how the
-    nudged phases ran, see `Equilibrium`; all samples of one sign before the others.
+    nudged phases ran, see `Equilibrium`; all samples of one sign before the others. unsettled
+    (batch,) says of which samples a phase missed the tolerance: their nudged states are the free
+    ones, so that nothing is learnt of them.
     """
 
     free: Equilibrium
@@ -72,6 +74,7 @@ class Contrast(msgspec.Struct, frozen=True, eq=False):
     span: float
     path: Sequence[Array] | None = None
     points: Sequence[Sequence[NDArray[np.complexfloating]]] = ()
+    unsettled: NDArray[np.bool_] | None = None
 
 
 class EquilibriumPropagation:
@@ -253,7 +256,7 @@ class EquilibriumPropagation:
             accelerator=self.accelerator,
             inputs=inputs,
         )
-        require_settled(free, "free", self.tolerance)
+        unsettled = left_out(free, "free", self.tolerance)
         signs = self._signs(event)
         if len(signs) > 1:
             input_current = np.concatenate([input_current] * len(signs))
@@ -273,9 +276,12 @@ class EquilibriumPropagation:
             inputs=inputs,
             **self.nudged_options,
         )
-        require_settled(nudged, "nudged", self.tolerance)
+        missed = left_out(nudged, "nudged", self.tolerance)
+        unsettled = unsettled | missed.reshape(len(signs), -1).any(axis=0)
+        nudged = _without(nudged, free, np.flatnonzero(unsettled), len(signs))
         points = list(zip(*(np.split(v, len(signs)) for v in nudged.state), strict=True))
-        return self._compared(free, signs, points, event, nudged.path)
+        contrast = self._compared(free, signs, points, event, nudged.path)
+        return msgspec.structs.replace(contrast, unsettled=unsettled)
 
     def _compared(
         self,
@@ -467,6 +473,21 @@ def _strengths(signs: tuple[complex, ...], strength: float, batch: int, dtype: n
     factors = np.array(signs) * strength
     kind = np.result_type(dtype, np.complex64) if np.iscomplexobj(factors) else dtype
     return np.repeat(factors.astype(kind), batch)
+
+
+def _without(
+    nudged: Equilibrium, free: Equilibrium, samples: NDArray[np.intp], copies: int
+) -> Equilibrium:
+    """Return a nudged equilibrium, so many copies of the free samples, without nudging of some."""
+    if not len(samples):
+        return nudged
+    rows = np.concatenate([samples + k * len(free.state[0]) for k in range(copies)])
+    held = [np.concatenate([v[samples]] * copies) for v in free.state]
+    for v, rest in zip(nudged.state, held, strict=True):
+        v[rows] = rest
+    for path, rest in zip(nudged.path or (), held, strict=False):
+        path[:, rows] = rest
+    return nudged
 
 
 def _scaled(array: SeenArray, factor: float) -> SeenArray:

@@ -181,7 +181,7 @@ def test_rates_are_of_each_layer():
     [
         (("network.activation=relu",), ConfigurationError, "network.activation = relu: a hopfield"),
         (("training.engine=spice",), UnsupportedError, "training.engine = spice: Hopfield"),
-        (("relaxation.accelerator=newton",), UnsupportedError, "take none"),
+        (("relaxation.accelerator=newton",), UnsupportedError, "take none, but"),
         ((*SWEEPS, "learning.nudging=1.5"), InvalidValueError, "must be below 1, the leak"),
         (("learning.rule=backpropagation",), ConfigurationError, "a hopfield network learns by"),
         (("network.input_gain=3",), ConfigurationError, "a hopfield network has none"),
