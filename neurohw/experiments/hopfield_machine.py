@@ -80,7 +80,9 @@ class HopfieldMachine(RelaxingMachine):
         start, unit = None, batch.inputs.dtype.type(self.chip.scale.unit_voltage)
         if self.stored:
             start = start_from([layer[batch.samples] * unit for layer in self.stored])
-        contrast = self.rule.phases(batch.pending, batch.targets, start, event, batch.inputs)
+        contrast = self.rule.phases(
+            batch.pending, batch.targets, start, event, batch.inputs, leave_out=True
+        )
         for layer, membranes in zip(self.stored, contrast.free.state, strict=False):
             layer[batch.samples] = membranes / unit
         read = self.rule.read(contrast, event)

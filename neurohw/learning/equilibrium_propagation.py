@@ -41,6 +41,7 @@ from neurohw.engines.equilibrium import (
     SeenArray,
     left_out,
     nudge,
+    require_settled,
 )
 from neurohw.engines.hopfield import HopfieldEngine
 from neurohw.engines.kirchhoff import couplings, total_conductances
@@ -236,12 +237,15 @@ class EquilibriumPropagation:
         start: Equilibrium | None,
         event: int,
         inputs: Array | None = None,
+        *,
+        leave_out: bool = False,
     ) -> Contrast:
         """Relax the free and the nudged phases of one mini-batch.
 
         input_current (batch, units) [A], target (batch, outputs) [V]; inputs (batch, lines) [V],
         as `CrossbarArray.read` takes them, for engines that solve the driven array too, and for
-        chips whose cells are noisy.
+        chips whose cells are noisy. leave_out: samples that miss the tolerance are left out, see
+        `Contrast`, if they are at most half; otherwise any is an error.
         """
         free = relax(
             self.engine,
@@ -256,7 +260,7 @@ class EquilibriumPropagation:
             accelerator=self.accelerator,
             inputs=inputs,
         )
-        unsettled = left_out(free, "free", self.tolerance)
+        missed = self._missed(free, "free", leave_out)
         signs = self._signs(event)
         if len(signs) > 1:
             input_current = np.concatenate([input_current] * len(signs))
@@ -276,12 +280,18 @@ class EquilibriumPropagation:
             inputs=inputs,
             **self.nudged_options,
         )
-        missed = left_out(nudged, "nudged", self.tolerance)
-        unsettled = unsettled | missed.reshape(len(signs), -1).any(axis=0)
+        nudged_missed = self._missed(nudged, "nudged", leave_out)
+        unsettled = missed | nudged_missed.reshape(len(signs), -1).any(axis=0)
         nudged = _without(nudged, free, np.flatnonzero(unsettled), len(signs))
         points = list(zip(*(np.split(v, len(signs)) for v in nudged.state), strict=True))
         contrast = self._compared(free, signs, points, event, nudged.path)
         return msgspec.structs.replace(contrast, unsettled=unsettled)
+
+    def _missed(self, equilibrium: Equilibrium, phase: str, leave_out: bool) -> NDArray[np.bool_]:
+        """Return which samples missed the tolerance, none unless they may be left out."""
+        if not leave_out:
+            require_settled(equilibrium, phase, self.tolerance)
+        return left_out(equilibrium, phase, self.tolerance)
 
     def _compared(
         self,
