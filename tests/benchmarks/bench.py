@@ -56,7 +56,9 @@ def measurements(*, quick: bool) -> dict[str, Callable[[], list[Row]]]:
     for recipe in ("drn-2h", "drn-3h"):
         found[recipe] = partial(training.deeper, recipe, steps=10 if quick else 100, rounds=rounds)
     for depth in (1, 2, 3):
-        found[f"hopfield, ep-{depth}h to rest"] = partial(hopfield.to_rest, depth, rounds=rounds)
+        found[f"hopfield, ep-{depth}h to rest"] = partial(
+            hopfield.to_rest, depth, rounds=min(rounds, 3)
+        )
         found[f"hopfield, ep-{depth}h sweeps"] = partial(
             hopfield.against_products, depth, rounds=rounds
         )
