@@ -42,9 +42,10 @@ def to_rest(depth: int, *, rounds: int, images: int = 20) -> list[Row]:
         seconds = interleaved(tasks, rounds=rounds)
     ratios = [a / b for a, b in zip(seconds["steps"], seconds["fast"], strict=True)]
     label = f"{name} from 0 V to a residual of 1e-3"
+    steps, sweeps = (ends[way].iterations for way in ("steps", "fast"))
     return [
-        row(f"{label}: {ends['steps'].iterations} published steps", min(seconds["steps"]), "s"),
-        row(f"{label}: {ends['fast'].iterations} sweeps times {_FROM_COLD}", min(seconds["fast"]), "s"),
+        row(f"{label}: {steps} published steps", min(seconds["steps"]), "s"),
+        row(f"{label}: {sweeps} sweeps times {_FROM_COLD}", min(seconds["fast"]), "s"),
         row(f"{label}: published / fast", median(ratios), "×",
             at_least=10 if depth == 3 else None),
     ]  # fmt: skip
