@@ -29,12 +29,12 @@ def load(name: str) -> Engine:
     raise UnsupportedError(f"engine = {name}: known engines are numba, numpy, spice and transient")
 
 
-def load_hopfield(name: str, step: float | None) -> HopfieldEngine:
-    """Return the engine ``numba`` or ``numpy`` of Hopfield networks, with its step."""
+def load_hopfield(name: str, step: float | None, overrelaxation: float = 1.0) -> HopfieldEngine:
+    """Return the engine ``numba`` or ``numpy`` of Hopfield networks, with its step or factor."""
     if name == "numpy":
-        return HopfieldEngine(step)
+        return HopfieldEngine(step, overrelaxation)
     if name == "numba":
         from neurohw.engines.numba.hopfield.engine import NumbaHopfieldEngine
 
-        return NumbaHopfieldEngine(step)
+        return NumbaHopfieldEngine(step, overrelaxation)
     raise UnsupportedError(f"training.engine = {name}: Hopfield networks have numba and numpy")

@@ -15,8 +15,12 @@ from neurohw.networks.resistive import ResistiveNetwork
 Array = NDArray[np.floating]
 
 ROUNDING = 4.0
+# Share of a mini-batch that may miss the tolerance before the relaxation counts as failed.
+MOST_LEFT_OUT = 0.5
 
-Result = Literal["fixed sweeps", "fixed time", "converged", "not converged", "not finite"]
+Result = Literal[
+    "fixed sweeps", "fixed time", "converged", "not converged", "oscillating", "not finite"
+]
 
 
 Accelerator = Literal["none", "newton"]
@@ -135,7 +139,8 @@ class Equilibrium(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     state, a (batch, units) array a free layer [V]; residual, see `Engine.relax`; iterations,
     sweeps done; result, why it ended. An engine may leave in `carry` what it needs to go on from
     here on the same arrays. path, where it was kept, is how the state got there: a (moments,
-    batch, units) array a free layer, the start and what each sweep left [V].
+    batch, units) array a free layer, the start and what each sweep left [V]. residuals, where the
+    engine has them, are those of each sample, (batch,).
     """
 
     state: tuple[Array, ...]
@@ -144,6 +149,7 @@ class Equilibrium(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     result: Result
     carry: tuple[Array, ...] | None = None
     path: tuple[Array, ...] | None = None
+    residuals: Array | None = None
 
 
 class Engine(Protocol):
@@ -203,11 +209,17 @@ def require_settled(equilibrium: Equilibrium, phase: str, tolerance: float) -> N
     NumericalError
         A voltage is NaN or infinite; names phase, layer and unit.
     """
-    if equilibrium.result == "not converged":
+    if equilibrium.result in ("not converged", "oscillating"):
+        where, remedy = "", "allow more sweeps or a larger tolerance"
+        if equilibrium.residuals is not None:
+            where = f" of sample {int(equilibrium.residuals.argmax())}"
+        if equilibrium.result == "oscillating":
+            where += ", which swings between two states,"
+            remedy = "take a smaller relaxation.step, or relaxation.dynamics = sweeps"
         raise ConvergenceError(
-            f"relaxation.tolerance = {tolerance:g}: the {phase} phase's residual is still"
-            f" {equilibrium.residual:.3g} after {equilibrium.iterations} sweeps; allow more sweeps"
-            f" or a larger tolerance, or take training.precision = float64"
+            f"relaxation.tolerance = {tolerance:g}: the {phase} phase's residual{where} is still"
+            f" {equilibrium.residual:.3g} after {equilibrium.iterations} sweeps; {remedy},"
+            " or take training.precision = float64"
         )
     if equilibrium.result == "not finite":
         layer, wrong = next(
@@ -220,3 +232,20 @@ def require_settled(equilibrium: Equilibrium, phase: str, tolerance: float) -> N
             f"voltage of layer {layer + 1}, unit {unit} is"
             f" {equilibrium.state[layer][sample, unit]} in the {phase} phase, sample {sample}"
         )
+
+
+def left_out(equilibrium: Equilibrium, phase: str, tolerance: float) -> NDArray[np.bool_]:
+    """Return which samples of a relaxation missed the tolerance, (batch,): to be left out.
+
+    Raises
+    ------
+    ConvergenceError, NumericalError
+        As `require_settled`, if that is more than half of them, or the engine knows only all.
+    """
+    batch = len(equilibrium.state[0])
+    if equilibrium.result in ("not converged", "oscillating"):
+        residuals = equilibrium.residuals
+        if residuals is not None and np.mean(residuals >= tolerance) <= MOST_LEFT_OUT:
+            return np.asarray(residuals >= tolerance)
+    require_settled(equilibrium, phase, tolerance)
+    return np.zeros(batch, bool)

@@ -3,7 +3,9 @@
 Two ways down the energy of `neurohw.networks.hopfield`. Block sweeps set the layers, even ones
 first, then odd ones, each to its exact minimum with its neighbours held: h·u = a, clipped where
 the membrane is. Steps are those of 2017: all membranes at once go a share ε of the way,
-u ← clip(u + ε·(a/h − u)). Where arrays have a transposed gain the interaction is not symmetric and
+u ← clip(u + ε·(a/h − u)). Sweeps may be over-relaxed: each layer goes further, by a factor
+below 2. Behind the hard sigmoid the energy is a parabola in every membrane, so that it still falls.
+Where arrays have a transposed gain the interaction is not symmetric and
 there is no energy: the same moves then lead to a steady state only where they contract. So it is
 with complex nudging, of activations without kinks: states are complex then. Membranes with noise
 take each move at random instead, see `neurohw.circuits.membrane`.
@@ -16,7 +18,7 @@ is one all of the way to where it would rest under the pull of this moment. That
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +35,7 @@ from neurohw.engines.equilibrium import (
     Source,
     refuse_duration,
 )
+from neurohw.engines.hopfield_samples import Samples
 from neurohw.errors import InvalidValueError, UnsupportedError
 from neurohw.networks.hopfield import HopfieldNetwork
 
@@ -59,6 +62,7 @@ class Dynamics:
     nudging: Nudging | None
     step: float | None
     noise: MembraneNoise | None = None
+    overrelaxation: float = 1.0
     _kept: dict[int, tuple[Array, Array]] = field(default_factory=dict, init=False)
 
     @cached_property
@@ -100,6 +104,32 @@ class Dynamics:
         return connection.returned(
             self.arrays[layer].backwards(connection.driven(signals, currents))
         )
+
+    def sweep(self, state: Sequence[Array]) -> list[Array]:
+        """Return the state after a move of every layer, all of them fresh arrays."""
+        layers = range(len(state))
+        if self.step is not None:
+            return [self.moved(state, k) for k in layers]
+        after = list(state)
+        for k in [*layers[::2], *layers[1::2]]:
+            after[k] = self.moved(after, k)
+        return after
+
+    def of(self, samples: NDArray[np.intp]) -> Self:
+        """Return the same for some of the samples."""
+        nudging = self.nudging
+        if nudging is not None:
+            nudging = Nudging(
+                strength=nudging.strength[samples],
+                target=nudging.target[samples],
+                current=None if nudging.current is None else nudging.current[samples],
+            )
+        return replace(self, input_current=self.input_current[samples], nudging=nudging)
+
+    @property
+    def share(self) -> float:
+        """How far a move goes, 1 being all of the way to rest."""
+        return self.overrelaxation if self.step is None else self.step
 
     def arriving(self, state: Sequence[Array], layer: int) -> Array:
         """Return what flows into the membranes of a layer, (batch, units) [A].
@@ -170,10 +200,10 @@ class Dynamics:
     def _clipped(self, before: Array, goal: Array, layer: int, stiffness: Any = 1.0) -> Array:
         """Return membranes on the way to their rest, or there; stiffness as `MembraneNoise`."""
         low, high = self.network.low, self.network.high
-        if self.step is not None:
-            goal = before + before.dtype.type(self.step) * (goal - before)
-            if self.noise is not None:
-                goal = goal + self.noise.kick(layer, goal.shape, self.step)
+        if self.share != 1:
+            goal = before + before.dtype.type(self.share) * (goal - before)
+        if self.noise is not None and self.step is not None:
+            goal = goal + self.noise.kick(layer, goal.shape, self.step)
         elif self.noise is not None:
             goal = self.noise.settled(layer, goal, stiffness, low, high)
         if np.iscomplexobj(goal):
@@ -188,19 +218,31 @@ class HopfieldEngine:
     ----------
     step : float, optional
         ε of synchronous steps; without it, block sweeps.
+    overrelaxation : float
+        Factor on the way that each layer goes in a block sweep, 1 to 2.
 
     Raises
     ------
     InvalidValueError
-        A step that is not above 0 and at most 1.
+        A step that is not above 0 and at most 1, a factor that is not at least 1 and below 2, or
+        one beside a step.
     """
 
     dynamics: type[Dynamics] = Dynamics
 
-    def __init__(self, step: float | None = None) -> None:
+    def __init__(self, step: float | None = None, overrelaxation: float = 1.0) -> None:
         if step is not None and not 0 < step <= 1:
             raise InvalidValueError(f"step = {step:g}: must be above 0, at most 1")
+        if not 1 <= overrelaxation < 2:
+            raise InvalidValueError(
+                f"overrelaxation = {overrelaxation:g}: must be at least 1, below 2"
+            )
+        if overrelaxation > 1 and step is not None:
+            raise InvalidValueError(
+                f"overrelaxation = {overrelaxation:g}: only with block sweeps, not with steps"
+            )
         self.step = step
+        self.overrelaxation = overrelaxation
 
     def relax(
         self,
@@ -223,18 +265,20 @@ class HopfieldEngine:
 
         Arrays are seen as signed weights, sources as biases and leaks. A step counts as a sweep,
         and its changes of voltages as 1/ε times as large. Where the nudging is complex, so are the
-        states. On demand the path is kept. With noise the last state is one of many.
+        states. With a tolerance each sample stops by itself, and those at rest cost no more;
+        changes within rounding count as none. On demand the path is kept, and then all go on.
+        With noise the last state is one of many.
 
         Raises
         ------
         InvalidValueError
             A tolerance where membranes have noise.
         UnsupportedError
-            Wires with resistance, an accelerator, a duration, or complex nudging behind the hard
-            sigmoid.
+            Wires with resistance, a duration, an accelerator, over-relaxation of smooth
+            activations, or complex nudging behind the hard sigmoid.
         """
         refuse_duration(duration)
-        _refuse(network, arrays, nudging, accelerator)
+        _refuse(network, arrays, nudging, accelerator, self.overrelaxation)
         dynamics = self.dynamics(
             network=network,
             arrays=arrays,
@@ -243,6 +287,7 @@ class HopfieldEngine:
             nudging=nudging,
             step=self.step,
             noise=noise,
+            overrelaxation=self.overrelaxation,
         )
         if noise is not None and tolerance > 0:
             raise InvalidValueError(
@@ -252,41 +297,41 @@ class HopfieldEngine:
         state = start_state(network, input_current, start)
         if nudging is not None and np.iscomplexobj(nudging.strength):
             state = [u.astype(nudging.strength.dtype) for u in state]
-        begun = None if nudging is None else list(state)
-        moments = [list(state)]
-        layers = range(len(state))
+        share = 1.0 if self.step is None else self.step
+        samples = Samples(state, nudged=nudging is not None, step=share)
+        before, moments = state, [state]
         result: Result = "fixed sweeps" if tolerance == 0 else "not converged"
-        residual, iterations = np.inf, 0
+        iterations = 0
         while iterations < sweeps:
-            before = list(state)
             if noise is not None:
                 dynamics = replace(dynamics, noise=noise.after(iterations))
+            earlier, before, state = before, state, dynamics.sweep(state)
             iterations += 1
-            if self.step is None:
-                for k in [*layers[::2], *layers[1::2]]:
-                    state[k] = dynamics.moved(state, k)
-            else:
-                state = [dynamics.moved(before, k) for k in layers]
             if keep_path:
-                moments.append(list(state))
+                moments.append(state)
             if tolerance == 0 and iterations < sweeps:
                 continue
             if not all(np.isfinite(u).all() for u in state):
-                result, residual = "not finite", np.inf
+                result = "not finite"
                 break
-            residual = max(
-                _residual(before[k], state[k], None if begun is None else begun[k], self.step)
-                for k in layers
-            )
-            if tolerance > 0 and residual < tolerance and iterations >= len(state):
+            samples.measure(before, state)
+            if tolerance == 0 or iterations < len(state):
+                continue
+            if samples.residuals.max() < tolerance:
                 result = "converged"
                 break
+            if iterations == sweeps and samples.oscillate(earlier, state):
+                result = "oscillating"
+            elif not keep_path and (moving := samples.leave(tolerance, state)) is not None:
+                dynamics = dynamics.of(moving)
+                before, state = ([u[moving] for u in s] for s in (before, state))
         return Equilibrium(
-            state=tuple(state),
-            residual=residual,
+            state=samples.all(state),
+            residual=np.inf if result == "not finite" else float(samples.residuals.max()),
             iterations=iterations,
             result=result,
             path=tuple(map(np.stack, zip(*moments, strict=True))) if keep_path else None,
+            residuals=None if result == "not finite" else samples.residuals,
         )
 
 
@@ -295,25 +340,22 @@ def _refuse(
     arrays: Sequence[SeenArray],
     nudging: Nudging | None,
     accelerator: Accelerator,
+    overrelaxation: float,
 ) -> None:
+    name = network.activation.name
     if accelerator != "none":
         raise UnsupportedError(
-            f"relaxation.accelerator = {accelerator}: Hopfield networks take none"
+            f"relaxation.accelerator = {accelerator}: Hopfield networks take none, but"
+            " relaxation.overrelaxation"
+        )
+    if overrelaxation > 1 and name != "hard-sigmoid":
+        raise UnsupportedError(
+            f"relaxation.overrelaxation = {overrelaxation:g}: not with the activation {name}, for"
+            " which the energy would not have to fall"
         )
     if any(array.unit_coupling is not None for array in arrays):
         raise UnsupportedError(
             "chip.interconnect: the arrays of Hopfield networks need wires without resistance"
         )
-    name = network.activation.name
     if nudging is not None and np.iscomplexobj(nudging.strength) and name == "hard-sigmoid":
         raise UnsupportedError(f"complex nudging: not with the activation {name}, which has kinks")
-
-
-def _residual(before: Array, after: Array, begun: Array | None, step: float | None) -> float:
-    """Return a layer's share of the residual; begun, where a nudged phase started."""
-    change, largest = np.abs(after - before).max(), np.abs(after).max()
-    change = change / (1.0 if step is None else step)
-    if begun is not None:
-        change = max(change, ROUNDING * np.finfo(after.dtype).eps * largest)
-        largest = np.abs(after - begun).max()
-    return float(change / largest) if largest > 0 else 0.0

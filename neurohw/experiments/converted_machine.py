@@ -32,6 +32,10 @@ class ConvertedMachine:
         targets = self.targets(dataset.train_labels[samples])
         self.rule.calibrate(self.chip.arrays[0].read(inputs), targets, inputs)
 
+    def warnings(self) -> list[str]:
+        """Return what there is to say of the epoch that ends: nothing."""
+        return []
+
     def encode(self, images: Array, event: int = 0) -> Array:
         """Return the voltages that the first array takes for (n, pixels) images in [0, 1] [V]."""
         raise NotImplementedError

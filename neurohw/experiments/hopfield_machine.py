@@ -1,7 +1,9 @@
 """A machine whose network is a deep Hopfield network, trained by equilibrium propagation."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,10 +12,12 @@ from neurohw import engines, randomness
 from neurohw.chip import HopfieldChip
 from neurohw.datasets import Dataset, picture_axes
 from neurohw.engines.hopfield import HopfieldEngine
+from neurohw.errors import InvalidValueError
 from neurohw.experiments.configuration import ConvolutionSettings, Experiment
 from neurohw.experiments.relaxing_machine import RelaxingMachine, start_from
 from neurohw.experiments.run_file import Run
 from neurohw.experiments.step import Batch, Step, ranges_of, restore_chip
+from neurohw.experiments.watch import Watch
 from neurohw.learning.continual import learn
 from neurohw.learning.hopfield import HopfieldPropagation
 from neurohw.learning.stdp import SpikeTimingPropagation
@@ -24,6 +28,8 @@ from neurohw.networks.resistive import encode
 
 Array = NDArray[np.floating]
 
+# Half precision: a start needs no more.
+_STORED = np.dtype(np.float16)
 # As published, where the configuration says none.
 _STEP = 0.5
 
@@ -47,6 +53,7 @@ class HopfieldMachine(RelaxingMachine):
     engine: HopfieldEngine
     rule: HopfieldPropagation
     stored: list[Array] = field(default_factory=list)
+    watch: Watch = field(default_factory=Watch)
 
     @property
     def network(self) -> HopfieldNetwork:
@@ -80,13 +87,14 @@ class HopfieldMachine(RelaxingMachine):
         if self.stored:
             start = start_from([layer[batch.samples] * unit for layer in self.stored])
         words = batch.pending, batch.targets, start, event, batch.inputs
-        learnt = learn(self.rule, *words, rates, bias_rates)
+        learnt = learn(self.rule, *words, rates, bias_rates, leave_out=True)
         contrast = learnt.contrast
         for layer, membranes in zip(self.stored, contrast.free.state, strict=False):
             layer[batch.samples] = membranes / unit
         self.disturb(contrast, batch.inputs, event)
         last = len(self.network.layers) - 1
         outputs = self.network.forward(last, contrast.free.state[-1])
+        self.watch.take(contrast, outputs, batch.targets)
         return Step(
             updates=learnt.updates,
             bias_updates=learnt.bias_updates,
@@ -96,14 +104,16 @@ class HopfieldMachine(RelaxingMachine):
         )
 
     def carried(self) -> dict[str, Array]:
-        """Return the stored equilibria, a layer each, and ranges of converters [V]."""
-        return ranges_of(self.chip) | {
-            f"membrane_{k}": layer for k, layer in enumerate(self.stored)
-        }
+        """Return counts, the stored equilibria, a layer each, and ranges of converters [V]."""
+        counts: dict[str, Any] = {"watch": self.watch.record()}
+        layers = {f"membrane_{k}": layer for k, layer in enumerate(self.stored)}
+        return counts | ranges_of(self.chip) | layers
 
     def restore(self, run: Run) -> None:
         """Take over the arrays, biases, ranges of converters and stored equilibria of a run."""
         restore_chip(self.chip, run)
+        if "watch" in run.state:
+            self.watch.restore(run.state["watch"])
         if "membrane_0" in run.state:
             for k, layer in enumerate(self.stored):
                 layer[:] = run.state[f"membrane_{k}"]
@@ -112,6 +122,9 @@ class HopfieldMachine(RelaxingMachine):
 def build(experiment: Experiment, dataset: Dataset) -> HopfieldMachine:
     """Fabricate the chip of an experiment and put its network on it."""
     settings, training, phases = experiment.network, experiment.training, experiment.phases
+    if phases.start == "stored":
+        units = sum(settings.hidden) + dataset.classes
+        _require_memory(len(dataset.train_images), units)
     network = deep_hopfield_network(
         dataset.train_images.shape[1],
         settings.hidden,
@@ -130,7 +143,7 @@ def build(experiment: Experiment, dataset: Dataset) -> HopfieldMachine:
         experiment.circuit, network, weights, seed=training.seed, dtype=training.precision
     )
     step = (phases.step or _STEP) if phases.dynamics == "steps" else None
-    engine = engines.load_hopfield(training.engine, step)
+    engine = engines.load_hopfield(training.engine, step, phases.overrelaxation or 1.0)
     rule = _RULES[experiment.learning.rule](
         network,
         engine,
@@ -147,8 +160,7 @@ def build(experiment: Experiment, dataset: Dataset) -> HopfieldMachine:
     )
     stored = []
     if phases.start == "stored":
-        # Half precision: a start needs no more.
-        stored = [np.zeros((len(dataset.train_images), n), np.float16) for n in network.layers]
+        stored = [np.zeros((len(dataset.train_images), n), _STORED) for n in network.layers]
     return HopfieldMachine(
         experiment=experiment, chip=chip, engine=engine, rule=rule, stored=stored
     )
@@ -176,3 +188,23 @@ def _convolutions(settings: Sequence[ConvolutionSettings], dataset: Dataset) -> 
             )
         )
     return found
+
+
+def _require_memory(images: int, units: int) -> None:
+    """Raise `InvalidValueError` if the stored equilibria do not fit in the machine's memory."""
+    needed = images * units * _STORED.itemsize
+    present = memory()
+    if needed > present:
+        raise InvalidValueError(
+            f"relaxation.start = stored: {images} images of {units} nodes take"
+            f" {needed / 1e9:.1f} GB, and this machine has {present / 1e9:.1f} GB; take"
+            " relaxation.start = zero or a smaller data.train"
+        )
+
+
+def memory() -> float:
+    """Return the memory of this machine [bytes], infinity where the system does not say."""
+    try:
+        return float(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    except (AttributeError, ValueError, OSError):
+        return np.inf

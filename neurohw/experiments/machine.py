@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,7 @@ from neurohw.experiments.configuration import Experiment
 from neurohw.experiments.relaxing_machine import RelaxingMachine, start_from
 from neurohw.experiments.run_file import Run
 from neurohw.experiments.step import Batch, Machine, Step, ranges_of, restore_chip
+from neurohw.experiments.watch import Watch
 from neurohw.learning.continual import learn
 from neurohw.learning.equilibrium_propagation import EquilibriumPropagation
 from neurohw.networks.resistive import ResistiveNetwork, deep_resistive_network, encode
@@ -37,6 +38,7 @@ class ResistiveMachine(RelaxingMachine):
     engine: Engine
     rule: EquilibriumPropagation
     start: Equilibrium | None = None
+    watch: Watch = field(default_factory=Watch)
 
     @property
     def network(self) -> ResistiveNetwork:

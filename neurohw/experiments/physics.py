@@ -73,7 +73,7 @@ def _contrast(machine: ResistiveMachine | HopfieldMachine, dataset: Dataset) -> 
     inputs = machine.encode(dataset.train_images[:_SAMPLES])
     projection = machine.chip.arrays[0].read(inputs)
     targets = machine.targets(dataset.train_labels[:_SAMPLES])
-    return machine.rule.phases(projection, targets, None, 0, inputs)
+    return machine.rule.phases(projection, targets, None, 0, inputs, leave_out=True)
 
 
 def _measure_phases(contrast: Contrast) -> list[dict[str, float]]:

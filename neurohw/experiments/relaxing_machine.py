@@ -6,9 +6,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from neurohw.engines.equilibrium import Equilibrium, require_settled
+from neurohw.engines.equilibrium import Equilibrium, left_out
 from neurohw.experiments.converted_machine import ConvertedMachine
 from neurohw.experiments.step import EVALUATION
+from neurohw.experiments.watch import Watch
 from neurohw.learning.equilibrium_propagation import Contrast
 from neurohw.learning.relaxation import relax
 
@@ -21,6 +22,7 @@ class RelaxingMachine(ConvertedMachine):
     """A base of machines with a `rule` and a `chip` that has converters; see `step.Machine`."""
 
     engine: Any
+    watch: Watch
 
     @property
     def network(self) -> Any:
@@ -48,7 +50,10 @@ class RelaxingMachine(ConvertedMachine):
         return np.asarray(table[labels] * table.dtype.type(self.chip.scale.unit_voltage))
 
     def outputs(self, images: Array) -> Array:
-        """Return the output voltages of the free equilibrium from 0 V, (n, outputs) [V]."""
+        """Return the output voltages of the free equilibrium from 0 V, (n, outputs) [V].
+
+        NaN where it was not found.
+        """
         settings = self.experiment.phases
         parts = []
         for first in range(0, len(images), _EVALUATED_AT_ONCE):
@@ -66,13 +71,28 @@ class RelaxingMachine(ConvertedMachine):
                 accelerator=settings.accelerator,
                 inputs=voltages,
             )
-            require_settled(equilibrium, "free", settings.tolerance)
-            parts.append(equilibrium.state[-1])
+            missed = left_out(equilibrium, "free", settings.tolerance)
+            found = equilibrium.state[-1]
+            if missed.any():
+                found = np.where(missed[:, None], np.nan, found)
+            parts.append(found)
         return np.concatenate(parts)
 
     def error(self, images: Array, labels: NDArray[np.integer]) -> float:
-        """Return the share of images whose largest output is not the label's."""
-        return float(np.mean(self.outputs(images).argmax(axis=1) != labels))
+        """Return the share of images whose largest output is not the label's.
+
+        Images whose equilibrium was not found count as errors.
+        """
+        outputs = self.outputs(images)
+        lost = np.isnan(outputs[:, 0])
+        self.watch.unanswered += int(np.count_nonzero(lost))
+        return float(np.mean(lost | (outputs.argmax(axis=1) != labels)))
+
+    def warnings(self) -> list[str]:
+        """Return what there is to say of the epoch that ends, and begin another."""
+        lines = self.watch.lines()
+        self.watch.clear()
+        return lines
 
 
 def start_from(state: Sequence[Array]) -> Equilibrium:

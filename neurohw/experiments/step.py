@@ -92,6 +92,10 @@ class Machine(Protocol):
         """Return the share of images whose largest output is not the label's."""
         ...
 
+    def warnings(self) -> list[str]:
+        """Return lines to warn of after an epoch and its evaluation, and begin another."""
+        ...
+
     def learning_rates(self, epoch: int) -> tuple[Sequence[float], Sequence[float]]:
         """Return the rates of arrays [S/V²] and of biases in an epoch counted from 0."""
         ...

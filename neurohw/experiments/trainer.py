@@ -78,7 +78,8 @@ def train(
         Called a few times a second with a `Progress`.
     warn : callable, optional
         Called before training with a line for each array that is too large for its wires, or has
-        cells that are stuck or whose limits crossed.
+        cells that are stuck or whose limits crossed; after an epoch, with how many of its images
+        did not settle, or taught a layer nothing.
 
     Raises
     ------
@@ -103,7 +104,7 @@ def train(
         if checkpoint.physical:
             return checkpoint
     with computing(), _interrupts() as interrupted:
-        training = _Training(experiment, dataset, path, progress)
+        training = _Training(experiment, dataset, path, progress, warn)
         if checkpoint is not None:
             training.restore(checkpoint)
         else:
@@ -127,11 +128,13 @@ class _Training:
         dataset: Dataset,
         path: Path | None,
         progress: Callable[[Progress], None] | None,
+        warn: Callable[[str], None] | None = None,
     ) -> None:
         self.experiment = experiment
         self.dataset = dataset
         self.path = path
         self.report = progress
+        self.warn = warn
         self.machine = build(experiment, dataset)
         self.steps = experiment.steps(len(dataset.train_images))
         self.targets = self.machine.targets(dataset.train_labels)
@@ -184,6 +187,9 @@ class _Training:
         self._show(self.seconds[-1], "evaluating")
         with _located(f"epoch {self.epoch + 1}, evaluation"):
             test_error = machine.error(self.dataset.test_images, self.dataset.test_labels)
+        for line in machine.warnings():
+            if self.warn is not None:
+                self.warn(f"epoch {self.epoch + 1}: {line}")
         samples = self.steps * training.batch
         values = {
             "epoch": self.epoch + 1,

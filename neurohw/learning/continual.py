@@ -61,19 +61,23 @@ def learn(
     inputs: Array,
     rates: Sequence[float],
     bias_rates: Sequence[float],
+    *,
+    leave_out: bool = False,
 ) -> Learnt:
     """Run the phases of a mini-batch and return its updates; cells move if the variant has it so.
 
     Arguments as for `EquilibriumPropagation.phases` and `updates`.
     """
     if rule.variant not in MOVING:
-        phases = rule.phases(input_current, target, start, event, inputs)
+        phases = rule.phases(input_current, target, start, event, inputs, leave_out=leave_out)
         return Learnt(phases, *rule.updates(rule.read(phases, event), inputs, rates, bias_rates))
     free = rule.free_phase(input_current, start, event, inputs)
+    rule.missed(free, "free")
     outputs, span, at, phase = free.state[-1], rule.nudging, free, 1
     if rule.variant == "agnostic":
         held = rule.nudging_of((-1.0,), outputs, target, event)
         at, span, phase = rule.nudged_phase(input_current, free, held, event, inputs), 2 * span, 2
+        rule.missed(at, "nudged")
     begun = at.state
     nudging = rule.nudging_of((1.0,), outputs, target, event)
     current, sweeps, programmed = input_current, rule.nudged_sweeps, 0
@@ -82,6 +86,7 @@ def learn(
         at = rule.nudged_phase(
             current, before, nudging, event, inputs, phase=phase, sweep=sweep, sweeps=1
         )
+        rule.missed(at, "nudged")
         # What an engine keeps belongs to cells as they were.
         at = replace(at, carry=None)
         moved = Contrast(free, at.state, before.state, span)

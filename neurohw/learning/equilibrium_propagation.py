@@ -38,6 +38,7 @@ from neurohw.engines.equilibrium import (
     Equilibrium,
     Nudging,
     SeenArray,
+    left_out,
     nudge,
     require_settled,
 )
@@ -63,7 +64,9 @@ class Contrast(msgspec.Struct, frozen=True, eq=False):
     they are those at both ends of the half circle, points holds all of its complex states, and
     span is their number on the whole circle times β. path, for rules that need it, is how the
     nudged phases ran, see `Equilibrium`; all samples of one sign before the others. target, which
-    readouts learn from, is what the outputs are to be, (batch, outputs) [V].
+    readouts learn from, is what the outputs are to be, (batch, outputs) [V]. unsettled (batch,)
+    says of which samples a phase missed the tolerance: their nudged states are the free ones, so
+    that nothing is learnt of them.
     """
 
     free: Equilibrium
@@ -73,6 +76,7 @@ class Contrast(msgspec.Struct, frozen=True, eq=False):
     path: Sequence[Array] | None = None
     points: Sequence[Sequence[NDArray[np.complexfloating]]] = ()
     target: Array | None = None
+    unsettled: NDArray[np.bool_] | None = None
 
 
 class EquilibriumPropagation:
@@ -232,27 +236,35 @@ class EquilibriumPropagation:
         start: Equilibrium | None,
         event: int,
         inputs: Array | None = None,
+        *,
+        leave_out: bool = False,
     ) -> Contrast:
         """Relax the free and the nudged phases of one mini-batch.
 
         input_current (batch, units) [A], target (batch, outputs) [V]; inputs (batch, lines) [V],
         as `CrossbarArray.read` takes them, for engines that solve the driven array too, and for
-        chips whose cells are noisy.
+        chips whose cells are noisy. leave_out: samples that miss the tolerance are left out, see
+        `Contrast`, if they are at most half; otherwise any is an error.
         """
         free = self.free_phase(input_current, start, event, inputs)
+        missed = self.missed(free, "free", leave_out=leave_out)
         signs = self._signs(event)
         if len(signs) > 1:
             input_current = np.concatenate([input_current] * len(signs))
         nudging = self.nudging_of(signs, free.state[-1], target, event)
         nudged = self.nudged_phase(input_current, free, nudging, event, inputs)
+        nudged_missed = self.missed(nudged, "nudged", leave_out=leave_out)
+        unsettled = missed | nudged_missed.reshape(len(signs), -1).any(axis=0)
+        nudged = _without(nudged, free, np.flatnonzero(unsettled), len(signs))
         points = list(zip(*(np.split(v, len(signs)) for v in nudged.state), strict=True))
-        return self._compared(free, signs, points, event, nudged.path)
+        contrast = self._compared(free, signs, points, event, nudged.path)
+        return msgspec.structs.replace(contrast, unsettled=unsettled)
 
     def free_phase(
         self, input_current: Array, start: Equilibrium | None, event: int, inputs: Array | None
     ) -> Equilibrium:
-        """Relax the free phase of a mini-batch; arguments as for `phases`."""
-        free = relax(
+        """Relax the free phase of a mini-batch, settled or not; arguments as for `phases`."""
+        return relax(
             self.engine,
             self.network,
             self.chip,
@@ -266,8 +278,6 @@ class EquilibriumPropagation:
             inputs=inputs,
             **self._options(nudged=False),
         )
-        require_settled(free, "free", self.tolerance)
-        return free
 
     def nudged_phase(
         self,
@@ -282,7 +292,7 @@ class EquilibriumPropagation:
         sweeps: int | None = None,
     ) -> Equilibrium:
         """Relax a nudged phase, or some sweeps of it; see `neurohw.learning.relaxation.relax`."""
-        nudged = relax(
+        return relax(
             self.engine,
             self.network,
             self.chip,
@@ -299,8 +309,17 @@ class EquilibriumPropagation:
             inputs=inputs,
             **self._options(nudged=True),
         )
-        require_settled(nudged, "nudged", self.tolerance)
-        return nudged
+
+    def missed(
+        self, equilibrium: Equilibrium, phase: str, *, leave_out: bool = False
+    ) -> NDArray[np.bool_]:
+        """Return which samples missed the tolerance, none unless they may be left out.
+
+        Raises what `neurohw.engines.equilibrium.require_settled` does.
+        """
+        if not leave_out:
+            require_settled(equilibrium, phase, self.tolerance)
+        return left_out(equilibrium, phase, self.tolerance)
 
     def _options(self, *, nudged: bool) -> dict[str, Any]:
         """Return what else is asked of the engine."""
@@ -496,6 +515,21 @@ def _strengths(signs: tuple[complex, ...], strength: float, batch: int, dtype: n
     factors = np.array(signs) * strength
     kind = np.result_type(dtype, np.complex64) if np.iscomplexobj(factors) else dtype
     return np.repeat(factors.astype(kind), batch)
+
+
+def _without(
+    nudged: Equilibrium, free: Equilibrium, samples: NDArray[np.intp], copies: int
+) -> Equilibrium:
+    """Return a nudged equilibrium, so many copies of the free samples, without nudging of some."""
+    if not len(samples):
+        return nudged
+    rows = np.concatenate([samples + k * len(free.state[0]) for k in range(copies)])
+    held = [np.concatenate([v[samples]] * copies) for v in free.state]
+    for v, rest in zip(nudged.state, held, strict=True):
+        v[rows] = rest
+    for path, rest in zip(nudged.path or (), held, strict=False):
+        path[:, rows] = rest
+    return nudged
 
 
 def _scaled(array: SeenArray, factor: float) -> SeenArray:

@@ -119,9 +119,11 @@ class HopfieldPropagation(EquilibriumPropagation):
         start: Equilibrium | None,
         event: int,
         inputs: Array | None = None,
+        *,
+        leave_out: bool = False,
     ) -> Contrast:
         """Relax the phases of one mini-batch; see `EquilibriumPropagation.phases`."""
-        found = super().phases(input_current, target, start, event, inputs)
+        found = super().phases(input_current, target, start, event, inputs, leave_out=leave_out)
         return msgspec.structs.replace(found, target=target)
 
     def updates(
@@ -175,6 +177,8 @@ class HopfieldPropagation(EquilibriumPropagation):
         if self.network.softmax:
             assert contrast.target is not None  # `phases` sets it
             error = inputs.dtype.type(contrast.span) * (contrast.target - means[-1])
+            if contrast.unsettled is not None:
+                error[contrast.unsettled] = 0
             products[-1], differences[-1] = (means[-2], error), error
         return products, differences[1:]
 

@@ -14,6 +14,8 @@ from neurohw.errors import InvalidValueError, UnsupportedError
 
 Array = NDArray[np.floating]
 
+_FAILED = ("not finite", "not converged", "oscillating")
+
 
 def relax(
     engine: Engine | HopfieldEngine,
@@ -156,7 +158,7 @@ def _side_by_side(paths: Sequence[Sequence[Array]]) -> tuple[Array, ...]:
 
 def _joined(parts: Sequence[Equilibrium]) -> Equilibrium:
     """Return the equilibria of all samples, with the worst residual and result of any."""
-    worst = next((p for p in parts if p.result in ("not finite", "not converged")), parts[0])
+    worst = next((p for p in parts if p.result in _FAILED), parts[0])
     layers = zip(*[part.state for part in parts], strict=True)
     paths = [part.path for part in parts if part.path is not None]
     return Equilibrium(

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+import hopfield
 import passes
 import processes
 import spice
@@ -54,6 +55,16 @@ def measurements(*, quick: bool) -> dict[str, Callable[[], list[Row]]]:
     }
     for recipe in ("drn-2h", "drn-3h"):
         found[recipe] = partial(training.deeper, recipe, steps=10 if quick else 100, rounds=rounds)
+    for depth in (1, 2, 3):
+        found[f"hopfield, ep-{depth}h to rest"] = partial(
+            hopfield.to_rest, depth, rounds=min(rounds, 3)
+        )
+        found[f"hopfield, ep-{depth}h sweeps"] = partial(
+            hopfield.against_products, depth, rounds=rounds
+        )
+        found[f"hopfield, ep-{depth}h minima"] = partial(
+            hopfield.partings, depth, images=20 if quick else 200
+        )
     for name in passes.SIZES:
         found[f"fused pass, {name}"] = partial(
             passes.against_bandwidth, name, cells=2 * cells, rounds=rounds

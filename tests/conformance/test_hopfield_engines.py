@@ -14,8 +14,8 @@ from neurohw.engines.numba.hopfield.engine import NumbaHopfieldEngine
 SHARE = {"float64": 1e-13, "float32": 1e-5}
 
 
-def assert_engines_agree(problem, step, dtype):
-    oracle, compiled = HopfieldEngine(step), NumbaHopfieldEngine(step)
+def assert_engines_agree(problem, step, dtype, factor=1.0):
+    oracle, compiled = HopfieldEngine(step, factor), NumbaHopfieldEngine(step, factor)
     expected, found = (problem.relax(engine, sweeps=4) for engine in (oracle, compiled))
     held = [u.copy() for u in found.state]
     assert_same(found, expected, problem, dtype)
@@ -43,6 +43,10 @@ def assert_same(found, expected, problem, dtype):
 def test_engines_agree(make_hopfield, hidden, activation, step, dtype):
     problem = make_hopfield(hidden, activation=activation, dtype=dtype, seed=len(hidden))
     assert_engines_agree(problem, step, dtype)
+
+
+def test_engines_agree_on_overrelaxed_sweeps(make_hopfield):
+    assert_engines_agree(make_hopfield((6, 5, 8)), None, "float64", factor=1.7)
 
 
 @pytest.mark.parametrize("step", [None, 0.5])

@@ -120,6 +120,20 @@ def test_the_contrast_is_the_gradient(make_hopfield, hidden, activation):
         assert_allclose(ours, wanted, rtol=0, atol=1e-4 * np.abs(wanted).max())
 
 
+@pytest.mark.parametrize("hidden", HIDDEN, ids=str)
+@pytest.mark.parametrize("factor", [1.5, 1.95])
+def test_the_energy_falls_along_overrelaxed_sweeps(make_hopfield, hidden, factor):
+    problem = make_hopfield(hidden, seed=3)
+    problem = replace(problem, conductances=[3 * g for g in problem.conductances])
+    nudging = Nudging(
+        strength=problem.leak[0][0] * np.array([0.5, -0.5, 0.0, 0.0]), target=problem.target
+    )
+    found = energies(problem, HopfieldEngine(overrelaxation=factor), nudging, 40)
+    size = np.abs(found).max()
+    assert (np.diff(found, axis=0) <= 1e-14 * size).all()
+    assert (found[0] - found[-1] > 1e-3 * size).all()
+
+
 @pytest.mark.parametrize(("variant", "order"), [("positive", 1), ("negative", 1), ("centered", 2)])
 def test_its_error_falls_with_the_nudging(make_hopfield, variant, order):
     """In proportion to β from one side, to its square from both: tanh, so that nothing clips."""

@@ -64,7 +64,8 @@ def test_fashion_recipe_holds_the_published_settings():
 def test_every_recipe_is_listed():
     listed = recipes()
     own = {"drn-digits", "drn-digits-16", "drn-xor", "ep-1h", "ep-2h", "kendall", "mlp-1h"}
-    own |= {"drn-1h-fashion", "ep-conv", "ep-conv-fashion", "neurosim-400-100-10"}
+    own |= {"ep-3h", "ep-1h-fast", "ep-2h-fast", "ep-3h-fast", "ep-conv", "ep-conv-fashion"}
+    own |= {"drn-1h-fashion", "neurosim-400-100-10"}
     assert {row["name"] for row in listed} == own | set(PUBLISHED)
     assert all(row["description"] for row in listed)
 

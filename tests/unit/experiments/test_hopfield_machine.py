@@ -181,7 +181,7 @@ def test_rates_are_of_each_layer():
     [
         (("network.activation=relu",), ConfigurationError, "network.activation = relu: a hopfield"),
         (("training.engine=spice",), UnsupportedError, "training.engine = spice: Hopfield"),
-        (("relaxation.accelerator=newton",), UnsupportedError, "take none"),
+        (("relaxation.accelerator=newton",), UnsupportedError, "take none, but"),
         ((*SWEEPS, "learning.nudging=1.5"), InvalidValueError, "must be below 1, the leak"),
         (("learning.rule=backpropagation",), ConfigurationError, "a hopfield network learns by"),
         (("network.input_gain=3",), ConfigurationError, "a hopfield network has none"),
@@ -203,3 +203,26 @@ def test_the_recipe_holds_the_published_settings():
     assert learning.learning_rate_decay == 1
     assert experiment.learning_rates == experiment.bias_learning_rates == (0.1, 0.05)
     assert (experiment.training.epochs, experiment.training.batch) == (25, 20)
+
+
+def test_the_deepest_recipe_holds_the_published_settings():
+    experiment = configuration.load("ep-3h")
+    phases, rates = experiment.phases, (0.128, 0.032, 0.008, 0.002)
+    assert experiment.network.hidden == (500, 500, 500)
+    assert (phases.dynamics, phases.step, phases.start) == ("steps", 0.5, "stored")
+    assert (phases.free_sweeps, phases.nudged_sweeps, phases.tolerance) == (500, 8, 0)
+    assert (experiment.learning.variant, experiment.learning.nudging) == ("random_sign", 1.0)
+    assert experiment.learning_rates == experiment.bias_learning_rates == rates
+    assert (experiment.training.epochs, experiment.training.batch) == (500, 20)
+
+
+@pytest.mark.parametrize(("name", "rates"), [("ep-1h", 2), ("ep-2h", 1), ("ep-3h", 1)])
+def test_fast_recipes_differ_in_their_phases_only(name, rates):
+    published, fast = configuration.load(name), configuration.load(f"{name}-fast")
+    assert fast.network == published.network
+    assert_allclose(fast.learning_rates, rates * np.array(published.learning_rates))
+    assert fast.training.batch == published.training.batch
+    phases = fast.phases
+    assert (phases.dynamics, phases.start) == ("sweeps", "stored")
+    assert phases.tolerance > 0
+    assert phases.overrelaxation > 1

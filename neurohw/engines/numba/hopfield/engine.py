@@ -30,7 +30,7 @@ class FusedDynamics(Dynamics):
             before[:0] if above is None else above,
             source.current,
             source.conductance,
-            number(1.0 if self.step is None else self.step),
+            number(self.share),
             number(self.network.low),
             number(self.network.high),
             after,

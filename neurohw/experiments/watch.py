@@ -1,0 +1,80 @@
+"""What a training run has to say of an epoch: images that did not settle, or taught nothing."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neurohw.learning.equilibrium_propagation import Contrast
+
+Array = NDArray[np.floating]
+
+# Share of the wrong answers that may teach a layer nothing before it is worth a line.
+_FEW = 0.1
+
+
+@dataclass(eq=False)
+class Watch:
+    """Counts of an epoch.
+
+    seen, images trained on; unsettled, those left out because a phase missed its tolerance;
+    unanswered, those of an evaluation whose equilibrium was not found; wrong, those answered
+    wrongly, and vanished, those of them whose phases do not differ in a layer, one count a layer.
+    """
+
+    seen: int = 0
+    unsettled: int = 0
+    unanswered: int = 0
+    wrong: int = 0
+    vanished: list[int] = field(default_factory=list)
+
+    def take(self, contrast: Contrast, outputs: Array, targets: Array) -> None:
+        """Count a mini-batch; outputs and targets (batch, outputs) [V]."""
+        self.seen += len(targets)
+        wrong = outputs.argmax(axis=1) != targets.argmax(axis=1)
+        if contrast.unsettled is not None and contrast.unsettled.any():
+            self.unsettled += int(np.count_nonzero(contrast.unsettled))
+            wrong &= ~contrast.unsettled
+        places = np.flatnonzero(wrong)
+        self.wrong += len(places)
+        self.vanished = self.vanished or [0] * len(contrast.upper)
+        for k, (upper, lower) in enumerate(zip(contrast.upper, contrast.lower, strict=True)):
+            same = (upper[places] == lower[places]).all(axis=1)
+            self.vanished[k] += int(np.count_nonzero(same))
+
+    def lines(self) -> list[str]:
+        """Return what there is to say."""
+        found = []
+        if self.unsettled:
+            found.append(
+                f"{self.unsettled} of {self.seen} images did not settle to"
+                " relaxation.tolerance and taught nothing; allow more sweeps"
+                " (relaxation.free_sweeps, nudged_sweeps) or a larger tolerance"
+            )
+        if self.unanswered:
+            found.append(
+                f"{self.unanswered} evaluated images did not settle and count as errors;"
+                " allow more relaxation.free_sweeps or a larger tolerance"
+            )
+        most = max(self.vanished, default=0)
+        if most > _FEW * self.wrong:
+            found.append(
+                f"{most} of {self.wrong} wrong answers taught layer"
+                f" {self.vanished.index(most) + 1} nothing, for all of it stands at its limits"
+                " in both phases; take a smaller learning rate or a larger learning.nudging"
+            )
+        return found
+
+    def clear(self) -> None:
+        """Begin another epoch."""
+        self.seen = self.unsettled = self.unanswered = self.wrong = 0
+        self.vanished = []
+
+    def record(self) -> NDArray[np.int64]:
+        """Return what `restore` takes; evaluations, which end an epoch, are not part of it."""
+        return np.array([self.seen, self.unsettled, self.wrong, *self.vanished], np.int64)
+
+    def restore(self, record: Sequence[int] | NDArray[np.int64]) -> None:
+        """Go on from a record."""
+        self.seen, self.unsettled, self.wrong, *self.vanished = (int(n) for n in record)

@@ -1,0 +1,104 @@
+import numpy as np
+import pytest
+from numpy.testing import assert_array_equal
+
+from neurohw.engines.equilibrium import Equilibrium
+from neurohw.errors import ConvergenceError, InvalidValueError
+from neurohw.experiments import configuration, hopfield_machine, trainer
+from neurohw.experiments.machine import build, dataset_of
+from neurohw.experiments.step import Batch
+from neurohw.experiments.watch import Watch
+from neurohw.learning.equilibrium_propagation import Contrast
+
+FEW = ("data.name=digits", "data.train=60", "network.hidden=[12, 8]")
+
+
+def load(*settings):
+    return configuration.load("ep-2h-fast", settings=[*FEW, *settings], epochs=2)
+
+
+def contrast(upper, lower, unsettled=None):
+    free = Equilibrium(state=(), residual=0, iterations=0, result="converged")
+    mask = None if unsettled is None else np.array(unsettled)
+    return Contrast(free, upper, lower, 1.0, unsettled=mask)
+
+
+def test_wrong_answers_that_teach_nothing_are_counted():
+    watch = Watch()
+    outputs, targets = np.array([[1.0, 0], [1, 0], [1, 0], [0, 1]]), np.array([[0.0, 1]] * 4)
+    lower = [np.zeros((4, 3)), outputs]
+    # In both layers 0 and 1 move; 2 did not settle, 3 is right.
+    upper = [np.eye(4, 3), outputs + 0.1 * np.eye(4, 2)]
+    watch.take(contrast(upper, lower, [False, False, True, False]), outputs, targets)
+    assert (watch.seen, watch.wrong, watch.unsettled, watch.vanished) == (4, 2, 1, [0, 0])
+    upper[0][1] = 0
+    watch.take(contrast(upper, lower), outputs, targets)
+    assert (watch.seen, watch.wrong, watch.vanished) == (8, 5, [1, 1])
+    first, second = watch.lines()
+    assert first.startswith("1 of 8 images did not settle to relaxation.tolerance")
+    assert second.startswith("1 of 5 wrong answers taught layer 1 nothing")
+    again = Watch()
+    again.restore(watch.record())
+    assert vars(again) == vars(watch)
+    watch.clear()
+    assert watch.lines() == []
+
+
+def test_images_that_do_not_settle_teach_nothing_and_are_told(monkeypatch):
+    """Every third image of 20 is given a residual that misses the tolerance."""
+    experiment = load("data.train=40")
+    data = dataset_of(experiment)
+    machine = build(experiment, data)
+    samples = np.arange(20)
+    inputs = machine.encode(data.train_images[samples])
+    batch = Batch(
+        inputs=inputs,
+        pending=machine.chip.arrays[0].read(inputs),
+        targets=machine.targets(data.train_labels[samples]),
+        samples=samples,
+    )
+    rates = machine.learning_rates(0)
+    whole = machine.step(batch, 0, *rates)
+    relax = type(machine.engine).relax
+
+    def some_do_not(self, *parts, **options):
+        found = relax(self, *parts, **options)
+        missed = np.arange(len(found.residuals)) % 20 % 3 == 0
+        return Equilibrium(
+            state=found.state,
+            residual=0.5,
+            iterations=found.iterations,
+            result="not converged",
+            residuals=np.where(missed, 0.5, found.residuals),
+        )
+
+    monkeypatch.setattr(type(machine.engine), "relax", some_do_not)
+    machine = build(experiment, data)
+    step = machine.step(batch, 0, *rates)
+    left = np.arange(20) % 3 == 0
+    for ours, all_of_it in zip(step.bias_updates, whole.bias_updates, strict=True):
+        assert ours.presynaptic.shape == all_of_it.presynaptic.shape
+    for ours, all_of_it in zip(step.updates, whole.updates, strict=True):
+        assert_array_equal(ours.postsynaptic[0][:20][left], 0)
+        assert_array_equal(ours.postsynaptic[0][:20][~left], all_of_it.postsynaptic[0][:20][~left])
+    assert machine.watch.unsettled == 7
+    lines = []
+    trainer.train(experiment, warn=lines.append)
+    # 7 of 20 images, 40 in an epoch and 360 in the evaluation.
+    assert "epoch 1: 14 of 40 images did not settle" in lines[0]
+    assert "epoch 1: 126 evaluated images did not settle" in lines[1]
+
+
+def test_a_mini_batch_that_does_not_settle_stops_the_run():
+    experiment = load("relaxation.free_sweeps=4", "relaxation.tolerance=1e-6")
+    with pytest.raises(ConvergenceError, match=r"epoch 1, mini-batch 1: .* of sample \d+ is still"):
+        trainer.train(experiment)
+
+
+def test_stored_states_that_do_not_fit_are_refused(monkeypatch):
+    monkeypatch.setattr(hopfield_machine, "memory", lambda: 2.0 * 60 * 30 - 1)
+    experiment = load()
+    with pytest.raises(InvalidValueError, match="start = stored: 60 images of 30 nodes"):
+        build(experiment, dataset_of(experiment))
+    monkeypatch.setattr(hopfield_machine, "memory", lambda: 2.0 * 60 * 30)
+    build(experiment, dataset_of(experiment))
