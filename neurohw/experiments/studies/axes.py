@@ -95,12 +95,15 @@ class _KeyAxis(
         In full, or an end of it that no other key has, such as ``device.cycle_to_cycle``.
     ideal : value, optional
         That of the reference; limits are found along axes that have one.
+    worse : {"high", "low"}, optional
+        Which values harm; default high ones, but of bits, levels, endurance and the like low ones.
     name : str, optional
         What tables and figures call it; default the first key as it is given.
     """
 
     key: str | tuple[str, ...]
     ideal: Any = None
+    worse: Literal["high", "low"] | None = None
     name: str = ""
 
     @cached_property
@@ -124,6 +127,11 @@ class _KeyAxis(
     def unit(self) -> str | None:
         """Of the values, if they have one."""
         return self.keys[0].unit
+
+    @property
+    def less_is_worse(self) -> bool:
+        """Whether low values are those that harm."""
+        return self.keys[0].less_is_worse if self.worse is None else self.worse == "low"
 
     @property
     def ideal_value(self) -> Value | None:

@@ -220,7 +220,9 @@ def load(folder: Path, names: Iterable[str]) -> dict[str, Result]:
     """
     present = {path.name for path in folder.glob("*.json")}
     return {
-        name: _read(path_of(folder, name)) for name in names if path_of(folder, name).name in present
+        name: _read(path_of(folder, name))
+        for name in names
+        if path_of(folder, name).name in present
     }
 
 
@@ -247,7 +249,9 @@ def _read(path: Path) -> Result:
         content = path.read_bytes()
         head: Any = msgspec.json.decode(content)
         if not isinstance(head, dict) or head.get("format") != FORMAT:
-            raise StudyError(f"{path}: is no result of a job; move it away, or choose another --out")
+            raise StudyError(
+                f"{path}: is no result of a job; move it away, or choose another --out"
+            )
         if head.get("schema_version") != SCHEMA_VERSION:
             raise StudyError(
                 f"{path}: schema_version = {head.get('schema_version')}: this neurohw reads"

@@ -281,7 +281,9 @@ def _outcomes(study: Study, points: Sequence[Point], shop: Workshop) -> dict[Pla
     found: dict[Place, Outcome] = {}
     alive = set(range(len(points)))
     for rung in _rungs(study, points):
-        part = {place: job for place, job in _jobs(study, points, rung).items() if place[0] in alive}
+        part = {
+            place: job for place, job in _jobs(study, points, rung).items() if place[0] in alive
+        }
         outcomes = shop.run(list(part.values()))
         found |= {place: outcomes[job.name] for place, job in part.items()}
         if rung is not None:

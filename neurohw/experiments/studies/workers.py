@@ -42,7 +42,9 @@ def on_processes(waiting: Sequence[Job], folder: Path | None, workers: int) -> I
         suspects = [job for name, job in left.items() if deaths[name] >= _TOGETHER]
         alone = not any(deaths[name] < _TOGETHER for name in left)
         batch = (
-            suspects[:1] if alone else [job for job in left.values() if deaths[job.name] < _TOGETHER]
+            suspects[:1]
+            if alone
+            else [job for job in left.values() if deaths[job.name] < _TOGETHER]
         )
         taken: list[str] = []
         try:
@@ -155,11 +157,11 @@ def on_cluster(waiting: Sequence[Job], folder: Path | None, scheduler: str) -> I
         arriving = as_completed(first)
         for future in arriving:
             job = running.pop(future)
-            error = future.exception() if future.status != "finished" else None
-            if isinstance(error, KilledWorker):
+            reason = future.exception() if future.status == "error" else None
+            if isinstance(reason, KilledWorker):
                 yield _given_up(job, folder)
-            elif error is not None or future.status != "finished":
-                raise StudyError(f"--scheduler {scheduler}: {job.name}: {error or future.status}")
+            elif future.status != "finished":
+                raise StudyError(f"--scheduler {scheduler}: {job.name}: {reason or future.status}")
             else:
                 result = future.result()
                 if folder is not None and not jobs.path_of(folder, result.job).exists():
