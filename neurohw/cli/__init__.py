@@ -22,6 +22,7 @@ from neurohw.cli.report import report
 from neurohw.cli.settle import settle
 from neurohw.cli.spice import spice
 from neurohw.cli.sweep import sweep
+from neurohw.cli.tolerance import tolerance
 from neurohw.cli.train import Interrupted, train
 from neurohw.errors import NeurohwError
 
@@ -80,5 +81,6 @@ for command in (
     fit,
     gradcheck,
     sweep,
+    tolerance,
 ):
     main.add_command(command)

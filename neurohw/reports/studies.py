@@ -3,7 +3,6 @@
 A folder of a study gets the page, and its table as CSV and as HDF5.
 """
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -26,6 +25,7 @@ from neurohw.experiments.studies.axes import Axis, Cases, Grid
 from neurohw.experiments.studies.limits import Tolerance, logarithmic, tolerances
 from neurohw.experiments.studies.sensitivity import sensitivities
 from neurohw.experiments.studies.study import Study
+from neurohw.experiments.studies.tolerance import Tolerances
 from neurohw.reports import html, settling
 from neurohw.reports.figures import DASHES, INK, MARKERS, SERIES, Draughtsman, Drawing
 from neurohw.reports.gradients import COLOURS
@@ -33,6 +33,8 @@ from neurohw.reports.settling import FORMATS as PICTURES
 from neurohw.reports.summary import Table, percent
 
 Array = NDArray[np.float64]
+
+Curve = Tolerance | limits.Band
 
 FORMATS = (".html", *PICTURES)
 _MOST_LINES = 500
@@ -73,23 +75,36 @@ def write(folder: Path, out: Path | None = None) -> Path:
 
 def draw(study: Study, table: tables.Table, out: Path) -> Path:
     """Write the picture of the curves along each axis, and return its path."""
-    groups = _groups(study, table)
+    return _picture(study, _groups(study, table), out)
+
+
+def draw_tolerances(found: Tolerances, out: Path) -> Path:
+    """Write the picture of the curve of each key that was searched, and return its path.
+
+    Raises
+    ------
+    RunFileError
+        Another suffix than those of `FORMATS` but .html, or a place that cannot be written.
+    """
+    if out.suffix not in PICTURES:
+        raise RunFileError(f"{out}: a figure is one of {', '.join(PICTURES)}")
+    check_writable(out)
+    groups = [
+        (one.axis, [Tolerance(one.axis.label, (), one.band, one.limit, 0)]) for one in found.found
+    ]
+    return _picture(found.study, groups, out)
+
+
+def _picture(study: Study, groups: Sequence[tuple[Axis, Sequence[Curve]]], out: Path) -> Path:
     with matplotlib.rc_context(settling.STYLE):
         figure = Figure(figsize=(1 + 4.2 * len(groups), 3.6), layout="constrained")
-        for axes, (axis, curves) in zip(
-            figure.subplots(1, len(groups), squeeze=False)[0], groups, strict=True
-        ):
+        drawn = figure.subplots(1, len(groups), squeeze=False)[0]
+        for axes, (axis, curves) in zip(drawn, groups, strict=True):
             _curves(axes, study, axis, curves, COLOURS, "black")
             if len(curves) > 1:
                 axes.legend(fontsize=8)
         out.parent.mkdir(parents=True, exist_ok=True)
-        temporary = out.with_name(f".unfinished-{out.name}")
-        try:
-            metadata = {"Date": None} if out.suffix == ".svg" else None
-            figure.savefig(temporary, dpi=150, metadata=metadata)
-            os.replace(temporary, out)
-        finally:
-            temporary.unlink(missing_ok=True)
+        figure.savefig(out, dpi=150, metadata={"Date": None} if out.suffix == ".svg" else None)
     return out
 
 
@@ -147,9 +162,6 @@ def _notes(table: tables.Table) -> list[str]:
         for key, text in words.items()
         if (status == key).any()
     ]
-
-
-Curve = Tolerance | limits.Band
 
 
 def _groups(study: Study, table: tables.Table) -> list[tuple[Axis, list[Any]]]:
@@ -280,19 +292,19 @@ class _StudyDraughtsman(Draughtsman):
         kept = kept[np.argsort(-self.errors[kept])][-_MOST_LINES:]
         norm = Normalize(100 * self.errors[kept].min(), 100 * self.errors[kept].max())
         colours = matplotlib.colormaps[_COLOURS_OF_ERRORS]
-        places, names = [], []
+        places, names, tops = [], [], []
         for axis in self.study.axes:
             place, low, high = _places(axis, self.values[axis.label])
             places.append(place)
-            names.append(f"{low}\n{axis.label}\n{high}")
+            names.append(f"{axis.label}\n{low}")
+            tops.append(high)
         with self._figure() as (figure, axes, svg):
             lines = np.array(places)
             for k in kept:
                 axes.plot(lines[:, k], color=colours(norm(100 * self.errors[k])), linewidth=1)
-            ends = [name.split("\n") for name in names]
-            axes.set_xticks(range(len(names)), [f"{name}\n{low}" for low, name, _ in ends])
-            for k, (_, _, high) in enumerate(ends):
-                axes.annotate(high, (k, 1.03), ha="center", fontsize=8)
+            axes.set_xticks(range(len(names)), names)
+            for number, text in enumerate(tops):
+                axes.annotate(text, (number, 1.03), ha="center", fontsize=8)
             axes.tick_params(axis="x", labelsize=8)
             axes.yaxis.set_major_locator(NullLocator())
             axes.set_ylim(-0.03, 1.12)

@@ -197,7 +197,7 @@ class Range(_KeyAxis, frozen=True, kw_only=True, tag="range"):
     def values(self) -> tuple[Value, ...]:
         """Of a grid, in SI units."""
         if self.points == 1:
-            return (self._rounded(self.ends[0]),)
+            return (self.rounded(self.ends[0]),)
         shares = np.linspace(0.0, 1.0, self.points)
         return tuple(dict.fromkeys(self._at(float(share)) for share in shares))
 
@@ -208,12 +208,13 @@ class Range(_KeyAxis, frozen=True, kw_only=True, tag="range"):
     def _at(self, share: float) -> Value:
         low, high = self.ends
         if share in (0.0, 1.0):
-            return self._rounded(high if share else low)
+            return self.rounded(high if share else low)
         if self.scale == "log":
-            return self._rounded(low * (high / low) ** share)
-        return self._rounded(low + (high - low) * share)
+            return self.rounded(low * (high / low) ** share)
+        return self.rounded(low + (high - low) * share)
 
-    def _rounded(self, value: float) -> Value:
+    def rounded(self, value: float) -> Value:
+        """Return the value that is run in place of one: six digits, or a whole number."""
         return round(value) if self.keys[0].kind == "whole number" else float(f"{value:.6g}")
 
 

@@ -9,6 +9,7 @@ import msgspec
 from msgspec import Meta
 from msgspec.structs import replace
 
+from neurohw import specification
 from neurohw.errors import ConfigurationError, InvalidValueError
 from neurohw.experiments import configuration
 from neurohw.experiments.configuration import RECIPES, Experiment
@@ -136,8 +137,12 @@ class Point:
 
     def at(self, seed: int) -> Experiment:
         """Return the experiment with a seed."""
-        training = replace(self.experiment.training, seed=seed)
-        return replace(self.experiment, training=training)
+        return with_seed(self.experiment, seed)
+
+
+def with_seed(experiment: Experiment, seed: int) -> Experiment:
+    """Return an experiment with another seed."""
+    return replace(experiment, training=replace(experiment.training, seed=seed))
 
 
 def load(source: str | Path | dict[str, Any] | Study) -> Study:
@@ -194,9 +199,9 @@ def points(study: Study) -> list[Point]:
             places.append(ideal)
         references.append(numbers[ideal])
     references += range(len(references), len(places))
-    tables: dict[str, Any] = {}
+    tables: dict[str, specification.Table] = {}
     return [
-        Point(place, _experiment(study, place, tables), reference)
+        Point(place, experiment_at(study, place, tables), reference)
         for place, reference in zip(places, references, strict=True)
     ]
 
@@ -216,8 +221,16 @@ def show_value(axis: Axis, value: Value) -> str:
     return show(float(value), axis.unit or "")
 
 
-def _experiment(study: Study, place: tuple[Value, ...], tables: dict[str, Any]) -> Experiment:
-    """Resolve one point; recipes are read once, into `tables`."""
+def experiment_at(
+    study: Study, place: Sequence[Value], tables: dict[str, specification.Table]
+) -> Experiment:
+    """Resolve the experiment at a place; recipes are read once, into `tables`.
+
+    Raises
+    ------
+    ConfigurationError
+        Naming the place.
+    """
     recipe, chip, settings = study.recipe, study.chip, list(study.settings)
     along: list[tuple[int, str]] = []
     for axis, value in zip(study.axes, place, strict=True):
@@ -237,6 +250,17 @@ def _experiment(study: Study, place: tuple[Value, ...], tables: dict[str, Any]) 
         )
     except ConfigurationError as error:
         raise ConfigurationError(f"{study.name}: {describe(study, place)}: {error}") from None
+
+
+def value_of(study: Study, path: str) -> object:
+    """Return what the experiment that a study varies has for a key; None where it has none."""
+    experiment = configuration.load(
+        study.recipe, chip=study.chip, settings=study.settings, epochs=study.epochs
+    )
+    found: Any = msgspec.to_builtins(experiment)
+    for part in path.split("."):
+        found = found.get(part) if isinstance(found, dict) else None
+    return found
 
 
 STUDIES = Presets(

@@ -189,8 +189,8 @@ def sweep(
     return table
 
 
-def prepare(out: Path, study: Study, *, resume: bool) -> Path:
-    """Return the folder of results below `out`, made ready for a study.
+def prepare(out: Path, study: Study, *, resume: bool, kind: str = FORMAT) -> Path:
+    """Return the folder of results below `out`, made ready for a study, or a search of limits.
 
     Raises
     ------
@@ -199,15 +199,15 @@ def prepare(out: Path, study: Study, *, resume: bool) -> Path:
     """
     path, folder = out / "study.json", out / "jobs"
     if path.exists():
-        _require_schema(path)
+        _require_schema(path, kind)
         if not resume:
-            raise StudyError(f"{out}: holds a study; go on with --resume, or choose another --out")
+            raise StudyError(f"{out}: holds results; go on with --resume, or choose another --out")
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise StudyError(f"{folder}: cannot be made: {error.strerror}") from None
     jobs.sweep_up(folder)
-    head = {"format": FORMAT, "schema_version": SCHEMA_VERSION, "study": study}
+    head = {"format": kind, "schema_version": SCHEMA_VERSION, "study": study}
     jobs.replace(path, msgspec.json.format(msgspec.json.encode(head)))
     return folder
 
@@ -236,15 +236,15 @@ def read(out: Path) -> tuple[Study, Table]:
     return study, tabulate(study, points, {place: r.outcome for place, r in found.items()})
 
 
-def _require_schema(path: Path) -> dict[str, Any]:
+def _require_schema(path: Path, kind: str = FORMAT) -> dict[str, Any]:
     try:
         head: Any = msgspec.json.decode(path.read_bytes())
     except OSError as error:
         raise StudyError(f"{path}: cannot be read: {error.strerror}") from None
     except msgspec.DecodeError as error:
         raise StudyError(f"{path}: is no study: {error}") from None
-    if not isinstance(head, dict) or head.get("format") != FORMAT:
-        raise StudyError(f"{path}: is no study")
+    if not isinstance(head, dict) or head.get("format") != kind:
+        raise StudyError(f"{path}: is not of a {kind}")
     if head.get("schema_version") != SCHEMA_VERSION:
         raise StudyError(
             f"{path}: schema_version = {head.get('schema_version')}: this neurohw reads"
