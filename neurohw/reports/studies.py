@@ -125,7 +125,6 @@ def render(study: Study, table: tables.Table) -> str:
         curves=[pen.curves(axis, curves) for axis, curves in groups],
         views=pen.views(),
         sensitivities=_sensitivities(study, table),
-        ranks=not isinstance(study.design, Grid),
         failures=_failures(study, table),
     )
 

@@ -177,7 +177,7 @@ class Range(_KeyAxis, frozen=True, kw_only=True, tag="range"):
 
     low: int | float | str
     high: int | float | str
-    points: Count = 5
+    points: Annotated[int, Meta(ge=1, le=1000)] = 5
     scale: Literal["log", "linear"] = "log"
 
     @cached_property

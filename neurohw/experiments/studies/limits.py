@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.interpolate import PchipInterpolator
 from scipy.optimize import brentq
-from scipy.stats import t as student
+from scipy.special import stdtrit
 
 from neurohw.experiments.studies.axes import Axis, Cases, Range
 from neurohw.experiments.studies.keys import Value
@@ -84,11 +84,10 @@ def band(x: Array, penalties: Array, confidence: float) -> Band:
     x, penalties = x[order], penalties[order]
     count = np.count_nonzero(np.isfinite(penalties), axis=1)
     mean = np.where(count > 0, np.nansum(penalties, axis=1) / np.maximum(count, 1), np.nan)
-    half = np.full(len(x), np.inf)
-    for k in np.flatnonzero(count > 1):
-        row = penalties[k][np.isfinite(penalties[k])]
-        quantile = student.ppf(0.5 + confidence / 2, len(row) - 1)
-        half[k] = quantile * row.std(ddof=1) / np.sqrt(len(row))
+    squares = np.nansum((penalties - mean[:, None]) ** 2, axis=1)
+    free = np.maximum(count - 1, 1)
+    quantile = stdtrit(free, 0.5 + confidence / 2)
+    half = np.where(count > 1, quantile * np.sqrt(squares / free / np.maximum(count, 1)), np.inf)
     kept = count > 0
     return Band(x[kept], mean[kept], (mean - half)[kept], (mean + half)[kept])
 
