@@ -12,6 +12,7 @@ import time
 import traceback
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -40,12 +41,12 @@ class Job:
     epochs: int
     stopping: Stopping | None = None
 
-    @property
+    @cached_property
     def run(self) -> str:
         """Hash of what is trained, however long; 20 hex digits."""
         return hashlib.sha256(configuration.to_json(self.experiment).encode()).hexdigest()[:20]
 
-    @property
+    @cached_property
     def name(self) -> str:
         """Name of its result: the run, with what ends it before its last epoch, if anything does.
 

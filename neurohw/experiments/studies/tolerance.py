@@ -207,7 +207,7 @@ def tolerance(
     bench = _Bench(study)
     for number, axis in enumerate(axes):
         for end in axis.ends:
-            bench.require(number, end)
+            bench.jobs_at(bench.along(number, end))
     if out is not None:
         bench.shop.folder = sweep.prepare(Path(out), study, resume=resume, kind=FORMAT)
     bench.shop.workers, bench.shop.scheduler = workers, scheduler
@@ -286,8 +286,8 @@ class _Bench:
         self.ideal: tuple[Value, ...] = tuple(axis.ideal_value or 0 for axis in study.axes)
         self.tables: dict[str, Any] = {}
         self.done: set[str] = set()
-        # The experiment as it is, for the present values; and with all keys ideal.
-        studies.experiment_at(study, self.ideal, self.tables)
+        self.jobs: dict[tuple[Value, ...], list[Job]] = {}
+        self.jobs_at(self.ideal)
 
     @property
     def runs(self) -> int:
@@ -300,10 +300,6 @@ class _Bench:
         assert isinstance(axis, Range)
         return (*self.ideal[:number], axis.rounded(value), *self.ideal[number + 1 :])
 
-    def require(self, number: int, value: float) -> None:
-        """Refuse a value that is no valid experiment."""
-        studies.experiment_at(self.study, self.along(number, value), self.tables)
-
     def present(self, number: int) -> float | None:
         """Return the experiment's own value of a key, unless that is its ideal or none."""
         axis = self.study.axes[number]
@@ -313,18 +309,22 @@ class _Bench:
             return None
         return float(found)
 
-    def errors(self, places: Sequence[tuple[Value, ...]]) -> Array:
-        """Return the (places, seeds) test errors; a run that failed is wrong for every image."""
-        jobs = []
-        for place in places:
+    def jobs_at(self, place: tuple[Value, ...]) -> list[Job]:
+        """Return the jobs of a place, one a seed; `ConfigurationError` if it is no experiment."""
+        if place not in self.jobs:
             experiment = studies.experiment_at(self.study, place, self.tables)
-            jobs += [
+            self.jobs[place] = [
                 Job(with_seed(experiment, seed), experiment.training.epochs)
                 for seed in self.study.seed_list
             ]
-        outcomes = self.shop.run(jobs)
+        return self.jobs[place]
+
+    def errors(self, places: Sequence[tuple[Value, ...]]) -> Array:
+        """Return the (places, seeds) test errors; a run that failed is wrong for every image."""
+        wanted = [job for place in places for job in self.jobs_at(place)]
+        outcomes = self.shop.run(wanted)
         self.done |= set(outcomes)
-        found = [outcomes[job.name] for job in jobs]
+        found = [outcomes[job.name] for job in wanted]
         errors = [1.0 if o.status == "failed" else o.test_error for o in found]
         return np.array(errors).reshape(len(places), -1)
 

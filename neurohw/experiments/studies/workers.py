@@ -130,7 +130,7 @@ def on_cluster(waiting: Sequence[Job], folder: Path | None, scheduler: str) -> I
             "--scheduler: Dask is not installed; pip install 'neurohw[cluster]'"
         ) from None
     try:
-        client = Client(scheduler, timeout=_PATIENCE, set_as_default=False)
+        client = Client(scheduler, timeout=_PATIENCE)
     except (OSError, TimeoutError, ValueError) as error:
         line = " ".join(str(error).split()) or "no answer"
         raise StudyError(f"--scheduler {scheduler}: cannot be reached: {line}") from None

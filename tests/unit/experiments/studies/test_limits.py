@@ -65,7 +65,7 @@ class Synthetic:
         return mean + own + self.shared
 
 
-def coverage(estimate, trials=150):
+def coverage(estimate, trials=100):
     """Return the share of trials whose interval holds the true limit."""
     rng = np.random.default_rng(1)
     inside = 0
@@ -90,11 +90,11 @@ def swept(network):
     return limits.limit(limits.band(x, network.penalties(x), 0.9), DROP, logarithmic=True)
 
 
-# Of 150 trials the share of a 90 % interval has a deviation of 2.4 %; the cubic between points, the
+# Of 100 trials the share of a 90 % interval has a deviation of 3 %; the cubic between points, the
 # choice of points by what was seen, and putting in order may move it by some more.
 @pytest.mark.parametrize("estimate", [searched, swept])
 def test_intervals_hold_the_limit_as_often_as_they_say(estimate):
-    assert 0.82 <= coverage(estimate) <= 0.98
+    assert 0.80 <= coverage(estimate) <= 0.99
 
 
 def test_a_search_of_whole_numbers_ends_beside_its_neighbours():
