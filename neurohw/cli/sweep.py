@@ -58,7 +58,7 @@ def sweep(
     folder = out or Path("runs") / "studies" / found.name
     line = StudyLine(sys.stderr)
     try:
-        sweeps.sweep(
+        table = sweeps.sweep(
             found,
             out=folder,
             workers=workers,
@@ -74,8 +74,7 @@ def sweep(
         raise Interrupted(f"interrupted; continue with: {shlex.join(words)}") from None
     finally:
         line.close()
-    page = reports.write(folder)
-    found, table = sweeps.read(folder)
+    page = reports.write(folder, found=(found, table))
     curves = limits.tolerances(found, table)
     if as_json:
         failed = int((table["status"] == "failed").sum())

@@ -43,7 +43,9 @@ _SERIES_SHOWN = 8
 _COLOURS_OF_ERRORS = "viridis"
 
 
-def write(folder: Path, out: Path | None = None) -> Path:
+def write(
+    folder: Path, out: Path | None = None, found: tuple[Study, tables.Table] | None = None
+) -> Path:
     """Write the report on the study in a folder, and its tables there; return the report's path.
 
     Parameters
@@ -53,6 +55,8 @@ def write(folder: Path, out: Path | None = None) -> Path:
     out : Path, optional
         Page, or with the suffix .svg, .png or .pdf the picture of the tolerance curves alone.
         Default report.html in the folder.
+    found : Study and dict of arrays, optional
+        The study with its table, where they need not be read.
 
     Raises
     ------
@@ -65,7 +69,7 @@ def write(folder: Path, out: Path | None = None) -> Path:
     if out.suffix not in FORMATS:
         raise RunFileError(f"{out}: a report is one of {', '.join(FORMATS)}")
     check_writable(out)
-    study, table = sweep.read(folder)
+    study, table = found or sweep.read(folder)
     tables.write_csv(table, folder / "table.csv")
     tables.write_hdf5(table, folder / "table.h5", {a.label: a.unit for a in study.axes})
     if out.suffix == ".html":
