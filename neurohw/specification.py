@@ -48,7 +48,7 @@ def read(source: Path | Mapping[str, object], struct: type[T], *, where: str) ->
         For unreadable TOML, an unknown or missing key, a wrong type, unit or value.
     """
     table = parse(source) if isinstance(source, Path) else source
-    kind = _described(struct)
+    kind = _described(struct)  # type: ignore[arg-type]
     prepared = _prepare(table, kind, "", where)
     try:
         return msgspec.convert(prepared, struct)

@@ -250,7 +250,12 @@ class _StudyDraughtsman(Draughtsman):
             svg[0],
             f"{what} along {axis.label}.",
             f"{what}; bands: {100 * self.study.confidence:g} % of the mean over runs"
-            + ("; dashed: the drop that is allowed." if isinstance(curves[0], Tolerance) else "."),
+            + (
+                "; lines in rising order, as limits are found; dashed: the allowed drop; dotted:"
+                " limits."
+                if isinstance(curves[0], Tolerance)
+                else "."
+            ),
         )
 
     def views(self) -> list[Drawing]:
@@ -353,19 +358,26 @@ def _curves(
     for index, (curve, band) in enumerate(zip(shown, bands, strict=True)):
         name = limits.others(study, curve) if isinstance(curve, Tolerance) else ""
         colour = colours[index % len(colours)]
+        marker = MARKERS[index % len(MARKERS)]
+        axes.plot(band.x, 100 * band.mean, marker, color=colour)
+        line = band
+        if isinstance(curve, Tolerance) and not isinstance(axis, Cases):
+            scale = logarithmic(axis, band.x.tolist())
+            line = limits.smooth(band, logarithmic=scale, less_is_worse=axis.less_is_worse)
         axes.plot(
-            band.x,
-            100 * band.mean,
+            line.x,
+            100 * line.mean,
             color=colour,
-            marker=MARKERS[index % len(MARKERS)],
+            marker=marker,
+            markevery=[],
             linestyle=DASHES[index % len(DASHES)],
             label=name or axis.label,
         )
-        finite = np.isfinite(band.low) & np.isfinite(band.high)
+        kept = np.isfinite(line.low) & np.isfinite(line.high)
         axes.fill_between(
-            band.x[finite],
-            100 * band.low[finite],
-            100 * band.high[finite],
+            line.x[kept],
+            100 * line.low[kept],
+            100 * line.high[kept],
             color=colour,
             alpha=0.2,
             linewidth=0,

@@ -106,6 +106,22 @@ def limit(curve: Band, drop: float, *, logarithmic: bool, less_is_worse: bool = 
     return Limit(float(value), float(min(interval)), float(max(interval)))
 
 
+def smooth(curve: Band, *, logarithmic: bool, less_is_worse: bool) -> Band:
+    """Return the curve and the edges between which limits are found, at many x."""
+    places = np.log(curve.x) if logarithmic else curve.x.astype(np.float64)
+    between = np.linspace(places[0], places[-1], 101)
+    step = -1 if less_is_worse else 1
+
+    def along(values: Array) -> Array:
+        ordered = np.sort(values)[::step]
+        if not np.isfinite(ordered).all():
+            return np.full(between.shape, np.nan)
+        return np.asarray(PchipInterpolator(places, ordered)(between))
+
+    x = np.exp(between) if logarithmic else between
+    return Band(x, along(curve.mean), along(curve.low), along(curve.high))
+
+
 def _crossing(places: Array, values: Array, drop: float) -> float:
     """Return the place at which rising values pass the drop; infinite beyond those tried."""
     if len(places) == 0 or values[0] > drop:
