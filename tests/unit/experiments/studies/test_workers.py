@@ -31,7 +31,7 @@ def workers_of(process):
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
 def test_killed_workers_and_killed_studies_lose_nothing(real, tmp_path):
-    real = real | {"seeds": 40}
+    real = real | {"seeds": 16}
     expected = sweep(real)
     folder = tmp_path / "jobs"
 
@@ -49,18 +49,18 @@ def test_killed_workers_and_killed_studies_lose_nothing(real, tmp_path):
     with subprocess.Popen(words, stderr=subprocess.DEVNULL) as running:
         wait_for(3)
         os.kill(workers_of(running)[0], signal.SIGKILL)
-        wait_for(20)
+        wait_for(8)
         left = workers_of(running)
         running.kill()
         for number in left:
             os.kill(number, signal.SIGKILL)
     done = {path.name: path.stat().st_mtime_ns for path in folder.glob("*.json")}
-    assert 20 <= len(done) < 80
+    assert 8 <= len(done) < 32
     found = sweep(real, out=tmp_path, resume=True)
     for key, values in expected.items():
         np.testing.assert_array_equal(found[key], values)
     assert {name: (folder / name).stat().st_mtime_ns for name in done} == done
-    assert sorted(path.suffix for path in folder.iterdir()) == [".json"] * 80
+    assert sorted(path.suffix for path in folder.iterdir()) == [".json"] * 32
 
 
 def test_a_job_whose_worker_dies_every_time_is_a_row(real, monkeypatch):
