@@ -28,7 +28,7 @@ TINY = SHORT | {
     "name": "tiny",
     "epochs": 1,
     "seeds": 50,
-    "settings": ["data.train=40", "training.images_per_epoch=8", "network.hidden=[4]"],
+    "settings": ["data.train=40", "training.images_per_epoch=8", "learning.variant=positive"],
 }
 
 
