@@ -20,7 +20,7 @@ SHORT = {
     "name": "short",
     "recipe": "drn-digits",
     "chip": "epiram",
-    "epochs": 5,
+    "epochs": 30,
     "seeds": 10,
     "axes": [{"kind": "list", "key": "device.cycle_to_cycle", "values": [0, 0.01, 0.02, 0.05]}],
 }
