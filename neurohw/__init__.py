@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from neurohw.experiments.run_file import Run as Run
     from neurohw.experiments.run_file import load as load_run
     from neurohw.experiments.run_file import save as save_run
+    from neurohw.experiments.studies.sweep import sweep as sweep
+    from neurohw.experiments.studies.tolerance import tolerance as tolerance
     from neurohw.experiments.trainer import Progress as Progress
     from neurohw.experiments.trainer import train as train
     from neurohw.mappings.chip_specification import ChipSpecification as ChipSpecification
@@ -44,6 +46,8 @@ _HOMES = {
     "load_recipe": "neurohw.experiments.configuration:load",
     "load_run": "neurohw.experiments.run_file:load",
     "save_run": "neurohw.experiments.run_file:save",
+    "sweep": "neurohw.experiments.studies.sweep",
+    "tolerance": "neurohw.experiments.studies.tolerance",
     "train": "neurohw.experiments.trainer",
     "report": "neurohw.reports.html:write",
 }
@@ -66,6 +70,8 @@ __all__ = [
     "load_run",
     "report",
     "save_run",
+    "sweep",
+    "tolerance",
     "train",
 ]
 

@@ -21,6 +21,10 @@ class RunFileError(NeurohwError, ValueError):
     """A run file that cannot be read, written or continued."""
 
 
+class StudyError(NeurohwError, ValueError):
+    """A folder of results, or a scheduler, that a study cannot use."""
+
+
 class ConvergenceError(NeurohwError, RuntimeError):
     """A relaxation that did not reach its tolerance."""
 

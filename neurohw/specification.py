@@ -5,6 +5,7 @@ import math
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -47,7 +48,7 @@ def read(source: Path | Mapping[str, object], struct: type[T], *, where: str) ->
         For unreadable TOML, an unknown or missing key, a wrong type, unit or value.
     """
     table = parse(source) if isinstance(source, Path) else source
-    kind = inspect.type_info(struct)
+    kind = _described(struct)  # type: ignore[arg-type]
     prepared = _prepare(table, kind, "", where)
     try:
         return msgspec.convert(prepared, struct)
@@ -104,6 +105,12 @@ def nearest(word: str, known: Iterable[str]) -> str:
 def join(path: str, key: str) -> str:
     """Key path of `key` in the table at `path`, which may be empty."""
     return f"{path}.{key}" if path else key
+
+
+@cache
+def _described(struct: type) -> inspect.Type:
+    """Return what msgspec knows of a struct; of an experiment that takes 10 ms."""
+    return inspect.type_info(struct)
 
 
 def _value(text: str) -> object:

@@ -21,6 +21,8 @@ from neurohw.cli.replay import replay
 from neurohw.cli.report import report
 from neurohw.cli.settle import settle
 from neurohw.cli.spice import spice
+from neurohw.cli.sweep import sweep
+from neurohw.cli.tolerance import tolerance
 from neurohw.cli.train import Interrupted, train
 from neurohw.errors import NeurohwError
 
@@ -78,5 +80,7 @@ for command in (
     replay,
     fit,
     gradcheck,
+    sweep,
+    tolerance,
 ):
     main.add_command(command)

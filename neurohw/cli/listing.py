@@ -6,10 +6,10 @@ from neurohw.cli.output import print_json, print_table
 
 
 @click.command("list")
-@click.argument("kind", type=click.Choice(["recipes", "chips", "devices", "datasets"]))
+@click.argument("kind", type=click.Choice(["recipes", "chips", "devices", "datasets", "studies"]))
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON list of objects.")
 def listing(kind: str, as_json: bool) -> None:
-    """List the recipes, chips, devices or data sets that can be named."""
+    """List the recipes, chips, devices, data sets or studies that can be named."""
     entries = available(kind)
     if as_json:
         print_json(entries)
@@ -18,7 +18,7 @@ def listing(kind: str, as_json: bool) -> None:
 
 
 def available(kind: str) -> list[dict[str, object]]:
-    """Return `name`, `description` and more of each recipe, chip, device or data set."""
+    """Return `name`, `description` and more of each recipe, chip, device, data set or study."""
     if kind == "recipes":
         from neurohw.experiments import configuration
 
@@ -31,6 +31,10 @@ def available(kind: str) -> list[dict[str, object]]:
         from neurohw.devices import memory
 
         return memory.available()
+    if kind == "studies":
+        from neurohw.experiments.studies import study
+
+        return study.available()
     from neurohw import datasets
 
     return datasets.available()

@@ -1,4 +1,4 @@
-"""The live line of a training run, and one line that stays for each epoch."""
+"""The live line of a training run, with one line that stays for each epoch, and of a study."""
 
 from typing import TYPE_CHECKING, TextIO
 
@@ -8,6 +8,7 @@ from neurohw.reports.summary import percent
 
 if TYPE_CHECKING:
     from neurohw.experiments.run_file import Run
+    from neurohw.experiments.studies.sweep import Progress as StudyProgress
     from neurohw.experiments.trainer import Progress
 
 
@@ -71,10 +72,67 @@ class ProgressLine:
         )
 
 
+class StudyLine:
+    """Shows how a study stands, on standard error; a log or pipe gets a line for each tenth.
+
+    Parameters
+    ----------
+    stream : text file
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._tenth = -1
+        self._bar = tqdm(
+            desc="starting",
+            bar_format="|{bar:5}| {desc}",
+            total=1,
+            miniters=0,
+            file=stream,
+            disable=not stream.isatty(),
+            leave=False,
+            dynamic_ncols=True,
+        )
+
+    def __call__(self, progress: "StudyProgress") -> None:
+        """Show `progress`."""
+        text = (
+            f"{progress.done}/{progress.jobs} runs, {progress.running} running,"
+            f" {progress.failed} failed  test error {percent(progress.best)} to"
+            f" {percent(progress.worst)}  {_minutes(progress.seconds_left)} left"
+        )
+        if self._bar.disable:
+            tenth = 10 * progress.done // max(progress.jobs, 1)
+            if tenth != self._tenth:
+                self._tenth = tenth
+                print(text, file=self._stream, flush=True)
+            return
+        self._bar.total = max(progress.jobs, 1)
+        self._bar.set_description_str(text, refresh=False)
+        self._bar.update(progress.done - self._bar.n)
+        self._bar.refresh()
+
+    def close(self) -> None:
+        """Take the live line off the terminal."""
+        self._bar.close()
+
+
+def _minutes(seconds: float) -> str:
+    """Return a time in hours, minutes and seconds; a dash for one that is not known."""
+    if seconds != seconds:
+        return "–"
+    minutes, rest = divmod(max(round(seconds), 0), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
 def _status(progress: "Progress") -> str:
     """Return the text of the live line; with the bar it fits 80 columns."""
-    minutes, seconds = divmod(max(round(progress.seconds_left), 0), 60)
-    left = f"{minutes}:{seconds:02d} left" if progress.phase == "training" else progress.phase
+    left = (
+        f"{_minutes(progress.seconds_left)} left"
+        if progress.phase == "training"
+        else progress.phase
+    )
     return (
         f"epoch {progress.epoch}/{progress.epochs}"
         f"  train error {percent(progress.train_error)}, test {percent(progress.test_error)}"

@@ -463,7 +463,26 @@ def load(
         table, name = json.loads(to_json(source)), source.recipe
     else:
         table, name = RECIPES.table(source), str(source)
-    changes = list(settings)
+    return resolve(
+        table, name, chip=chip, settings=settings, epochs=epochs, seed=seed, engine=engine
+    )
+
+
+def resolve(
+    table: specification.Table,
+    name: str,
+    *,
+    chip: str | None = None,
+    settings: Sequence[str] = (),
+    epochs: int | None = None,
+    seed: int | None = None,
+    engine: str | None = None,
+) -> Experiment:
+    """Resolve the complete table of an experiment, which is not changed; see `load`.
+
+    name says in errors what the table is of.
+    """
+    table, changes = dict(table), list(settings)
     if epochs is not None:
         changes.append(f"training.epochs={epochs}")
     if seed is not None:

@@ -5,7 +5,7 @@ import platform
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import metadata
@@ -31,6 +31,7 @@ Array = NDArray[np.floating]
 
 CHECKPOINT_SECONDS = 30.0
 _PROGRESS_SECONDS = 0.2
+History = Mapping[str, Sequence[float]]
 _HISTORY = ("epoch", "train_error", "test_error", "learning_rate", "cost")
 
 
@@ -61,6 +62,7 @@ def train(
     start: Run | str | Path | None = None,
     progress: Callable[[Progress], None] | None = None,
     warn: Callable[[str], None] | None = None,
+    stop: Callable[[History], bool] | None = None,
 ) -> Run:
     """Train an experiment, and write its run file as it goes.
 
@@ -80,6 +82,9 @@ def train(
         Called before training with a line for each array that is too large for its wires, or has
         cells that are stuck or whose limits crossed; after an epoch, with how many of its images
         did not settle, or taught a layer nothing.
+    stop : callable, optional
+        Asked before each epoch, with the history so far; True leaves the run as it then stands,
+        unfinished, to be resumed.
 
     Raises
     ------
@@ -115,6 +120,8 @@ def train(
             for line in (*lines, *cells.warnings(crossbars)):
                 warn(line)
         while training.epoch < experiment.training.epochs:
+            if stop is not None and stop(training.history):
+                return training.snapshot()
             training.run_epoch(interrupted)
         return training.finish()
 

@@ -33,7 +33,9 @@ def test_holds_only_neurohw(wheel):
     [
         "neurohw/py.typed",
         "neurohw/experiments/recipes/drn-digits.toml",
+        "neurohw/experiments/recipes/studies/cycle-to-cycle.toml",
         "neurohw/reports/report.html.j2",
+        "neurohw/reports/study.html.j2",
         "neurohw/_library/datasets/mnist.h5",
         "neurohw/_library/datasets/digits.h5",
         "neurohw/_library/mappings/chips/epiram.toml",

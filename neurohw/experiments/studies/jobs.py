@@ -1,0 +1,277 @@
+"""Jobs of a study: each trains one experiment, and leaves one small file, whole or not at all.
+
+A file is named by the hash of the resolved configuration, seed included, so a study finds what it,
+or an earlier form of it, has already run. Times and versions stand apart from the outcome: files of
+equal runs have equal outcomes.
+"""
+
+import hashlib
+import os
+import platform
+import time
+import traceback
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+from neurohw.errors import NeurohwError, StudyError
+from neurohw.experiments import configuration, trainer
+from neurohw.experiments.configuration import Experiment
+from neurohw.experiments.studies.study import Stopping
+from neurohw.experiments.trainer import History
+
+SCHEMA_VERSION = 1
+FORMAT = "neurohw job"
+
+Status = Literal["done", "paused", "stopped", "failed", "interrupted"]
+
+
+@dataclass(frozen=True)
+class Job:
+    """An experiment to train, all of its epochs or fewer of them.
+
+    epochs, how many; stopping, what ends it earlier.
+    """
+
+    experiment: Experiment
+    epochs: int
+    stopping: Stopping | None = None
+
+    @cached_property
+    def run(self) -> str:
+        """Hash of what is trained, however long; 20 hex digits."""
+        return hashlib.sha256(configuration.to_json(self.experiment).encode()).hexdigest()[:20]
+
+    @cached_property
+    def name(self) -> str:
+        """Name of its result: the run, with what ends it before its last epoch, if anything does.
+
+        The epoch of a part of a run, or the rule of early stopping.
+        """
+        words = [self.run]
+        if self.epochs < self.experiment.training.epochs:
+            words.append(f"epoch{self.epochs}")
+        if self.stopping is not None:
+            words.append(f"stop{self.stopping.error:g}after{self.stopping.after}")
+        return "-".join(words)
+
+
+class Outcome(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What came of a job.
+
+    Parameters
+    ----------
+    status : {"done", "paused", "stopped", "failed", "interrupted"}
+        ``paused``: the part that was asked for is done; ``stopped``: early, as hopeless;
+        ``interrupted`` is never written.
+    test_errors, train_errors : tuple of float
+        After each epoch, as fractions.
+    message : str
+        Why it failed.
+    dataset : str
+        Checksum of the data.
+    """
+
+    status: Status
+    test_errors: tuple[float, ...] = ()
+    train_errors: tuple[float, ...] = ()
+    message: str = ""
+    dataset: str = ""
+
+    @property
+    def test_error(self) -> float:
+        """After the last epoch; NaN where there is none."""
+        return self.test_errors[-1] if self.test_errors else float("nan")
+
+
+class Result(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The file of a job.
+
+    Parameters
+    ----------
+    job : str
+        Its name.
+    seed : int
+    outcome : Outcome
+    experiment : object
+        The resolved configuration.
+    seconds : float
+        That the job took.
+    versions : dict of str
+        Of the software.
+    """
+
+    format: str = FORMAT
+    schema_version: int = SCHEMA_VERSION
+    job: str
+    seed: int
+    outcome: Outcome
+    experiment: msgspec.Raw
+    seconds: float
+    versions: dict[str, str] = {}
+
+
+def perform(job: Job, folder: Path | None = None) -> Result:
+    """Train a job and return its result; what goes wrong with it is a result too.
+
+    Parameters
+    ----------
+    job : Job
+    folder : Path, optional
+        Of results. The file is written there, unless another machine has no such folder; runs
+        that are to go on later have their checkpoints there.
+
+    Raises
+    ------
+    StudyError
+        The result cannot be written.
+    """
+    folder = folder if folder is not None and folder.is_dir() else None
+    checkpoint = None if folder is None else folder / f"{job.run}.h5"
+    in_part = job.epochs < job.experiment.training.epochs
+    if checkpoint is not None and not in_part and not checkpoint.exists():
+        checkpoint = None
+    started = time.perf_counter()
+    versions: dict[str, str] = {}
+    try:
+        run = trainer.train(
+            job.experiment, out=checkpoint, resume=True, stop=lambda history: _ends(job, history)
+        )
+        epochs = len(run.history["test_error"])
+        whole: Status = "paused" if in_part else "done"
+        outcome = Outcome(
+            status=whole if epochs == job.epochs else "stopped",
+            test_errors=tuple(run.history["test_error"].tolist()),
+            train_errors=tuple(run.history["train_error"].tolist()),
+            dataset=run.dataset["checksum"],
+        )
+        versions = run.versions
+    except KeyboardInterrupt:
+        outcome = Outcome(status="interrupted")
+    except NeurohwError as error:
+        outcome = Outcome(status="failed", message=str(error))
+    except Exception as error:  # the study goes on; the row says what to look for
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        line = f"{type(error).__name__}: {error} ({Path(place.filename).name}, line {place.lineno})"
+        outcome = Outcome(status="failed", message=" ".join(line.split()))
+    result = of(job, outcome, time.perf_counter() - started, versions)
+    if folder is not None and outcome.status != "interrupted":
+        save(folder, result)
+        if checkpoint is not None and outcome.status != "paused":
+            checkpoint.unlink(missing_ok=True)
+    return result
+
+
+def of(job: Job, outcome: Outcome, seconds: float, versions: dict[str, str]) -> Result:
+    """Return the result of a job with an outcome."""
+    return Result(
+        job=job.name,
+        seed=job.experiment.training.seed,
+        outcome=outcome,
+        experiment=msgspec.Raw(configuration.to_json(job.experiment).encode()),
+        seconds=seconds,
+        versions=versions,
+    )
+
+
+def path_of(folder: Path, name: str) -> Path:
+    """Return where the result of a job lies."""
+    return folder / f"{name}.json"
+
+
+def save(folder: Path, result: Result) -> None:
+    """Write a result, whole or not at all; `StudyError` if that fails."""
+    replace(path_of(folder, result.job), msgspec.json.encode(result))
+
+
+def replace(path: Path, content: bytes) -> None:
+    """Write a file so that whoever opens it finds the old or the new content, whole.
+
+    Raises
+    ------
+    StudyError
+        It cannot be written, for example because the disk is full.
+    """
+    # Two machines may have the same job when one was thought lost.
+    temporary = path.with_name(f".{path.name}.{platform.node()}-{os.getpid()}.unfinished")
+    try:
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise StudyError(f"{path}: cannot be written: {reason}; what is finished is kept") from None
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def load(folder: Path, names: Iterable[str]) -> dict[str, Result]:
+    """Return those results that are there.
+
+    Raises
+    ------
+    StudyError
+        A file is none of a result, is of another schema or has another job's name.
+    """
+    present = {path.name for path in folder.glob("*.json")}
+    return {
+        name: _read(path_of(folder, name))
+        for name in names
+        if path_of(folder, name).name in present
+    }
+
+
+def sweep_up(folder: Path) -> None:
+    """Remove what killed writers of this machine left unfinished."""
+    for path in folder.glob(f".*.{platform.node()}-*.unfinished"):
+        number = path.name.rpartition("-")[2].partition(".")[0]
+        if number.isdecimal() and not _alive(int(number)):
+            path.unlink(missing_ok=True)
+
+
+def _alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return process != os.getpid()
+
+
+def _read(path: Path) -> Result:
+    try:
+        content = path.read_bytes()
+        head: Any = msgspec.json.decode(content)
+        if not isinstance(head, dict) or head.get("format") != FORMAT:
+            raise StudyError(
+                f"{path}: is no result of a job; move it away, or choose another --out"
+            )
+        if head.get("schema_version") != SCHEMA_VERSION:
+            raise StudyError(
+                f"{path}: schema_version = {head.get('schema_version')}: this neurohw reads"
+                f" {SCHEMA_VERSION}; choose another --out"
+            )
+        result = msgspec.json.decode(content, type=Result)
+    except OSError as error:
+        raise StudyError(f"{path}: cannot be read: {error.strerror}") from None
+    except msgspec.DecodeError as error:
+        raise StudyError(f"{path}: is no result of a job: {error}") from None
+    if result.job != path.stem:
+        raise StudyError(f"{path}: job = {result.job}: is another job's result")
+    return result
+
+
+def _ends(job: Job, history: History) -> bool:
+    """Say whether a job is at its end, or hopeless."""
+    errors = history["test_error"]
+    if len(errors) >= job.epochs:
+        return True
+    rule = job.stopping
+    return rule is not None and len(errors) >= rule.after and errors[-1] >= rule.error
