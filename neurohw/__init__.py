@@ -14,10 +14,10 @@ if TYPE_CHECKING:
     from neurohw.devices.fitting.device_fit import fit_device as fit_device
     from neurohw.devices.memory import load as load_device
     from neurohw.errors import NeurohwError as NeurohwError
-    from neurohw.experiments.configuration import Experiment as Experiment
     from neurohw.experiments.configuration import load as load_recipe
     from neurohw.experiments.estimate import estimate as estimate
     from neurohw.experiments.evaluation import evaluate as evaluate
+    from neurohw.experiments.experiment import Experiment as Experiment
     from neurohw.experiments.run_file import Run as Run
     from neurohw.experiments.run_file import load as load_run
     from neurohw.experiments.run_file import save as save_run

@@ -124,6 +124,9 @@ def _value(text: str) -> object:
 def _prepare(value: object, kind: inspect.Type, path: str, where: str) -> object:
     """Convert quantities and refuse what msgspec would explain less well."""
     if isinstance(kind, inspect.UnionType):
+        given = [member for member in kind.types if not isinstance(member, inspect.NoneType)]
+        if len(given) == 1:
+            return value if value is None else _prepare(value, given[0], path, where)
         wanted: type = inspect.VarTupleType if isinstance(value, list) else inspect.FloatType
         if isinstance(value, Mapping):
             return _prepare(value, _member(value, kind, path, where), path, where)

@@ -12,7 +12,7 @@ from neurohw.cli.listing import available
 from neurohw.cli.output import print_json, print_table, print_warning, summary, units_of
 
 if TYPE_CHECKING:
-    from neurohw.experiments.configuration import Experiment
+    from neurohw.experiments.experiment import Experiment
 
 Facts = dict[str, Any]
 
@@ -101,6 +101,7 @@ def _kind_of_toml(path: Path, opened: set[Path]) -> str:
     from neurohw.devices import memory
     from neurohw.devices.laws import LAWS
     from neurohw.experiments import configuration
+    from neurohw.experiments.experiment import Experiment
     from neurohw.mappings import chip_specification
 
     try:
@@ -110,7 +111,7 @@ def _kind_of_toml(path: Path, opened: set[Path]) -> str:
     known = {
         "chip": set(chip_specification.ChipSpecification.__struct_fields__),
         "device": {"law"}.union(*(law.__struct_fields__ for law in LAWS)),
-        "recipe": set(configuration.Experiment.__struct_fields__),
+        "recipe": set(Experiment.__struct_fields__),
     }
     shipped: dict[str, Any] = {
         "chip": chip_specification.PRESETS,
@@ -297,7 +298,7 @@ def _scale(experiment: "Experiment", fan_in: Sequence[int]) -> Facts:
 
 def _print_facts(facts: Facts) -> None:
     from neurohw.experiments import cells
-    from neurohw.experiments.configuration import Experiment
+    from neurohw.experiments.experiment import Experiment
     from neurohw.experiments.resolution import Resolution
     from neurohw.experiments.run_file import UNITS
     from neurohw.units import show

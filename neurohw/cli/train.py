@@ -11,7 +11,7 @@ import click
 from neurohw.cli.output import print_summary, print_warning, summary
 
 if TYPE_CHECKING:
-    from neurohw.experiments.configuration import Experiment
+    from neurohw.experiments.experiment import Experiment
 
 
 class Interrupted(click.ClickException):

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neurohw.datasets import Dataset
-from neurohw.experiments.configuration import Experiment
+from neurohw.experiments.experiment import Experiment
 from neurohw.experiments.step import CALIBRATION
 
 Array = NDArray[np.floating]

@@ -23,7 +23,7 @@ from neurohw.experiments import (
     resistive_phases,
     trainer,
 )
-from neurohw.experiments.configuration import Experiment
+from neurohw.experiments.experiment import Experiment
 from neurohw.experiments.machine import build, computing, dataset_of, require_same_data
 from neurohw.experiments.phases import Phase, Times, Usage, Use
 from neurohw.experiments.programming import Writing, writing

@@ -112,8 +112,9 @@ def _require_fit(run: Run, dataset: Dataset) -> None:
 
 def _on_chip(machine: Machine, chip: ChipSpecification, dataset: Dataset) -> Machine:
     """Return a machine with another chip, into which this one's network is written."""
-    if chip == machine.chip.specification:
+    experiment = msgspec.structs.replace(machine.experiment, chip=chip)
+    if experiment.circuit == machine.chip.specification:
         return machine
-    other = build(msgspec.structs.replace(machine.experiment, chip=chip), dataset)
+    other = build(experiment, dataset)
     transfer.write(machine, other)
     return other

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from neurohw import randomness
 from neurohw.chip import FeedforwardChip
 from neurohw.datasets import Dataset
-from neurohw.experiments.configuration import Experiment
 from neurohw.experiments.converted_machine import ConvertedMachine
+from neurohw.experiments.experiment import Experiment
 from neurohw.experiments.run_file import Run
 from neurohw.experiments.step import EVALUATION, Batch, Step, ranges_of, restore_chip
 from neurohw.learning.backpropagation import Backpropagation

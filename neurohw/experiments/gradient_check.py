@@ -14,8 +14,8 @@ from neurohw.engines.equilibrium import Equilibrium
 from neurohw.errors import ConvergenceError, DataError, InvalidValueError, UnsupportedError
 from neurohw.experiments import configuration, transfer
 from neurohw.experiments.agreement import Agreement, Tally
-from neurohw.experiments.configuration import Experiment
 from neurohw.experiments.exact_gradient import ExactGradient, exact_gradient
+from neurohw.experiments.experiment import Experiment
 from neurohw.experiments.machine import build, computing, dataset_of, require_same_data
 from neurohw.experiments.relaxing_machine import RelaxingMachine, start_from
 from neurohw.experiments.run_file import Run

@@ -13,9 +13,10 @@ from neurohw.chip import HopfieldChip
 from neurohw.datasets import Dataset, picture_axes
 from neurohw.engines.hopfield import HopfieldEngine
 from neurohw.errors import InvalidValueError
-from neurohw.experiments.configuration import ConvolutionSettings, Experiment
+from neurohw.experiments.experiment import Experiment
 from neurohw.experiments.relaxing_machine import RelaxingMachine, start_from
 from neurohw.experiments.run_file import Run
+from neurohw.experiments.settings import ConvolutionSettings
 from neurohw.experiments.step import Batch, Step, ranges_of, restore_chip
 from neurohw.experiments.watch import Watch
 from neurohw.learning.continual import learn

@@ -14,7 +14,7 @@ from neurohw.datasets import Dataset
 from neurohw.engines.equilibrium import Engine, Equilibrium
 from neurohw.errors import DataError, RunFileError, UnsupportedError
 from neurohw.experiments import feedforward_machine, hopfield_machine
-from neurohw.experiments.configuration import Experiment
+from neurohw.experiments.experiment import Experiment
 from neurohw.experiments.relaxing_machine import RelaxingMachine, start_from
 from neurohw.experiments.run_file import Run
 from neurohw.experiments.step import Batch, Machine, Step, ranges_of, restore_chip

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from neurohw.devices.fabrication import fabricate
 from neurohw.devices.programming import program
 from neurohw.errors import DataError, UnsupportedError
-from neurohw.experiments.configuration import Experiment
+from neurohw.experiments.experiment import Experiment
 from neurohw.experiments.measured_states import CONDUCTANCES
 from neurohw.mappings.scale import physical_scale
 from neurohw.update import Update

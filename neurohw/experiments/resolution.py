@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neurohw.circuits.converters import Converter
-from neurohw.experiments.configuration import Experiment
+from neurohw.experiments.experiment import Experiment
 from neurohw.networks.feedforward import REACH
 from neurohw.units import show
 

@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neurohw.errors import NeurohwError, RunFileError
-from neurohw.experiments.configuration import Experiment, from_json, to_json
+from neurohw.experiments.configuration import from_json, to_json
+from neurohw.experiments.experiment import Experiment
 
 Array = NDArray[Any]
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from neurohw.experiments.configuration import Experiment
+from neurohw.experiments.experiment import Experiment
 from neurohw.mappings.scale import physical_scale
 from neurohw.mappings.signed_scale import signed_scale
 

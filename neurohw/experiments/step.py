@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from neurohw.chip import Chip, FeedforwardChip, HopfieldChip
 from neurohw.datasets import Dataset
-from neurohw.experiments.configuration import Experiment
+from neurohw.experiments.experiment import Experiment
 from neurohw.experiments.run_file import Run
 from neurohw.update import Update
 

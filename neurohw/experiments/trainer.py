@@ -21,7 +21,7 @@ from neurohw import randomness
 from neurohw.datasets import Dataset
 from neurohw.errors import ConvergenceError, InvalidValueError, NumericalError, RunFileError
 from neurohw.experiments import cells, configuration, physics, run_file, transfer, wiring
-from neurohw.experiments.configuration import Experiment
+from neurohw.experiments.experiment import Experiment
 from neurohw.experiments.machine import build, computing, dataset_of, require_same_data
 from neurohw.experiments.run_file import Run
 from neurohw.experiments.step import Batch

@@ -20,7 +20,7 @@ import msgspec
 
 from neurohw.errors import NeurohwError, StudyError
 from neurohw.experiments import configuration, trainer
-from neurohw.experiments.configuration import Experiment
+from neurohw.experiments.experiment import Experiment
 from neurohw.experiments.studies.study import Stopping
 from neurohw.experiments.trainer import History
 

@@ -8,7 +8,7 @@ from typing import Literal
 from msgspec import inspect
 
 from neurohw.errors import ConfigurationError, InvalidValueError
-from neurohw.experiments.configuration import Experiment
+from neurohw.experiments.experiment import Experiment
 from neurohw.specification import join, nearest
 from neurohw.units import quantity
 

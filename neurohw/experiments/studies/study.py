@@ -12,7 +12,8 @@ from msgspec.structs import replace
 from neurohw import specification
 from neurohw.errors import ConfigurationError, InvalidValueError
 from neurohw.experiments import configuration
-from neurohw.experiments.configuration import RECIPES, Experiment
+from neurohw.experiments.configuration import RECIPES
+from neurohw.experiments.experiment import Experiment
 from neurohw.experiments.studies.axes import Axis, Cases, Count, Design, Grid
 from neurohw.experiments.studies.keys import Value
 from neurohw.presets import Presets

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from neurohw.experiments import configuration
-from neurohw.experiments.configuration import Experiment
+from neurohw.experiments.experiment import Experiment
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from neurohw.cli.info import describe
 from neurohw.errors import ConfigurationError, NumericalError, UnsupportedError
 from neurohw.experiments import configuration, evaluation, physics, run_file, scale, trainer
+from neurohw.experiments.experiment import Experiment
 from neurohw.experiments.machine import build, dataset_of
 from neurohw.experiments.trained_circuit import trained
 from neurohw.mappings import chip_specification
@@ -215,7 +216,7 @@ def test_a_key_that_a_kind_needs_is_asked_for(key):
     with pytest.raises(ConfigurationError, match=rf"network\.{key}: is missing"):
         from neurohw import specification
 
-        specification.read(table, configuration.Experiment, where="mine.toml")
+        specification.read(table, Experiment, where="mine.toml")
 
 
 def test_circuits_that_settle_are_resistive():

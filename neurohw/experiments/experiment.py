@@ -1,0 +1,246 @@
+"""An experiment: everything that decides a run's result, checked before anything runs."""
+
+from typing import Any
+
+import msgspec
+
+from neurohw.errors import InvalidValueError
+from neurohw.experiments.settings import (
+    DataSettings,
+    LearningSettings,
+    NetworkSettings,
+    RelaxationSettings,
+    TrainingSettings,
+)
+from neurohw.learning.variants import CLAMPED, circuit, require_circuit, require_experiment
+from neurohw.mappings.chip_specification import ChipSpecification
+from neurohw.networks.activations import ACTIVATIONS
+from neurohw.units import show
+
+# Variants that a softmax readout has.
+_OF_READOUT = ("positive", "negative", "random_sign", "centered")
+# What each kind of network needs; it refuses what another one needs.
+_NEEDS = {
+    "resistive": ("network.input_gain", "relaxation", "learning.nudging"),
+    "feedforward": ("network.activation", "network.output", "network.cost"),
+    "hopfield": ("network.activation", "relaxation", "learning.nudging"),
+}
+_MAY_HAVE: dict[str, tuple[str, ...]] = {
+    "resistive": (),
+    "feedforward": ("network.initial_range",),
+    "hopfield": (
+        *("relaxation.dynamics", "relaxation.step", "relaxation.start"),
+        *("relaxation.overrelaxation", "network.convolutions", "network.output", "network.cost"),
+        *("learning.points", "learning.averaged_sweeps"),
+    ),
+}
+_RULES = {
+    "resistive": ("equilibrium-propagation",),
+    "feedforward": ("backpropagation",),
+    "hopfield": ("equilibrium-propagation", "stdp"),
+}
+
+
+class Experiment(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Everything that decides a run's result."""
+
+    recipe: str = "custom"
+    description: str = ""
+    chip: ChipSpecification
+    data: DataSettings = msgspec.field(default_factory=DataSettings)
+    network: NetworkSettings
+    relaxation: RelaxationSettings | None = None
+    learning: LearningSettings
+    training: TrainingSettings
+
+    def __post_init__(self) -> None:
+        layers = self.layers
+        for key in ("learning_rate", "bias_learning_rate"):
+            rates = getattr(self.learning, key)
+            if isinstance(rates, tuple) and len(rates) != layers:
+                raise InvalidValueError(
+                    f"learning.{key} = {list(rates)}: must be one number, or {layers}, one a layer"
+                )
+        _require_of_kind(self)
+        _require_quiet(self)
+        if self.relaxation is not None:
+            _require_variant(self, self.relaxation)
+            _require_lengths(self, self.relaxation)
+        elif self.training.engine != "numba":
+            raise InvalidValueError(
+                f"training.engine = {self.training.engine}: a {self.network.kind} network does not"
+                f" relax, so there is no engine to choose"
+            )
+        try:
+            self.chip.conductance_scales(layers)
+            self.chip.weight_ranges(layers)
+        except InvalidValueError as error:
+            raise InvalidValueError(f"chip.{error}") from None
+
+    @property
+    def circuit(self) -> ChipSpecification:
+        """The chip, nudged as the variant needs it where the chip does not say how."""
+        return circuit(self.learning.variant, self.chip)
+
+    @property
+    def phases(self) -> RelaxationSettings:
+        """How a network that relaxes does so."""
+        assert self.relaxation is not None  # networks that relax need them
+        return self.relaxation
+
+    @property
+    def input_gain(self) -> float:
+        """Dimensionless voltage of a pixel of 1; 1 where a network has no key for it."""
+        return 1.0 if self.network.input_gain is None else self.network.input_gain
+
+    @property
+    def lines_per_pixel(self) -> int:
+        """Word lines of a pixel: a resistive network has two, of opposite voltages."""
+        return 2 if self.network.kind == "resistive" else 1
+
+    @property
+    def nudging(self) -> float:
+        """β, of equilibrium propagation."""
+        if self.learning.nudging is None:
+            return 1.0  # only the variant contrastive_hebbian goes without
+        return self.learning.nudging
+
+    def steps(self, images: int) -> int:
+        """Return the mini-batches of an epoch, given so many training images."""
+        return (self.training.images_per_epoch or images) // self.training.batch
+
+    @property
+    def layers(self) -> int:
+        """Number of crossbars: convolutions, hidden layers and output."""
+        return len(self.network.convolutions or ()) + len(self.network.hidden) + 1
+
+    @property
+    def learning_rates(self) -> tuple[float, ...]:
+        """Learning rate of each layer's conductances."""
+        return _each(self.learning.learning_rate, self.layers)
+
+    @property
+    def bias_learning_rates(self) -> tuple[float, ...]:
+        """Learning rate of each layer's biases."""
+        return _each(self.learning.bias_learning_rate, self.layers)
+
+
+def _require_of_kind(experiment: Experiment) -> None:
+    """Refuse a rule or keys of another kind of network, and ask for those of this one."""
+    kind = experiment.network.kind
+    if experiment.learning.rule not in _RULES[kind]:
+        raise InvalidValueError(
+            f"learning.rule = {experiment.learning.rule}: a {kind} network learns by"
+            f" {' or '.join(_RULES[kind])}"
+        )
+    needed, possible = _NEEDS[kind], _MAY_HAVE[kind]
+    hebbian = experiment.learning.variant == "contrastive_hebbian"
+    spared = ("learning.nudging",) if hebbian else ()
+    for keys in (*_NEEDS.values(), *_MAY_HAVE.values()):
+        for key in keys:
+            value: Any = experiment
+            for part in key.split("."):
+                value = getattr(value, part, None)
+            if value is None and key in needed and key not in spared:
+                raise InvalidValueError(f"{key}: is missing")
+            if value is not None and key not in (*needed, *possible):
+                raise InvalidValueError(f"{key}: a {kind} network has none")
+    if kind == "hopfield" and experiment.network.activation not in ACTIVATIONS:
+        raise InvalidValueError(
+            f"network.activation = {experiment.network.activation}: a hopfield network has"
+            f" {', '.join(ACTIVATIONS)}"
+        )
+    if kind == "hopfield":
+        _require_readout(experiment)
+
+
+def _require_readout(experiment: Experiment) -> None:
+    """Refuse what a Hopfield network with a softmax readout, or with convolutions, has not."""
+    network, learning = experiment.network, experiment.learning
+    kind = experiment.circuit.nudging.kind
+    softmax = network.output == "softmax"
+    if network.output is not None and not softmax:
+        raise InvalidValueError(
+            f"network.output = {network.output}: the outputs of a hopfield network are softmax,"
+            " or as its hidden units, without this key"
+        )
+    if softmax != (network.cost == "cross-entropy"):
+        raise InvalidValueError(
+            "network.cost = cross-entropy and network.output = softmax: in a hopfield network"
+            " one needs the other"
+        )
+    special = {
+        "network.output = softmax": softmax and learning.variant not in _OF_READOUT,
+        "network.convolutions": bool(network.convolutions)
+        and learning.variant not in (*_OF_READOUT, *CLAMPED),
+    }
+    for where, refused in special.items():
+        if refused:
+            raise InvalidValueError(
+                f"learning.variant = {learning.variant}: not with {where}; take"
+                f" {', '.join(_OF_READOUT)}"
+            )
+    if softmax and kind != "conductance":
+        raise InvalidValueError(
+            f"chip.nudging.kind = {kind}: network.output = softmax is nudged through its"
+            " array; take conductance"
+        )
+    if learning.rule == "stdp" and (softmax or network.convolutions):
+        raise InvalidValueError(
+            "learning.rule = stdp: not with network.convolutions or network.output = softmax"
+        )
+
+
+def _require_quiet(experiment: Experiment) -> None:
+    """Refuse noise of the neurons where nothing models it, or where it lets nothing settle."""
+    noise = experiment.chip.neuron.noise
+    if noise > 0 and experiment.network.kind != "hopfield":
+        raise InvalidValueError(
+            f"chip.neuron.noise = {show(noise, 'V')}: only the membranes of network.kind ="
+            " hopfield have noise"
+        )
+    if noise > 0 and experiment.phases.tolerance > 0:
+        raise InvalidValueError(
+            f"relaxation.tolerance = {experiment.phases.tolerance:g}: with chip.neuron.noise ="
+            f" {show(noise, 'V')} nothing converges; take 0"
+        )
+
+
+def _require_variant(experiment: Experiment, relaxation: RelaxationSettings) -> None:
+    """Refuse a variant that chip, network or another key cannot do."""
+    learning = experiment.learning
+    require_experiment(
+        learning.variant,
+        rule=learning.rule,
+        network=experiment.network.kind,
+        engine=experiment.training.engine,
+        tolerance=relaxation.tolerance,
+    )
+    require_circuit(learning.variant, experiment.circuit, experiment.nudging)
+    shorter = min(relaxation.free_sweeps, relaxation.nudged_sweeps)
+    if learning.variant == "langevin" and (learning.averaged_sweeps or 1) > shorter:
+        raise InvalidValueError(
+            f"learning.averaged_sweeps = {learning.averaged_sweeps}: a phase has only {shorter}"
+        )
+
+
+def _require_lengths(experiment: Experiment, relaxation: RelaxationSettings) -> None:
+    """Refuse lengths in time, or a tolerance, that the engine does not have."""
+    timed = experiment.training.engine == "transient"
+    for key in ("free_time", "nudged_time"):
+        value = getattr(relaxation, key)
+        if timed != (value is not None):
+            raise InvalidValueError(
+                f"relaxation.{key} = {'none' if value is None else f'{value:g} s'}:"
+                f" training.engine = {experiment.training.engine} {'needs' if timed else 'has no'}"
+                f" phases of finite length"
+            )
+    if timed and relaxation.tolerance > 0:
+        raise InvalidValueError(
+            f"relaxation.tolerance = {relaxation.tolerance:g}: training.engine ="
+            f" transient stops after relaxation.free_time and nudged_time, not at a tolerance"
+        )
+
+
+def _each(value: float | tuple[float, ...], layers: int) -> tuple[float, ...]:
+    return value if isinstance(value, tuple) else (value,) * layers

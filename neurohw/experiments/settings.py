@@ -1,0 +1,204 @@
+"""The tables of an experiment: data, network, relaxation, learning, training."""
+
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from neurohw.errors import InvalidValueError
+from neurohw.learning.variants import Variant
+from neurohw.units import Seconds
+
+Count = Annotated[int, Meta(ge=0)]
+Positive = Annotated[int, Meta(ge=1)]
+Rate = Annotated[float, Meta(ge=0)]
+
+
+class DataSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What is learnt.
+
+    Parameters
+    ----------
+    name : str
+        Shipped or public data set, or a path.
+    train : int, optional
+        Use only the first that many training images.
+    validation : int
+        Hold out the last that many training images and evaluate on them, not on the test set.
+    crop : int
+        Leave out that many pixels on every side of the images.
+    threshold : float, optional
+        Make images black and white: pixels of at least this are 1, others 0.
+    """
+
+    name: str = "mnist"
+    train: Positive | None = None
+    validation: Count = 0
+    crop: Count = 0
+    threshold: Annotated[float, Meta(gt=0, le=1)] | None = None
+
+    def __post_init__(self) -> None:
+        if self.train is not None and self.validation >= self.train:
+            raise InvalidValueError(
+                f"validation = {self.validation}: must be below train = {self.train}"
+            )
+
+
+class ConvolutionSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A convolution with steps of 1 over square maps.
+
+    Parameters
+    ----------
+    channels, kernel : int
+        Maps that it makes; rows, as many as columns, of its kernel.
+    pool : {"max", "average"}, optional
+        Over fields of 2 × 2 positions; without it there is none.
+    padding : int
+        Rows and columns of zeros put around the maps that it reads.
+    """
+
+    channels: Positive
+    kernel: Positive
+    pool: Literal["max", "average"] | None = None
+    padding: Count = 0
+
+
+class NetworkSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The network.
+
+    Parameters
+    ----------
+    kind : {"resistive", "feedforward", "hopfield"}
+        Deep resistive network; or signed weights, in layers one after the other, or between layers
+        of integrators that go both ways.
+    hidden : tuple of int
+        Units of each hidden layer; behind convolutions there may be none.
+    convolutions : tuple of ConvolutionSettings, optional
+        Hopfield: layers of maps before the hidden ones.
+    input_gain : float
+        Resistive: dimensionless voltage of a pixel of 1.
+    activation : {"hard-sigmoid", "sigmoid", "tanh", "relu"}
+        Feedforward: of the hidden units. Hopfield, which has no relu: of all units.
+    output : {"linear", "hard-sigmoid", "sigmoid", "tanh", "relu", "softmax"}
+        Feedforward: of the outputs. Hopfield: softmax, of a readout of the last hidden layer; as
+        the hidden units without it.
+    cost : {"squared", "cross-entropy"}
+        Feedforward; cross-entropy goes with the outputs softmax and sigmoid. Hopfield: the same
+        with softmax, which needs it; squared without it.
+    initial_range : float, optional
+        Feedforward: weights start uniform between ± this; default Glorot's sqrt(6/(inputs +
+        units)) of each layer.
+    """
+
+    kind: Literal["resistive", "feedforward", "hopfield"] = "resistive"
+    hidden: tuple[Annotated[int, Meta(ge=2)], ...]
+    convolutions: tuple[ConvolutionSettings, ...] | None = None
+    input_gain: Annotated[float, Meta(gt=0)] | None = None
+    activation: Literal["hard-sigmoid", "sigmoid", "tanh", "relu"] | None = None
+    output: Literal["linear", "hard-sigmoid", "sigmoid", "tanh", "relu", "softmax"] | None = None
+    cost: Literal["squared", "cross-entropy"] | None = None
+    initial_range: Annotated[float, Meta(gt=0)] | None = None
+
+    def __post_init__(self) -> None:
+        if not self.hidden and not self.convolutions:
+            raise InvalidValueError("hidden = []: must list at least one layer")
+
+
+class RelaxationSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How an equilibrium is found.
+
+    Parameters
+    ----------
+    free_sweeps, nudged_sweeps : int
+        Sweeps over all layers in the free and in each nudged phase.
+    tolerance : float
+        0: exactly that many sweeps. Otherwise stop when a sweep changes no voltage by more than
+        `tolerance` times the largest one of its layer, in a nudged phase times the largest
+        distance from the free phase; the sweeps are then the limit. Where that distance is so
+        small that float32 cannot hold it to the tolerance, the run stops and says so.
+    free_time, nudged_time : float [s]
+        Length of the free and of each nudged phase, for the engine ``transient``, which takes no
+        notice of sweeps; no other has them.
+    accelerator : {"none", "newton"}
+        ``newton``: a Newton step of all nodes after each sweep, for deep networks; dense, so for
+        at most some hundred nodes.
+    dynamics : {"sweeps", "steps"}, optional
+        Hopfield: ``sweeps``, as without it: layer after layer goes all of the way to rest;
+        ``steps``: a sweep moves all membranes at once, a share of the way.
+    step : float, optional
+        Hopfield: that share, 0.5 without it; sweeps take no notice.
+    overrelaxation : float, optional
+        Hopfield: factor, 1 to 2, on the way that each layer goes in a sweep; 1 without it. Deep
+        networks of hard sigmoids come to rest several times sooner near 1.8.
+    start : {"zero", "stored"}, optional
+        Hopfield: free phases start from 0 V, as without it, or from the image's last one.
+    """
+
+    free_sweeps: Positive
+    nudged_sweeps: Positive
+    tolerance: Annotated[float, Meta(ge=0, lt=1)] = 0.0
+    accelerator: Literal["none", "newton"] = "none"
+    free_time: Seconds | None = None
+    nudged_time: Seconds | None = None
+    dynamics: Literal["sweeps", "steps"] | None = None
+    step: Annotated[float, Meta(gt=0, le=1)] | None = None
+    overrelaxation: Annotated[float, Meta(ge=1, lt=2)] | None = None
+    start: Literal["zero", "stored"] | None = None
+
+    def __post_init__(self) -> None:
+        for key in ("free_time", "nudged_time"):
+            value = getattr(self, key)
+            if value is not None and not 0 < value < float("inf"):
+                raise InvalidValueError(f"{key} = {value:g} s: must be finite, above 0")
+
+
+class LearningSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Learning rule; rates are dimensionless, one number or one a layer.
+
+    Parameters
+    ----------
+    rule : {"equilibrium-propagation", "stdp", "backpropagation"}
+        ``stdp``, of Hopfield networks: equilibrium propagation whose update is integrated while
+        the nudged phase runs, see `neurohw.learning.stdp`.
+    variant : str
+        ``positive``, ``negative``, ``random_sign``, ``centered``: sign of the nudging, one nudged
+        phase or both. ``continual``, ``agnostic``: cells move while the nudged phase runs, see
+        `neurohw.learning.continual`. ``coupled``, ``contrastive_hebbian``: the outputs are driven
+        towards the targets, or to them, for which `chip.nudging.kind` is clamp. Of Hopfield
+        networks, ``holomorphic``, with a smooth activation: points on a circle; ``langevin``:
+        products of states averaged over the later part of each phase.
+    nudging : float
+        Magnitude of the nudging, of equilibrium propagation, which has to have it; of the variant
+        contrastive_hebbian it is 1, also where it is left out.
+    points : int, optional
+        Hopfield: points of the variant holomorphic, an even number, 8 without it; other variants
+        take no notice.
+    averaged_sweeps : int, optional
+        Hopfield: last sweeps of each phase that the variant langevin averages over, half of the
+        nudged ones without it; other variants take no notice.
+    learning_rate_decay : float
+        Factor on all rates after each epoch.
+    """
+
+    rule: Literal["equilibrium-propagation", "stdp", "backpropagation"] = "equilibrium-propagation"
+    variant: Variant = "centered"
+    nudging: Annotated[float, Meta(gt=0)] | None = None
+    points: Annotated[int, Meta(ge=2, multiple_of=2)] | None = None
+    averaged_sweeps: Positive | None = None
+    learning_rate: Rate | tuple[Rate, ...]
+    bias_learning_rate: Rate | tuple[Rate, ...]
+    learning_rate_decay: Annotated[float, Meta(gt=0, le=1)] = 0.99
+
+
+class TrainingSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Length of the training, and what computes it.
+
+    images_per_epoch: of that many of the training images, drawn anew, is an epoch; default all.
+    """
+
+    epochs: Count
+    images_per_epoch: Positive | None = None
+    batch: Positive = 4
+    seed: Annotated[int, Meta(ge=0, le=2**63 - 1)] = 0
+    precision: Literal["float32", "float64"] = "float32"
+    engine: Literal["numba", "numpy", "spice", "transient"] = "numba"
