@@ -275,10 +275,10 @@ class HopfieldEngine:
             A tolerance where membranes have noise.
         UnsupportedError
             Wires with resistance, a duration, an accelerator, over-relaxation of smooth
-            activations, or complex nudging behind the hard sigmoid.
+            activations or of membranes with noise, or complex nudging behind the hard sigmoid.
         """
         refuse_duration(duration)
-        _refuse(network, arrays, nudging, accelerator, self.overrelaxation)
+        _refuse(network, arrays, nudging, accelerator, self.overrelaxation, noise)
         dynamics = self.dynamics(
             network=network,
             arrays=arrays,
@@ -341,6 +341,7 @@ def _refuse(
     nudging: Nudging | None,
     accelerator: Accelerator,
     overrelaxation: float,
+    noise: MembraneNoise | None,
 ) -> None:
     name = network.activation.name
     if accelerator != "none":
@@ -352,6 +353,11 @@ def _refuse(
         raise UnsupportedError(
             f"relaxation.overrelaxation = {overrelaxation:g}: not with the activation {name}, for"
             " which the energy would not have to fall"
+        )
+    if overrelaxation > 1 and noise is not None:
+        raise UnsupportedError(
+            f"relaxation.overrelaxation = {overrelaxation:g}: not with noise of the neurons"
+            f" (chip.neuron.noise = {noise.deviation:g} V), which it would make larger; take 1"
         )
     if any(array.unit_coupling is not None for array in arrays):
         raise UnsupportedError(

@@ -146,7 +146,7 @@ def _hopfield_rest(
     ]
     lines = machine.network.connections[0].lines(inputs)
     words = machine.network, arrays, sources, lines @ conductances[0].T
-    way = HopfieldEngine(machine.engine.step)
+    way = HopfieldEngine(machine.engine.step, machine.engine.overrelaxation)
     sweeps = machine.experiment.phases.free_sweeps
     begun = way.relax(*words, sweeps=sweeps, tolerance=_CLOSE)
     return [u.astype(np.float64) for u in rest(*words, begun)]

@@ -123,9 +123,6 @@ class HopfieldMachine(RelaxingMachine):
 def build(experiment: Experiment, dataset: Dataset) -> HopfieldMachine:
     """Fabricate the chip of an experiment and put its network on it."""
     settings, training, phases = experiment.network, experiment.training, experiment.phases
-    if phases.start == "stored":
-        units = sum(settings.hidden) + dataset.classes
-        _require_memory(len(dataset.train_images), units)
     network = deep_hopfield_network(
         dataset.train_images.shape[1],
         settings.hidden,
@@ -135,6 +132,8 @@ def build(experiment: Experiment, dataset: Dataset) -> HopfieldMachine:
         convolutions=_convolutions(settings.convolutions or (), dataset),
         softmax=settings.output == "softmax",
     )
+    if phases.start == "stored":
+        _require_memory(len(dataset.train_images), sum(network.layers))
     weights = []
     for k, connection in enumerate(network.connections):
         cells = np.arange(np.prod(connection.shape)).reshape(connection.shape)

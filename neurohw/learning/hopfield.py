@@ -39,7 +39,12 @@ from neurohw.engines.hopfield import HopfieldEngine
 from neurohw.errors import InvalidValueError
 from neurohw.learning import holomorphic
 from neurohw.learning.equilibrium_propagation import Contrast, EquilibriumPropagation
-from neurohw.learning.variants import POINTS, POSITIVE
+from neurohw.learning.variants import (
+    POINTS,
+    POSITIVE,
+    require_fixed_lengths,
+    require_network,
+)
 from neurohw.update import Update, bias_update
 
 Array = NDArray[np.floating]
@@ -86,10 +91,16 @@ class HopfieldPropagation(EquilibriumPropagation):
         Raises
         ------
         InvalidValueError
-            Naming β and the bound that it broke.
+            Naming β and the bound that it broke; or a variant that the network cannot have.
         UnsupportedError
             Complex states where activation or chip cannot have them.
         """
+        require_network(
+            self.variant,
+            softmax=self.network.softmax,
+            convolutional=self.network.convolutional,
+        )
+        require_fixed_lengths(self.variant, self.tolerance)
         if self.variant == "holomorphic":
             holomorphic.require(self.network, self.chip)
         shorter = min(self.free_sweeps, self.nudged_sweeps)
@@ -167,6 +178,9 @@ class HopfieldPropagation(EquilibriumPropagation):
             a, b = self.network.forward(k, upper), self.network.forward(k, lower)
             means.append(half * (a + b))
             differences.append(a - b)
+            if contrast.unsettled is not None and contrast.unsettled.any():
+                # Circuits that hold or convert states make differences where there are none.
+                differences[-1][contrast.unsettled] = 0
         if not self.network.convolutional:
             products = _products(means, differences)
         else:

@@ -161,12 +161,14 @@ def _joined(parts: Sequence[Equilibrium]) -> Equilibrium:
     worst = next((p for p in parts if p.result in _FAILED), parts[0])
     layers = zip(*[part.state for part in parts], strict=True)
     paths = [part.path for part in parts if part.path is not None]
+    residuals = [part.residuals for part in parts if part.residuals is not None]
     return Equilibrium(
         state=tuple(np.concatenate(layer) for layer in layers),
         residual=max(part.residual for part in parts),
         iterations=max(part.iterations for part in parts),
         result=worst.result,
         path=_side_by_side(paths) if paths else None,
+        residuals=np.concatenate(residuals) if len(residuals) == len(parts) else None,
     )
 
 

@@ -33,6 +33,9 @@ MOVING = ("continual", "agnostic")
 # Nudged with +β only.
 POSITIVE = ("positive", "continual", "langevin")
 
+# Variants of a softmax readout; those of convolutions are these and those that clamp.
+OF_READOUT = ("positive", "negative", "random_sign", "centered")
+
 # Variants whose update is not that of two sampled states.
 _RUNNING = ("langevin", *MOVING)
 
@@ -105,6 +108,7 @@ def require_experiment(
         {"learning.rule = stdp": rule == "stdp" and variant in ("holomorphic", *_RUNNING)},
         "which integrates along the nudged phase itself; take rule = equilibrium-propagation",
     )
+    require_fixed_lengths(variant, tolerance)
     if variant in MOVING:
         _refuse(
             variant,
@@ -114,6 +118,27 @@ def require_experiment(
             },
             "cells are programmed after each of a fixed number of sweeps",
         )
+
+
+def require_fixed_lengths(variant: str, tolerance: float) -> None:
+    """Raise `InvalidValueError` if a variant averages over sweeps whose number is not fixed."""
+    _refuse(
+        variant,
+        {f"relaxation.tolerance = {tolerance:g}": variant == "langevin" and tolerance > 0},
+        "it averages over the last of a fixed number of sweeps",
+    )
+
+
+def require_network(variant: str, *, softmax: bool, convolutional: bool) -> None:
+    """Raise `InvalidValueError`, naming it, if a Hopfield network has no such variant."""
+    _refuse(
+        variant,
+        {
+            "network.output = softmax": softmax and variant not in OF_READOUT,
+            "network.convolutions": convolutional and variant not in (*OF_READOUT, *CLAMPED),
+        },
+        f"take {', '.join(OF_READOUT)}",
+    )
 
 
 def require_fixed_cells(variant: str) -> None:

@@ -35,7 +35,7 @@ from numpy.typing import NDArray
 
 from neurohw.errors import InvalidValueError
 from neurohw.networks.activations import Activation, activation
-from neurohw.networks.connections import Connection
+from neurohw.networks.connections import Connection, Convolution
 
 Array = NDArray[np.floating]
 
@@ -81,8 +81,8 @@ class HopfieldNetwork:
 
     @property
     def convolutional(self) -> bool:
-        """Whether an array is read more than once a sample."""
-        return any(connection.positions > 1 for connection in self.connections)
+        """Whether an array is one of a convolution, whose lines carry patches."""
+        return any(isinstance(connection, Convolution) for connection in self.connections)
 
     def readout(self, layer: int) -> bool:
         """Whether a layer is a readout, to which no energy belongs."""

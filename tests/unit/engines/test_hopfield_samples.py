@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
+from neurohw.circuits.membrane import MembraneNoise
 from neurohw.engines.equilibrium import Equilibrium, Nudging, SeenArray, Source, left_out
 from neurohw.engines.hopfield import Dynamics, HopfieldEngine
 from neurohw.engines.hopfield_samples import Samples
@@ -84,6 +85,13 @@ def test_smooth_neurons_are_not_overrelaxed(make_hopfield):
     problem = make_hopfield((5,), activation="tanh")
     with pytest.raises(UnsupportedError, match="not with the activation tanh"):
         problem.relax(HopfieldEngine(overrelaxation=1.5), sweeps=1)
+
+
+def test_noisy_neurons_are_not_overrelaxed(make_hopfield):
+    """A way that goes too far by 1 − ω would widen what they are distributed as, 1/(ω·(2 − ω))."""
+    noise = MembraneNoise(deviation=1e-3, seed=0, event=0, phase=0)
+    with pytest.raises(UnsupportedError, match=r"overrelaxation = 1\.5: not with noise"):
+        make_hopfield((5,)).relax(HopfieldEngine(overrelaxation=1.5), sweeps=1, noise=noise)
 
 
 def swinging(step):

@@ -10,7 +10,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 from neurohw.cli import main
 from neurohw.datasets import from_arrays
 from neurohw.errors import ConfigurationError, DataError, InvalidValueError, UnsupportedError
-from neurohw.experiments import configuration, evaluation, run_file, trainer
+from neurohw.experiments import configuration, evaluation, hopfield_machine, run_file, trainer
+from neurohw.experiments.gradient_check import check
 from neurohw.experiments.machine import build, computing, dataset_of
 from neurohw.mappings import chip_specification
 
@@ -167,3 +168,44 @@ def test_networks_that_cannot_be_built_are_refused(settings, message):
     with pytest.raises((InvalidValueError, UnsupportedError, ConfigurationError), match=message):
         experiment = load(*settings)
         build(experiment, dataset_of(experiment))
+
+
+DENSE = ("network.convolutions=[]", "network.hidden=[6]")
+PULLED = ("relaxation.dynamics=sweeps", "learning.learning_rate=0.1", "learning.nudging=0.5")
+
+
+@pytest.mark.parametrize(
+    ("recipe", "settings", "variant", "where"),
+    [
+        ("ep-conv", (MAPS, "network.activation=sigmoid"), "holomorphic", "network.output"),
+        ("ep-conv", (*DENSE, "network.activation=sigmoid"), "langevin", "network.output"),
+        ("ep-1h", (MAPS, *PULLED), "langevin", "network.convolutions"),
+        ("ep-1h", (*DENSE, *PULLED), "langevin", "relaxation.tolerance"),
+    ],
+)
+def test_variants_that_it_has_not_are_no_points_of_a_gradient_check(
+    recipe, settings, variant, where
+):
+    given = (*FEW, *settings, "learning.bias_learning_rate=0.1", "learning.learning_rate=0.1")
+    names = dict(variants=["centered", variant], nudgings=[0.01], samples=2)
+    found = check(recipe, settings=given, converged=True, **names)
+    assert [point.setting.variant for point in found.points] == ["centered"]
+    assert f"learning.variant = {variant}: not with {where}" in found.left_out[0].reason
+
+
+def test_a_kernel_as_large_as_the_image_learns_the_gradient():
+    maps = "network.convolutions=[{channels=6,kernel=8}]"
+    given = (*FEW, maps, "learning.learning_rate=0.1")
+    found = check("ep-conv", settings=given, converged=True, nudgings=[1e-3], samples=10)
+    # β² is 1e-6, and no node of these images is near a limit.
+    assert found.points[0].overall.relative_error < 1e-5
+
+
+def test_maps_count_among_what_stored_equilibria_take(monkeypatch):
+    """60 images of 4·3·3 + 6·2·2 + 10 nodes in half precision take 8400 bytes."""
+    experiment = load("relaxation.start=stored")
+    monkeypatch.setattr(hopfield_machine, "memory", lambda: 8399.0)
+    with pytest.raises(InvalidValueError, match="60 images of 70 nodes take"):
+        build(experiment, dataset_of(experiment))
+    monkeypatch.setattr(hopfield_machine, "memory", lambda: 8400.0)
+    build(experiment, dataset_of(experiment))

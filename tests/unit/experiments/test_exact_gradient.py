@@ -122,3 +122,18 @@ def test_what_does_not_settle_is_named(monkeypatch):
     machine, *batch = make("drn-digits")
     with pytest.raises(ConvergenceError, match=r"^sample [0-2]: .*after 1 sweeps"):
         exact_gradient.exact_gradient(machine, *batch)
+
+
+def test_it_is_taken_where_the_chips_own_way_leads():
+    """In one of these images over-relaxed sweeps end in another minimum than plain ones."""
+    rested = ("relaxation.free_sweeps=2000", "relaxation.tolerance=1e-9", "data.train=20")
+    maps = "network.convolutions=[{channels=3,kernel=3,pool='max'},{channels=4,kernel=2,padding=1}]"
+    factor = "relaxation.overrelaxation=1.3"
+    machine, *_ = make("ep-conv", "network.hidden=[6]", maps, factor, *rested)
+    data = dataset_of(machine.experiment)
+    inputs = machine.encode(data.train_images)
+    found = machine.rule.free_phase(machine.chip.arrays[0].read(inputs), None, 0, inputs)
+    exact = exact_gradient.exact_gradient(machine, data.train_images, data.train_labels)
+    assert found.result == "converged"
+    for ours, state in zip(found.state, exact.state, strict=True):
+        assert_allclose(ours, state, rtol=0, atol=1e-6 * np.abs(state).max())

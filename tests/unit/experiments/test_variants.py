@@ -131,6 +131,7 @@ def test_spike_timing_is_of_no_variant_that_runs_otherwise(variant):
         (("agnostic", "chip.programming.events=sample"), "agnostic: not with chip.programming"),
         (("agnostic", "chip.converters.input_dac.bits=8"), "agnostic: not with chip.converters"),
         (("langevin", "chip.converters.state_adc.bits=8"), "langevin: not with chip.converters"),
+        (("langevin", "relaxation.tolerance=0.1"), "langevin: not with relaxation.tolerance = 0.1"),
         (("langevin", "learning.averaged_sweeps=5"), "averaged_sweeps = 5: a phase has only 4"),
         (("positive", "chip.neuron.noise=1 mV", "relaxation.tolerance=0.1"), "nothing converges"),
         (("positive", "chip.neuron.noise=-1 mV"), "noise = -0.001: must be finite, 0 or more"),

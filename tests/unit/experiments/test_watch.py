@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
-from numpy.testing import assert_array_equal
+from msgspec.structs import replace
+from numpy.testing import assert_allclose, assert_array_equal
 
 from neurohw.engines.equilibrium import Equilibrium
 from neurohw.errors import ConvergenceError, InvalidValueError
@@ -102,3 +103,40 @@ def test_stored_states_that_do_not_fit_are_refused(monkeypatch):
         build(experiment, dataset_of(experiment))
     monkeypatch.setattr(hopfield_machine, "memory", lambda: 2.0 * 60 * 30)
     build(experiment, dataset_of(experiment))
+
+
+def test_circuits_that_hold_a_phase_teach_nothing_of_what_did_not_settle():
+    """Both phases of such an image are the free one, but what is held of it has drooped."""
+    experiment = load("data.train=40", "chip.hold.droop=5 %")
+    data = dataset_of(experiment)
+    machine = build(experiment, data)
+    inputs = machine.encode(data.train_images[:4])
+    words = machine.chip.arrays[0].read(inputs), machine.targets(data.train_labels[:4])
+    left = np.array([False, True, False, False])
+    phases = replace(machine.rule.phases(*words, None, 0, inputs), unsettled=left)
+    updates, biases = machine.rule.updates(phases, inputs, [1.0] * 3, [1.0] * 3)
+    for update in updates[:1]:
+        assert_array_equal(np.abs(update.postsynaptic[0]).max(axis=1) > 0, ~left)
+    others = phases.free.state, [u[~left] for u in phases.upper], [u[~left] for u in phases.lower]
+    free = Equilibrium(state=others[0], residual=0, iterations=0, result="converged")
+    rest = Contrast(free, *others[1:], phases.span)
+    alone, by_bias = machine.rule.updates(rest, inputs[~left], [0.75] * 3, [0.75] * 3)
+    for ours, wanted in zip((*updates, *biases), (*alone, *by_bias), strict=True):
+        found, right = ours.dense(np.zeros(()), 0), wanted.dense(np.zeros(()), 0)
+        assert_allclose(found, right, rtol=0, atol=1e-5 * np.abs(right).max())
+
+
+def test_images_of_noisy_cells_are_left_out_one_by_one():
+    """Both nudgings of an image meet other readings: parts of a phase that relax apart."""
+    noise = ("chip.device.reading.relative=1 %", "chip.device.reading.correlation=phase")
+    machine = build(experiment := load("data.train=40", *noise), dataset_of(experiment))
+    data = dataset_of(experiment)
+    inputs = machine.encode(data.train_images[:5])
+    targets = machine.targets(data.train_labels[:5])
+    current = machine.chip.arrays[0].read(inputs)
+    free = machine.rule.free_phase(current, None, 0, inputs)
+    nudging = machine.rule.nudging_of((1.0, -1.0), free.state[-1], targets, 0)
+    twice = np.concatenate([current] * 2)
+    nudged = machine.rule.nudged_phase(twice, free, nudging, 0, inputs, sweeps=3)
+    assert nudged.residuals.shape == (10,)
+    assert nudged.residuals.max() == nudged.residual
