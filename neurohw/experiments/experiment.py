@@ -12,13 +12,17 @@ from neurohw.experiments.settings import (
     RelaxationSettings,
     TrainingSettings,
 )
-from neurohw.learning.variants import CLAMPED, circuit, require_circuit, require_experiment
+from neurohw.learning.variants import (
+    circuit,
+    require_circuit,
+    require_experiment,
+    require_network,
+)
 from neurohw.mappings.chip_specification import ChipSpecification
 from neurohw.networks.activations import ACTIVATIONS
 from neurohw.units import show
 
 # Variants that a softmax readout has.
-_OF_READOUT = ("positive", "negative", "random_sign", "centered")
 # What each kind of network needs; it refuses what another one needs.
 _NEEDS = {
     "resistive": ("network.input_gain", "relaxation", "learning.nudging"),
@@ -65,6 +69,7 @@ class Experiment(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
         _require_quiet(self)
         if self.relaxation is not None:
             _require_variant(self, self.relaxation)
+            _require_overrelaxation(self, self.relaxation)
             _require_lengths(self, self.relaxation)
         elif self.training.engine != "numba":
             raise InvalidValueError(
@@ -169,17 +174,7 @@ def _require_readout(experiment: Experiment) -> None:
             "network.cost = cross-entropy and network.output = softmax: in a hopfield network"
             " one needs the other"
         )
-    special = {
-        "network.output = softmax": softmax and learning.variant not in _OF_READOUT,
-        "network.convolutions": bool(network.convolutions)
-        and learning.variant not in (*_OF_READOUT, *CLAMPED),
-    }
-    for where, refused in special.items():
-        if refused:
-            raise InvalidValueError(
-                f"learning.variant = {learning.variant}: not with {where}; take"
-                f" {', '.join(_OF_READOUT)}"
-            )
+    require_network(learning.variant, softmax=softmax, convolutional=bool(network.convolutions))
     if softmax and kind != "conductance":
         raise InvalidValueError(
             f"chip.nudging.kind = {kind}: network.output = softmax is nudged through its"
@@ -204,6 +199,23 @@ def _require_quiet(experiment: Experiment) -> None:
             f"relaxation.tolerance = {experiment.phases.tolerance:g}: with chip.neuron.noise ="
             f" {show(noise, 'V')} nothing converges; take 0"
         )
+
+
+def _require_overrelaxation(experiment: Experiment, relaxation: RelaxationSettings) -> None:
+    """Refuse sweeps that go further than to rest where they would not end there."""
+    factor = relaxation.overrelaxation or 1.0
+    wrong = {
+        "relaxation.dynamics = steps": relaxation.dynamics == "steps",
+        "chip.neuron.noise": experiment.chip.neuron.noise > 0,
+        f"network.activation = {experiment.network.activation}": (
+            experiment.network.activation != "hard-sigmoid"
+        ),
+    }
+    for what, holds in wrong.items():
+        if factor > 1 and holds:
+            raise InvalidValueError(
+                f"relaxation.overrelaxation = {factor:g}: not with {what}; leave it out"
+            )
 
 
 def _require_variant(experiment: Experiment, relaxation: RelaxationSettings) -> None:

@@ -101,7 +101,9 @@ class NetworkSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
 
     def __post_init__(self) -> None:
         if not self.hidden and not self.convolutions:
-            raise InvalidValueError("hidden = []: must list at least one layer")
+            raise InvalidValueError(
+                "hidden = []: must list at least one layer, unless convolutions do"
+            )
 
 
 class RelaxationSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

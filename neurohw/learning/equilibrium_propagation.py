@@ -258,7 +258,7 @@ class EquilibriumPropagation:
         nudged = _without(nudged, free, np.flatnonzero(unsettled), len(signs))
         points = list(zip(*(np.split(v, len(signs)) for v in nudged.state), strict=True))
         contrast = self._compared(free, signs, points, event, nudged.path)
-        return msgspec.structs.replace(contrast, unsettled=unsettled)
+        return msgspec.structs.replace(contrast, unsettled=unsettled, target=target)
 
     def free_phase(
         self, input_current: Array, start: Equilibrium | None, event: int, inputs: Array | None

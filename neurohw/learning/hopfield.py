@@ -123,20 +123,6 @@ class HopfieldPropagation(EquilibriumPropagation):
                 " relaxation.dynamics = steps, or the variant positive"
             )
 
-    def phases(
-        self,
-        input_current: Array,
-        target: Array,
-        start: Equilibrium | None,
-        event: int,
-        inputs: Array | None = None,
-        *,
-        leave_out: bool = False,
-    ) -> Contrast:
-        """Relax the phases of one mini-batch; see `EquilibriumPropagation.phases`."""
-        found = super().phases(input_current, target, start, event, inputs, leave_out=leave_out)
-        return msgspec.structs.replace(found, target=target)
-
     def updates(
         self,
         contrast: Contrast,
