@@ -191,6 +191,7 @@ def _groups(study: Study, table: tables.Table) -> list[tuple[Axis, list[Any]]]:
 
 def _errors(study: Study, table: tables.Table, axis: Axis) -> limits.Band:
     """Return the test error along an axis, with the interval of its mean over all else."""
+    table = tables.designed(study, table)
     values, places = np.unique(table[axis.label], return_inverse=True)
     rows = [table["test_error"][places == k] for k in range(len(values))]
     filled = np.full((len(values), max(map(len, rows))), np.nan)
@@ -235,6 +236,7 @@ class _StudyDraughtsman(Draughtsman):
 
     def __init__(self, study: Study, table: tables.Table) -> None:
         super().__init__()
+        table = tables.designed(study, table)
         self.study, self.table = study, table
         first = np.unique(table["point"], return_index=True)[1]
         self.values = {label: table[label][first] for label in study.labels}

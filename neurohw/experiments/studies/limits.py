@@ -149,11 +149,10 @@ def _crossing(places: Array, values: Array, drop: float) -> float:
 
 def words(found: Limit, axis: Axis, confidence: float) -> str:
     """Text of a limit on an axis, with its interval; of whole numbers the last within the drop."""
-    whole = not isinstance(axis, Cases) and axis.keys[0].kind == "whole number"
 
     def text(value: float) -> str:
         if np.isfinite(value) and value != 0:
-            if whole:
+            if not isinstance(axis, Cases) and axis.keys[0].kind == "whole number":
                 return show_value(axis, within(value, less_is_worse=axis.less_is_worse))
             return show_value(axis, float(f"{value:.3g}"))
         rising = value > 0

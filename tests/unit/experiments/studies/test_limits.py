@@ -10,6 +10,7 @@ from neurohw.errors import ConfigurationError, NumericalError, StudyError
 from neurohw.experiments.studies import limits, search, sensitivity, study
 from neurohw.experiments.studies.axes import Grid, Sobol
 from neurohw.experiments.studies.sweep import sweep
+from neurohw.experiments.studies.table import designed
 from neurohw.experiments.studies.tolerance import Found, axis_of, tolerance
 
 DROP = 0.01
@@ -232,6 +233,7 @@ def ishigami(points, design):
     names = ["a", "b", "c"]
     axes = [SimpleNamespace(label=name) for name in names]
     table = {"point": np.arange(len(y)), "test_error": y} | dict(zip(names, points.T, strict=True))
+    table["status"] = np.full(len(y), "done", dtype="U9")
     return SimpleNamespace(axes=axes, design=design), table
 
 
@@ -248,6 +250,24 @@ def test_sensitivities_of_a_sample_and_of_a_grid_are_the_sobol_indices():
         for one in found:
             assert one.index == pytest.approx(known[one.axis], abs=near)
         assert found[1].index > found[1].by_chance and found[2].index <= 0.04
+
+
+def test_halving_leaves_no_sensitivities():
+    one, table = ishigami(qmc.Sobol(3, rng=0).random_base2(5), Sobol(points=32))
+    assert sensitivity.sensitivities(one, table)
+    table["status"][3] = "paused"
+    assert sensitivity.sensitivities(one, table) == []
+
+
+def test_references_are_no_part_of_a_sample(trainer, table):
+    table["design"] = {"kind": "sobol", "points": 4}
+    table["axes"] = [
+        {"kind": "range", "key": "device.cycle_to_cycle", "low": 0.01, "high": 0.1, "ideal": 0},
+        {"kind": "list", "key": "nudging", "values": [0.5, 1.0]},
+    ]
+    found, whole = study.load(table), sweep(table)
+    assert whole["point"].max() == 5
+    assert sorted(set(designed(found, whole)["point"])) == [0, 1, 2, 3]
 
 
 def test_the_limits_of_a_study_are_those_of_its_cases(trainer, table):
