@@ -101,4 +101,7 @@ def sweep(
         )
         return
     print_table(limits.rows(found, curves))
+    failed = table["status"] == "failed"
+    if failed.any():
+        click.echo(f"{failed.sum()} of {failed.size} runs failed: {table['message'][failed][0]}")
     click.echo(f"Report: {page}")

@@ -95,6 +95,8 @@ def tolerance(
     axes = [tolerances.axis_of(key, given.pop(key.partition("=")[0].strip(), None)) for key in keys]
     for key in given:
         raise ConfigurationError(f"--ideal {key}: is none of the keys that are searched")
+    picture = figure or out / "tolerance.svg"
+    studies.check_picture(picture)
     line = StudyLine(sys.stderr)
     try:
         found = tolerances.tolerance(
@@ -119,7 +121,7 @@ def tolerance(
         raise Interrupted(f"interrupted; continue with: {command}") from None
     finally:
         line.close()
-    picture = studies.draw_tolerances(found, figure or out / "tolerance.svg")
+    studies.draw_tolerances(found, picture)
     if as_json:
         print_json(_facts(found, out) | {"figure": str(picture)})
     else:
@@ -177,7 +179,7 @@ def _facts(found: "Tolerances", out: Path) -> dict[str, Any]:
 
 
 def _show(found: "Tolerances") -> None:
-    from neurohw.experiments.studies.limits import words
+    from neurohw.experiments.studies.limits import FALLS, rises, words
     from neurohw.experiments.studies.study import show_value
     from neurohw.reports.summary import percent
 
@@ -190,10 +192,18 @@ def _show(found: "Tolerances") -> None:
     for one in found.found:
         present = "–" if one.present is None else show_value(one.axis, one.present)
         margin = "–" if one.present is None else f"{one.margin:.3g}"
-        rows.append([one.axis.label, words(one.limit, one.axis, study.confidence), present, margin])
+        limit = words(one.limit, one.axis, study.confidence)
+        if one.failed:
+            limit += f"; {one.failed} runs failed"
+        if not rises(one.band, less_is_worse=one.axis.less_is_worse):
+            limit += FALLS
+        rows.append([one.axis.label, limit, present, margin])
     print_table(rows)
     joint = found.joint
     if joint is None:
+        if len(found.found) > 1:
+            names = [one.axis.label for one in found.found if not one.tolerated]
+            click.echo(f"all at once: not tried; nothing tried of {', '.join(names)} is tolerated")
         return
     click.echo(
         f"all at once: {100 * joint.penalty:.2f} points ({100 * study.confidence:g} % interval:"
@@ -203,6 +213,14 @@ def _show(found: "Tolerances") -> None:
     if not joint.holds:
         share = joint.share
         click.echo(
-            f"together they hold at {100 * share.value:.3g} % of their limits"
-            f" ({100 * share.low:.3g} to {100 * share.high:.3g} %)"
+            f"together they hold at {_share(share.value)} of their limits"
+            f" ({100 * study.confidence:g} % interval: {_share(share.low)} to {_share(share.high)})"
         )
+
+
+def _share(value: float) -> str:
+    from neurohw.experiments.studies.tolerance import SHARES
+
+    if SHARES[0] <= value <= SHARES[1]:
+        return f"{100 * value:.3g} %"
+    return f"less than {100 * SHARES[0]:g} %" if value < SHARES[0] else "all"

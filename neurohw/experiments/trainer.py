@@ -392,7 +392,7 @@ def _versions() -> dict[str, str]:
 
 @contextmanager
 def _interrupts() -> Iterator[Callable[[], bool]]:
-    """Turn Ctrl-C and termination into a flag that is asked between mini-batches."""
+    """Turn Ctrl-C and termination into a flag, asked between mini-batches and at the end."""
     received: list[int] = []
 
     def note(number: int, frame: FrameType | None) -> None:
@@ -407,3 +407,6 @@ def _interrupts() -> Iterator[Callable[[], bool]]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+    # It came after the last mini-batch; what called the training is to end all the same.
+    if received:
+        raise KeyboardInterrupt

@@ -90,13 +90,18 @@ def draw_tolerances(found: Tolerances, out: Path) -> Path:
     RunFileError
         Another suffix than those of `FORMATS` but .html, or a place that cannot be written.
     """
-    if out.suffix not in PICTURES:
-        raise RunFileError(f"{out}: a figure is one of {', '.join(PICTURES)}")
-    check_writable(out)
+    check_picture(out)
     groups = [
         (one.axis, [Tolerance(one.axis.label, (), one.band, one.limit, 0)]) for one in found.found
     ]
     return _picture(found.study, groups, out)
+
+
+def check_picture(out: Path) -> None:
+    """Raise `RunFileError` if a picture has another suffix than these, or cannot be written."""
+    if out.suffix not in PICTURES:
+        raise RunFileError(f"{out}: a figure is one of {', '.join(PICTURES)}")
+    check_writable(out)
 
 
 def _picture(study: Study, groups: Sequence[tuple[Axis, Sequence[Curve]]], out: Path) -> Path:
@@ -186,6 +191,7 @@ def _groups(study: Study, table: tables.Table) -> list[tuple[Axis, list[Any]]]:
 
 def _errors(study: Study, table: tables.Table, axis: Axis) -> limits.Band:
     """Return the test error along an axis, with the interval of its mean over all else."""
+    table = tables.designed(study, table)
     values, places = np.unique(table[axis.label], return_inverse=True)
     rows = [table["test_error"][places == k] for k in range(len(values))]
     filled = np.full((len(values), max(map(len, rows))), np.nan)
@@ -230,6 +236,7 @@ class _StudyDraughtsman(Draughtsman):
 
     def __init__(self, study: Study, table: tables.Table) -> None:
         super().__init__()
+        table = tables.designed(study, table)
         self.study, self.table = study, table
         first = np.unique(table["point"], return_index=True)[1]
         self.values = {label: table[label][first] for label in study.labels}
@@ -332,11 +339,7 @@ def _places(axis: Axis, values: NDArray[Any]) -> tuple[Array, str, str]:
     """Return where values stand on an upright axis, 0 to 1, and the texts of its ends."""
     distinct, order = np.unique(values, return_inverse=True)
     ends = [studies.show_value(axis, distinct[k].item()) for k in (0, -1)]
-    if (
-        values.dtype.kind == "U"
-        or (distinct <= 0).any()
-        or not logarithmic(axis, distinct.tolist())
-    ):
+    if values.dtype.kind == "U" or not logarithmic(axis, distinct.tolist()):
         numbers = order.astype(float) if values.dtype.kind == "U" else values.astype(float)
     else:
         numbers = np.log(values.astype(float))
@@ -401,7 +404,7 @@ def _curves(
 
 def _scale(axes: Axes, axis: Axis, x: Array) -> None:
     """Give the horizontal axis its scale, and its numbers their unit."""
-    if (x > 0).all() and logarithmic(axis, x.tolist()):
+    if logarithmic(axis, x.tolist()):
         axes.set_xscale("log")
         decades = np.log10(x.max() / x.min())
         axes.xaxis.set_major_locator(LogLocator(subs=(1,) if decades > 3 else (1, 2, 5)))

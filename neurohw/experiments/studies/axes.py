@@ -102,7 +102,7 @@ class _KeyAxis(
     """
 
     key: str | tuple[str, ...]
-    ideal: Any = None
+    ideal: bool | int | float | str | None = None
     worse: Literal["high", "low"] | None = None
     name: str = ""
 

@@ -15,6 +15,7 @@ Chernozhukov, Fernández-Val and Galichon (2009), Biometrika 96, 559, for puttin
 and Carlson (1980), SIAM J. Numer. Anal. 17, 238, for the cubic.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -30,6 +31,9 @@ from neurohw.experiments.studies.study import Study, show_value
 from neurohw.experiments.studies.table import Table
 
 Array = NDArray[np.float64]
+
+# Goes after a limit along a curve that falls somewhere, which is then of no use.
+FALLS = "; but the penalty does not only rise, look at the curve"
 
 
 @dataclass(frozen=True)
@@ -122,6 +126,13 @@ def smooth(curve: Band, *, logarithmic: bool, less_is_worse: bool) -> Band:
     return Band(x, along(curve.mean), along(curve.low), along(curve.high))
 
 
+def rises(curve: Band, *, less_is_worse: bool = False) -> bool:
+    """Say whether a curve may rise: no point is surely above one that should harm more."""
+    step = -1 if less_is_worse else 1
+    low, high = curve.low[::step], curve.high[::step]
+    return bool((np.maximum.accumulate(low) <= high).all())
+
+
 def _crossing(places: Array, values: Array, drop: float) -> float:
     """Return the place at which rising values pass the drop; infinite beyond those tried."""
     if len(places) == 0 or values[0] > drop:
@@ -137,10 +148,12 @@ def _crossing(places: Array, values: Array, drop: float) -> float:
 
 
 def words(found: Limit, axis: Axis, confidence: float) -> str:
-    """Text of a limit on an axis, with its interval."""
+    """Text of a limit on an axis, with its interval; of whole numbers the last within the drop."""
 
     def text(value: float) -> str:
         if np.isfinite(value) and value != 0:
+            if not isinstance(axis, Cases) and axis.keys[0].kind == "whole number":
+                return show_value(axis, within(value, less_is_worse=axis.less_is_worse))
             return show_value(axis, float(f"{value:.3g}"))
         rising = value > 0
         return "beyond the largest tried" if rising else "below the smallest tried"
@@ -151,6 +164,13 @@ def words(found: Limit, axis: Axis, confidence: float) -> str:
         f"{text(found.value)} ({100 * confidence:g} % interval: {text(found.low)} to"
         f" {text(found.high)})"
     )
+
+
+def within(value: float, *, less_is_worse: bool) -> int:
+    """Return the whole number next to a limit that is within the drop."""
+    # What rounding has moved off a whole number is that number.
+    value = round(value, 6)
+    return math.ceil(value) if less_is_worse else math.floor(value)
 
 
 def others(study: Study, one: Tolerance) -> str:
@@ -165,24 +185,31 @@ def others(study: Study, one: Tolerance) -> str:
 def rows(study: Study, found: Sequence[Tolerance]) -> list[tuple[str, str, str]]:
     """Return axis, where the others stand, and limit of each curve as text."""
     axes = {axis.label: axis for axis in study.axes}
-    return [
-        (one.axis, others(study, one), words(one.limit, axes[one.axis], study.confidence))
-        for one in found
-    ]
+    table = []
+    for one in found:
+        axis = axes[one.axis]
+        text = words(one.limit, axis, study.confidence)
+        if not (isinstance(axis, Cases) or rises(one.band, less_is_worse=axis.less_is_worse)):
+            text += FALLS
+        table.append((one.axis, others(study, one), text))
+    return table
 
 
 def logarithmic(axis: Axis, values: Sequence[Value]) -> bool:
     """Say whether an axis is best drawn and interpolated on a logarithmic scale."""
+    numbers = sorted(float(v) for v in values if not isinstance(v, str))
+    if not numbers or numbers[0] <= 0:
+        return False
     if isinstance(axis, Range):
         return axis.scale == "log"
-    numbers = sorted(float(v) for v in values if not isinstance(v, str) and v > 0)
-    return len(numbers) > 1 and numbers[-1] >= 8 * numbers[0]
+    return numbers[-1] >= 8 * numbers[0]
 
 
 def tolerances(study: Study, table: Table) -> list[Tolerance]:
     """Return the curve and the limit along every axis that has an ideal, for each of the others.
 
-    Where another axis has an ideal too, it stands there. Of a sampled design there are none.
+    Where another axis has an ideal too, it stands there. Of a sampled design there are none. Values
+    on the side of the ideal that does no harm are left out; a 0 where less is worse has none.
     """
     found = []
     for number, axis in enumerate(study.axes):
@@ -225,7 +252,7 @@ def _tolerance(
             strict=True,
         )
     }
-    rows = rows & (values != ideal)
+    rows = rows & (values < ideal if axis.less_is_worse and ideal else values > ideal)
     x = np.unique(values[rows]).astype(np.float64)
     if x.size < 2:
         return None

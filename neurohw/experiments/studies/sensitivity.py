@@ -15,9 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from neurohw.experiments.studies.axes import Grid
 from neurohw.experiments.studies.study import Study
-from neurohw.experiments.studies.table import Table
+from neurohw.experiments.studies.table import Table, designed
 
 Array = NDArray[np.float64]
 
@@ -39,12 +38,13 @@ class Sensitivity:
 def sensitivities(study: Study, table: Table) -> list[Sensitivity]:
     """Return the axes of a study, the most important first; none where nothing varies.
 
-    Of each point the mean over its seeds counts; points that have failed are left out.
+    Of each point the mean over its seeds counts; points that have failed are left out. There are
+    none after halving either: errors of more and of fewer epochs are no sample of one function.
     """
+    if (table["status"] == "paused").any():
+        return []
+    table = designed(study, table)
     numbers = np.unique(table["point"])
-    if not isinstance(study.design, Grid):
-        # References, which stand after the sample, are no part of it.
-        numbers = numbers[: study.design.points]
     rows = [np.flatnonzero(table["point"] == number) for number in numbers]
     errors = np.array([table["test_error"][r].mean() for r in rows])
     first = np.array([r[0] for r in rows])

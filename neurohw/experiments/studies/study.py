@@ -20,6 +20,10 @@ from neurohw.presets import Presets
 from neurohw.units import Fraction, show
 
 Seed = Annotated[int, Meta(ge=0, le=2**63 - 1)]
+# Columns of the table of a study beside its axes.
+COLUMNS = (
+    "point", "seed", "status", "epochs", "test_error", "train_error", "penalty", "message",
+)  # fmt: skip
 # More would be a mistake in an axis; their resolving alone takes minutes.
 MOST_POINTS = 100_000
 
@@ -74,8 +78,8 @@ class Study(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     settings : tuple of str
         Changes ``key.path=value`` of every point, before those of the axes.
     epochs : int, optional
-        In place of the recipe's. Every point has this budget, unless `stopping` or `halving`
-        takes some of it away.
+        In place of the recipe's. Every point has this budget, unless an axis says otherwise, or
+        `stopping` or `halving` takes some of it away.
     seeds : int or tuple of int
         That every point has: so many from 0 on, or these.
     drop : float
@@ -174,8 +178,7 @@ def points(study: Study) -> list[Point]:
         Naming the point that is no valid experiment, or the axis that has no such key.
     """
     try:
-        if len(set(study.labels)) < len(study.labels):
-            raise ConfigurationError(f"axes: {', '.join(study.labels)}: names must differ")
+        check_axes(study)
         if isinstance(study.design, Grid):
             count = 1
             for axis in study.axes:
@@ -207,6 +210,19 @@ def points(study: Study) -> list[Point]:
     ]
 
 
+def check_axes(study: Study) -> None:
+    """Raise `ConfigurationError` if axes share a name or a key, or a name is a column's."""
+    if len(set(study.labels)) < len(study.labels):
+        raise ConfigurationError(f"axes: {', '.join(study.labels)}: names must differ")
+    if taken := [label for label in study.labels if label in COLUMNS]:
+        raise ConfigurationError(
+            f"axes: name = {taken[0]}: is a column of the table; give the axis another name"
+        )
+    paths = [key.path for axis in study.axes if not isinstance(axis, Cases) for key in axis.keys]
+    if twice := [path for path in paths if paths.count(path) > 1]:
+        raise ConfigurationError(f"axes: key = {twice[0]}: is varied twice")
+
+
 def describe(study: Study, values: Sequence[Value]) -> str:
     """Text of a point for people."""
     return ", ".join(
@@ -233,6 +249,8 @@ def experiment_at(
         Naming the place.
     """
     recipe, chip, settings = study.recipe, study.chip, list(study.settings)
+    if study.epochs is not None:
+        settings.append(f"training.epochs={study.epochs}")
     along: list[tuple[int, str]] = []
     for axis, value in zip(study.axes, place, strict=True):
         if isinstance(axis, Cases):
@@ -246,9 +264,7 @@ def experiment_at(
     try:
         if recipe not in tables:
             tables[recipe] = RECIPES.table(recipe)
-        return configuration.resolve(
-            tables[recipe], recipe, chip=chip, settings=settings, epochs=study.epochs
-        )
+        return configuration.resolve(tables[recipe], recipe, chip=chip, settings=settings)
     except ConfigurationError as error:
         raise ConfigurationError(f"{study.name}: {describe(study, place)}: {error}") from None
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from neurohw.errors import StudyError
 from neurohw.experiments.studies import jobs
+from neurohw.experiments.studies.axes import Grid
 from neurohw.experiments.studies.jobs import Outcome
 from neurohw.experiments.studies.keys import Value
 from neurohw.experiments.studies.study import Point, Study
@@ -61,6 +62,14 @@ def tabulate(
                 }
             )
     return {key: column([row[key] for row in rows]) for key in rows[0]}
+
+
+def designed(study: Study, table: Table) -> Table:
+    """Return the rows of the points of the design: of a sample, without references beside it."""
+    if isinstance(study.design, Grid):
+        return table
+    kept = table["point"] < study.design.points
+    return {key: values[kept] for key, values in table.items()}
 
 
 def column(values: Sequence[Value]) -> NDArray[Any]:

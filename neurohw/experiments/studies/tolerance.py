@@ -8,11 +8,11 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from neurohw.errors import ConfigurationError
+from neurohw.errors import ConfigurationError, StudyError
 from neurohw.experiments.studies import limits, sweep
 from neurohw.experiments.studies import study as studies
 from neurohw.experiments.studies.axes import Range
-from neurohw.experiments.studies.jobs import Job
+from neurohw.experiments.studies.jobs import Job, Outcome
 from neurohw.experiments.studies.keys import Value, find
 from neurohw.experiments.studies.limits import Band, Limit
 from neurohw.experiments.studies.search import Search
@@ -27,7 +27,7 @@ FORMAT = "neurohw tolerance"
 _FRACTIONS = (0.001, 1.0)
 _BITS = (2, 12)
 # Shares of all limits that are tried together.
-_SHARES = (0.05, 1.0)
+SHARES = (0.05, 1.0)
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,8 @@ class Found:
         the range, or the runs were spent.
     present : number, optional
         The experiment's own value; None where that is the ideal, or none.
+    failed : int
+        Runs that failed; they count as wrong for every image.
     """
 
     axis: Range
@@ -53,14 +55,26 @@ class Found:
     band: Band
     ended: Literal["", "resolved", "outside", "budget"]
     present: float | None
+    failed: int = 0
 
     @property
     def margin(self) -> float:
-        """Limit over present value, or the inverse where less is worse; below 1 is too much."""
-        if self.present is None:
+        """Limit over present value, or the inverse where less is worse; below 1 is too much.
+
+        Infinite without a present value, or if all that was tried is within the drop; 0 if nothing
+        is.
+        """
+        limit = max(self.limit.value, 0.0)
+        if not self.present or (self.axis.less_is_worse and limit == 0):
             return float("inf")
-        ratio = self.limit.value / self.present
-        return 1 / ratio if self.axis.less_is_worse and ratio else float(ratio)
+        return self.present / limit if self.axis.less_is_worse else limit / self.present
+
+    @property
+    def tolerated(self) -> bool:
+        """Whether anything that was tried is within the drop."""
+        if self.axis.less_is_worse:
+            return self.limit.value < np.inf
+        return self.limit.value not in (0.0, -np.inf)
 
 
 @dataclass(frozen=True)
@@ -82,8 +96,9 @@ class Joint:
 class Tolerances:
     """What `tolerance` returns.
 
-    found, the weakest link first: the least margin; joint is None for one key. ideal_error is the
-    mean test error of the reference; runs, how many there were, those of a resumed search too.
+    found, the weakest link first: the least margin; joint is None for one key, or where of some key
+    no value that was tried is within the drop. ideal_error is the mean test error of the reference;
+    runs, how many there were, those of a resumed search too.
     """
 
     study: Study
@@ -104,6 +119,7 @@ class Tolerances:
             "margin": [one.margin for one in self.found],
             "points": [len(one.band.x) for one in self.found],
             "ended": [one.ended for one in self.found],
+            "failed": [one.failed for one in self.found],
         }
         return {key: np.array(values) for key, values in columns.items()}
 
@@ -114,7 +130,7 @@ def axis_of(text: str, ideal: Value | None = None) -> Range:
     Raises
     ------
     ConfigurationError
-        An unknown key, one that has no numbers, or one without a range that needs one.
+        An unknown key, one that has no numbers, or that lacks a range or an ideal that it needs.
     """
     word, _, ends = text.partition("=")
     key = find(word.strip())[0]
@@ -122,6 +138,8 @@ def axis_of(text: str, ideal: Value | None = None) -> Range:
         raise ConfigurationError(f"key = {word}: has no numbers to search")
     low, dots, high = ends.partition("..")
     whole = key.kind == "whole number"
+    if key.less_is_worse and not whole and ideal is None:
+        raise ConfigurationError(f"key = {word}: harms when small; give its ideal, above 0")
     if not ends and key.unit == "%":
         low, high = map(str, _FRACTIONS)
     elif not ends and key.path.endswith("bits"):
@@ -164,7 +182,8 @@ def tolerance(
     """Find the largest value of each key at which the test error is within `drop` of the ideal.
 
     The ideal is the same experiment with every key at its ideal, usually 0; seeds are paired. With
-    several keys each is searched with the others at their ideal, then all limits are tried at once.
+    several keys each is searched with the others at their ideal, then all limits are tried at once;
+    of a key without a limit in its range, the end of that.
 
     Parameters
     ----------
@@ -186,7 +205,7 @@ def tolerance(
     ConfigurationError
         A key or its range is of no use; nothing has run.
     StudyError
-        See `sweep`.
+        See `sweep`; or a run of the ideal fails, so that there is nothing to compare with.
     """
     axes = tuple(key if isinstance(key, Range) else axis_of(key) for key in keys)
     if runs < 3 * seeds or seeds < 2:
@@ -204,14 +223,17 @@ def tolerance(
         confidence=confidence,
         axes=axes,
     )
-    bench = _Bench(study)
+    try:
+        studies.check_axes(study)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{study.name}: {error}") from None
+    bench = _Bench(study, Workshop(None, workers, scheduler, progress))
     for number, axis in enumerate(axes):
         for end in axis.ends:
             bench.jobs_at(bench.along(number, end))
     if out is not None:
         bench.shop.folder = sweep.prepare(Path(out), study, resume=resume, kind=FORMAT)
-    bench.shop.workers, bench.shop.scheduler = workers, scheduler
-    bench.shop.progress = progress
+    ideal_error = float(np.mean(bench.errors([bench.ideal])))
     searches = [_search(study, axis, runs) for axis in axes]
     while any(wanted := [search.wanted() for search in searches]):
         places = [bench.along(k, x) for k, values in enumerate(wanted) for x in values]
@@ -220,15 +242,24 @@ def tolerance(
             search.take(values, penalties[: len(values)])
             penalties = penalties[len(values) :]
     found = [
-        Found(axis, search.limit, search.band, search.ended, bench.present(number))
+        Found(
+            axis=axis,
+            limit=search.limit,
+            band=search.band,
+            ended=search.ended,
+            present=bench.present(number),
+            failed=bench.failed([bench.along(number, x) for x in search.tried]),
+        )
         for number, (axis, search) in enumerate(zip(axes, searches, strict=True))
     ]
-    joint = _joint(bench, found, runs) if len(axes) > 1 else None
+    joint = None
+    if len(axes) > 1 and all(one.tolerated for one in found):
+        joint = _joint(bench, found, runs)
     return Tolerances(
         study=study,
         found=sorted(found, key=lambda one: one.margin),
         joint=joint,
-        ideal_error=float(np.mean(bench.errors([bench.ideal]))),
+        ideal_error=ideal_error,
         runs=bench.runs,
     )
 
@@ -255,8 +286,11 @@ def _joint(bench: "_Bench", found: Sequence[Found], runs: int) -> Joint:
         place = []
         for one in found:
             value = float(np.clip(one.limit.value, *one.axis.ends))
-            value = value / share if one.axis.less_is_worse else value * share
-            place.append(one.axis.rounded(min(value, one.axis.ends[1])))
+            less = one.axis.less_is_worse
+            value = min(value / share if less else value * share, one.axis.ends[1])
+            if one.axis.keys[0].kind == "whole number":
+                value = limits.within(value, less_is_worse=less)
+            place.append(one.axis.rounded(value))
         return tuple(place)
 
     whole = bench.penalties([at(1.0)])
@@ -265,8 +299,8 @@ def _joint(bench: "_Bench", found: Sequence[Found], runs: int) -> Joint:
     if penalty <= study.drop:
         return Joint(penalty, low, high, True, Limit(1.0, 1.0, 1.0))
     search = Search(
-        low=_SHARES[0],
-        high=_SHARES[1],
+        low=SHARES[0],
+        high=SHARES[1],
         drop=study.drop,
         confidence=study.confidence,
         most=runs // len(study.seed_list),
@@ -280,12 +314,11 @@ def _joint(bench: "_Bench", found: Sequence[Found], runs: int) -> Joint:
 class _Bench:
     """Runs places of a study with all seeds, and keeps count."""
 
-    def __init__(self, study: Study) -> None:
-        self.study = study
-        self.shop = Workshop()
+    def __init__(self, study: Study, shop: Workshop) -> None:
+        self.study, self.shop = study, shop
         self.ideal: tuple[Value, ...] = tuple(axis.ideal_value or 0 for axis in study.axes)
         self.tables: dict[str, Any] = {}
-        self.done: set[str] = set()
+        self.done: dict[str, Outcome] = {}
         self.jobs: dict[tuple[Value, ...], list[Job]] = {}
         self.jobs_at(self.ideal)
 
@@ -323,10 +356,20 @@ class _Bench:
         """Return the (places, seeds) test errors; a run that failed is wrong for every image."""
         wanted = [job for place in places for job in self.jobs_at(place)]
         outcomes = self.shop.run(wanted)
-        self.done |= set(outcomes)
+        self.done |= outcomes
+        for job in self.jobs_at(self.ideal):
+            known = self.done.get(job.name)
+            if known is not None and known.status == "failed":
+                seed = job.experiment.training.seed
+                raise StudyError(f"the ideal fails with seed {seed}: {known.message}")
         found = [outcomes[job.name] for job in wanted]
         errors = [1.0 if o.status == "failed" else o.test_error for o in found]
         return np.array(errors).reshape(len(places), -1)
+
+    def failed(self, places: Sequence[tuple[Value, ...]]) -> int:
+        """Return how many runs failed at places that were run."""
+        names = [job.name for place in places for job in self.jobs_at(place)]
+        return sum(self.done[name].status == "failed" for name in names)
 
     def penalties(self, places: Sequence[tuple[Value, ...]]) -> Array:
         """Return the (places, seeds) test errors less those of the ideal with the same seeds."""

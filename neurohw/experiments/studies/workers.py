@@ -13,7 +13,7 @@ from joblib import Parallel, delayed, parallel_config
 from joblib.externals.loky.process_executor import BrokenProcessPool
 from msgspec.structs import replace
 
-from neurohw.errors import NeurohwError, StudyError
+from neurohw.errors import StudyError
 from neurohw.experiments import configuration, trainer
 from neurohw.experiments.studies import jobs
 from neurohw.experiments.studies.jobs import Job, Outcome, Result
@@ -98,7 +98,7 @@ def _compile(waiting: Sequence[Job]) -> None:
         few = replace(experiment.training, epochs=1, images_per_epoch=experiment.training.batch)
         try:
             trainer.train(replace(experiment, training=few))
-        except (NeurohwError, ArithmeticError, LookupError, ValueError):
+        except Exception:
             continue  # the job itself fails the same way, and says so
 
 

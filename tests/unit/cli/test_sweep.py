@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from neurohw.errors import NumericalError
 from neurohw.experiments.studies import jobs
 from neurohw.experiments.studies.table import read_hdf5
 
@@ -89,6 +90,16 @@ def test_a_sampled_study_has_a_parallel_view_and_sensitivities(invoke, formula):
     assert "Each line is a point" in page and "What matters most" in page
 
 
+def test_a_sweep_says_what_failed(invoke, formula, monkeypatch):
+    def fail(*words, **options):
+        raise NumericalError("epoch 1: NaN")
+
+    monkeypatch.setattr(formula, "train", fail)
+    Path("noise.toml").write_text(SMALL, encoding="utf-8")
+    result = invoke("sweep", "noise.toml")
+    assert result.exit_code == 0 and "8 of 8 runs failed: epoch 1: NaN" in result.stdout
+
+
 def test_a_dry_run_lists_the_points(invoke):
     Path("noise.toml").write_text(SMALL, encoding="utf-8")
     result = invoke("sweep", "noise.toml", "--dry-run")
@@ -140,6 +151,30 @@ def test_tolerance_prints_limit_margin_and_figure(invoke, formula):
         (("sweep", "bad.toml"), "device.cycle_to_cycl: unknown key; did you mean"),
         (("sweep", "noise.toml", "--workers", "0"), "workers = 0"),
         (("report", "."), "study.json: cannot be read"),
+        (
+            (
+                "tolerance",
+                "--recipe",
+                "drn-digits",
+                "--key",
+                "device.cycle_to_cycle",
+                "--workers",
+                "0",
+            ),
+            "workers = 0",
+        ),
+        (
+            (
+                "tolerance",
+                "--recipe",
+                "drn-digits",
+                "--key",
+                "device.cycle_to_cycle",
+                "--figure",
+                "a.gif",
+            ),
+            "a.gif: a figure is",
+        ),
         (("tolerance", "--recipe", "drn-digits", "--key", "nudging"), "give its range"),
         (("tolerance", "--key", "nudging"), "give either --recipe NAME or CONFIG.toml"),
         (

@@ -128,6 +128,16 @@ def test_interrupted_in_an_evaluation(small, tmp_path, settings):
     assert_bitwise(run, trainer.train(small(*settings)))
 
 
+def test_an_interruption_in_the_last_evaluation_is_not_lost(small, tmp_path):
+    def stop(progress):
+        if progress.phase == "evaluating" and progress.epoch == progress.epochs:
+            signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        trainer.train(small(), out=tmp_path / "a.h5", progress=stop)
+    assert_bitwise(run_file.load(tmp_path / "a.h5"), trainer.train(small()))
+
+
 def test_interrupted_without_a_file(small):
     def stop(progress):
         signal.raise_signal(signal.SIGINT)

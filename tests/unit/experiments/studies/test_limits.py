@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 from scipy.stats import qmc
 
-from neurohw.errors import ConfigurationError
+from neurohw.errors import ConfigurationError, NumericalError, StudyError
 from neurohw.experiments.studies import limits, search, sensitivity, study
 from neurohw.experiments.studies.axes import Grid, Sobol
-from neurohw.experiments.studies.tolerance import axis_of, tolerance
+from neurohw.experiments.studies.sweep import sweep
+from neurohw.experiments.studies.table import designed
+from neurohw.experiments.studies.tolerance import Found, axis_of, tolerance
 
 DROP = 0.01
 
@@ -139,6 +141,69 @@ def test_tolerance_finds_limits_the_weakest_link_and_the_joint_share(trainer, tm
     np.testing.assert_array_equal(again.table()["limit"], table["limit"])
 
 
+def test_no_limit_is_claimed_where_the_ideal_fails(trainer):
+    def error(experiment, epoch):
+        if experiment.training.seed == 1:
+            raise NumericalError("NaN")
+        return 0.1
+
+    trainer.error = error
+    with pytest.raises(StudyError, match="the ideal fails with seed 1: NaN"):
+        tolerance("drn-digits", ["device.cycle_to_cycle"], chip="epiram", seeds=2)
+    assert len(trainer.trained) == 2
+
+
+def test_runs_that_fail_are_counted_and_nothing_is_tried_together_with_what_has_no_limit(trainer):
+    def error(experiment, epoch):
+        if experiment.chip.device.step_noise:
+            raise NumericalError("NaN")
+        return 0.1
+
+    trainer.error = error
+    keys = ["device.step_noise", "device.cycle_to_cycle"]
+    found = tolerance("drn-digits", keys, chip="epiram", seeds=2)
+    assert found.joint is None
+    assert {one.axis.label: (one.failed, one.tolerated) for one in found.found} == {
+        "device.step_noise": (8, False),
+        "device.cycle_to_cycle": (0, True),
+    }
+
+
+def test_bits_that_are_tried_together_are_enough_each(trainer):
+    def error(experiment, epoch):
+        adc, dac = experiment.chip.converters.state_adc, experiment.chip.converters.input_dac
+        return 0.1 + sum(0.6 * 2.0**-c.bits for c in (adc, dac) if c is not None and c.bits)
+
+    trainer.error = error
+    keys = ["converters.adc_bits", "converters.dac_bits"]
+    found = tolerance("drn-digits", keys, chip="epiram", epochs=1, seeds=2)
+    # 0.6 / 2^bits is 0.01 at 5.9: at 6 bits either is within the drop, both are not.
+    for one in found.found:
+        assert limits.words(one.limit, one.axis, 0.95) == "6"
+    assert found.joint.penalty == pytest.approx(2 * 0.6 / 64) and not found.joint.holds
+
+
+@pytest.mark.parametrize(
+    "key, present, value, margin",
+    [
+        ("device.cycle_to_cycle", 0.02, 0.01, 0.5),
+        ("device.cycle_to_cycle", 0.02, np.inf, np.inf),
+        ("device.cycle_to_cycle", 0.02, 0.0, 0.0),
+        ("converters.adc_bits", 8, 6.0, 8 / 6),
+        ("converters.adc_bits", 8, -np.inf, np.inf),
+        ("converters.adc_bits", 8, np.inf, 0.0),
+    ],
+)
+def test_margins_outside_of_the_range(key, present, value, margin):
+    limit, nothing = limits.Limit(value, value, value), limits.Band(*np.empty((4, 0)))
+    assert Found(axis_of(key), limit, nothing, "outside", present).margin == margin
+
+
+def test_keys_of_a_search_must_differ(trainer):
+    with pytest.raises(ConfigurationError, match=r"tolerance: axes: .*names must differ"):
+        tolerance("drn-digits", 2 * ["device.cycle_to_cycle"], chip="epiram")
+
+
 @pytest.mark.parametrize(
     "text, message",
     [
@@ -146,6 +211,7 @@ def test_tolerance_finds_limits_the_weakest_link_and_the_joint_share(trainer, tm
         ("relaxation.free_sweeps", "give its range"),
         ("device.cycle_to_cycle=1", "give its range"),
         ("device.cycle_to_cycl", "did you mean"),
+        ("device.stuck.yield", "harms when small; give its ideal"),
     ],
 )
 def test_keys_that_cannot_be_searched_are_refused(text, message):
@@ -167,6 +233,7 @@ def ishigami(points, design):
     names = ["a", "b", "c"]
     axes = [SimpleNamespace(label=name) for name in names]
     table = {"point": np.arange(len(y)), "test_error": y} | dict(zip(names, points.T, strict=True))
+    table["status"] = np.full(len(y), "done", dtype="U9")
     return SimpleNamespace(axes=axes, design=design), table
 
 
@@ -185,9 +252,25 @@ def test_sensitivities_of_a_sample_and_of_a_grid_are_the_sobol_indices():
         assert found[1].index > found[1].by_chance and found[2].index <= 0.04
 
 
-def test_the_limits_of_a_study_are_those_of_its_cases(trainer, table):
-    from neurohw.experiments.studies.sweep import sweep
+def test_halving_leaves_no_sensitivities():
+    one, table = ishigami(qmc.Sobol(3, rng=0).random_base2(5), Sobol(points=32))
+    assert sensitivity.sensitivities(one, table)
+    table["status"][3] = "paused"
+    assert sensitivity.sensitivities(one, table) == []
 
+
+def test_references_are_no_part_of_a_sample(trainer, table):
+    table["design"] = {"kind": "sobol", "points": 4}
+    table["axes"] = [
+        {"kind": "range", "key": "device.cycle_to_cycle", "low": 0.01, "high": 0.1, "ideal": 0},
+        {"kind": "list", "key": "nudging", "values": [0.5, 1.0]},
+    ]
+    found, whole = study.load(table), sweep(table)
+    assert whole["point"].max() == 5
+    assert sorted(set(designed(found, whole)["point"])) == [0, 1, 2, 3]
+
+
+def test_the_limits_of_a_study_are_those_of_its_cases(trainer, table):
     table["axes"][0]["values"] = ["0.5 %", "1 %", "2 %", "4 %"]
     table["axes"] += [
         {
@@ -208,9 +291,6 @@ def test_the_limits_of_a_study_are_those_of_its_cases(trainer, table):
 
 
 def test_failed_runs_count_as_wrong(trainer, table):
-    from neurohw.errors import NumericalError
-    from neurohw.experiments.studies.sweep import sweep
-
     def error(experiment, epoch):
         if experiment.chip.device.cycle_to_cycle == 0.1:
             raise NumericalError("NaN")
@@ -220,3 +300,26 @@ def test_failed_runs_count_as_wrong(trainer, table):
     (found,) = limits.tolerances(study.load(table), sweep(table))
     assert found.failed == 2
     np.testing.assert_allclose(found.band.mean, [0.0, 0.9])
+
+
+def test_values_on_the_harmless_side_of_the_ideal_are_left_out(trainer, table):
+    table["axes"][0] |= {"values": ["0.1 %", "1 %", "2 %", "4 %"], "ideal": "1 %"}
+    trainer.error = lambda e, _: 0.1 + abs(e.chip.device.cycle_to_cycle - 0.01)
+    (found,) = limits.tolerances(study.load(table), sweep(table))
+    assert found.band.x.tolist() == [0.02, 0.04]
+    assert found.limit.value == pytest.approx(0.02, rel=1e-6)
+
+
+def test_an_axis_with_values_below_zero_is_linear():
+    axis = axis_of("device.cycle_to_cycle")
+    assert limits.logarithmic(axis, [0.01, 1.0])
+    assert not limits.logarithmic(axis, [-0.5, 0.01, 1.0])
+
+
+def test_a_curve_that_falls_again_is_said(trainer, table):
+    table["axes"][0]["values"] = [0, "1 %", "2 %", "4 %"]
+    trainer.error = lambda e, _: 0.1 + 0.05 * (e.chip.device.cycle_to_cycle == 0.01)
+    found = limits.tolerances(study.load(table), sweep(table))
+    assert limits.rows(study.load(table), found)[0][2].endswith(limits.FALLS)
+    noisy = limits.band(np.arange(3.0), np.array([[0, 2.0], [0.5, 1.0], [1.0, 3.0]]), 0.95)
+    assert limits.rises(noisy)

@@ -111,6 +111,9 @@ def test_samples_fill_each_axis_evenly(table, kind):
         ({"axes": [axis(key="training.seed", low=1, high=2)]}, "give seeds"),
         ({"axes": []}, "axes = .*at least one"),
         ({"axes": [axis(), axis()]}, "names must differ"),
+        ({"axes": [axis(), axis(name="again")]}, "cycle_to_cycle: is varied twice"),
+        ({"axes": [axis(name="seed")]}, "name = seed: is a column of the table"),
+        ({"axes": [axis(ideal=[0])]}, "ideal"),
         ({"axes": [axis(points=400), axis(key="nudging", points=400)]}, "100000 at most"),
         ({"axes": [axis(points=10**6)]}, "points"),
         ({"seeds": [1, 1]}, "must be different"),
@@ -121,6 +124,12 @@ def test_samples_fill_each_axis_evenly(table, kind):
 def test_bad_studies_are_refused_with_their_point(table, changes, message):
     with pytest.raises(ConfigurationError, match=message):
         study.points(study.load(table | changes))
+
+
+def test_an_axis_of_epochs_goes_before_those_of_the_study(table):
+    table["axes"] = [{"kind": "list", "key": "training.epochs", "values": [1, 4]}]
+    points = study.points(study.load(table))
+    assert [point.experiment.training.epochs for point in points] == [1, 4]
 
 
 def test_halving_has_rungs():

@@ -24,6 +24,7 @@ def test_the_table_has_a_row_for_each_point_and_seed(trainer, table):
     np.testing.assert_allclose(found["test_error"], [0.15, 0.151, 0.16, 0.161, 0.25, 0.251])
     np.testing.assert_allclose(found["penalty"], [0, 0, 0.01, 0.01, 0.1, 0.1], atol=1e-12)
     assert set(found["status"]) == {"done"} and set(found["epochs"]) == {2}
+    assert set(found) == {*study.COLUMNS, "device.cycle_to_cycle"}
 
 
 def test_a_resume_runs_only_what_is_missing(trainer, table, tmp_path):
