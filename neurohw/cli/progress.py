@@ -1,6 +1,9 @@
 """The live line of a training run, with one line that stays for each epoch, and of a study."""
 
-from typing import TYPE_CHECKING, TextIO
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TextIO
 
 from tqdm import tqdm
 
@@ -10,6 +13,20 @@ if TYPE_CHECKING:
     from neurohw.experiments.run_file import Run
     from neurohw.experiments.studies.sweep import Progress as StudyProgress
     from neurohw.experiments.trainer import Progress
+
+
+@contextmanager
+def terminable() -> Iterator[None]:
+    """Let a termination signal interrupt as Ctrl-C does, so that worker processes end too."""
+
+    def interrupt(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 class ProgressLine:

@@ -39,7 +39,7 @@ def sweep(
     Every point is checked before anything runs, and each run leaves a file of its own, so that
     nothing is lost and nothing runs twice. neurohw list studies shows the shipped ones.
     """
-    from neurohw.cli.progress import StudyLine
+    from neurohw.cli.progress import StudyLine, terminable
     from neurohw.experiments.studies import limits
     from neurohw.experiments.studies import study as studies
     from neurohw.experiments.studies import sweep as sweeps
@@ -58,15 +58,16 @@ def sweep(
     folder = out or Path("runs") / "studies" / found.name
     line = StudyLine(sys.stderr)
     try:
-        table = sweeps.sweep(
-            found,
-            out=folder,
-            workers=workers,
-            scheduler=scheduler,
-            resume=resume,
-            retry=retry_failed,
-            progress=line,
-        )
+        with terminable():
+            table = sweeps.sweep(
+                found,
+                out=folder,
+                workers=workers,
+                scheduler=scheduler,
+                resume=resume,
+                retry=retry_failed,
+                progress=line,
+            )
     except KeyboardInterrupt:
         words = ["neurohw", "sweep", study, "--out", str(folder), "--resume"]
         words += ["--workers", str(workers)] if workers > 1 else []

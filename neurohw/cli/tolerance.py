@@ -85,7 +85,7 @@ def tolerance(
         raise click.UsageError(
             "give either --recipe NAME or CONFIG.toml; neurohw list recipes shows the names"
         )
-    from neurohw.cli.progress import StudyLine
+    from neurohw.cli.progress import StudyLine, terminable
     from neurohw.errors import ConfigurationError
     from neurohw.experiments.studies import tolerance as tolerances
     from neurohw.reports import studies
@@ -99,22 +99,23 @@ def tolerance(
     studies.check_picture(picture)
     line = StudyLine(sys.stderr)
     try:
-        found = tolerances.tolerance(
-            str(config or recipe),
-            axes,
-            chip=chip,
-            settings=settings,
-            epochs=epochs,
-            drop=_points(drop),
-            confidence=quantity(confidence, "%"),
-            seeds=seeds,
-            runs=runs,
-            out=out,
-            workers=workers,
-            scheduler=scheduler,
-            resume=resume,
-            progress=line,
-        )
+        with terminable():
+            found = tolerances.tolerance(
+                str(config or recipe),
+                axes,
+                chip=chip,
+                settings=settings,
+                epochs=epochs,
+                drop=_points(drop),
+                confidence=quantity(confidence, "%"),
+                seeds=seeds,
+                runs=runs,
+                out=out,
+                workers=workers,
+                scheduler=scheduler,
+                resume=resume,
+                progress=line,
+            )
     except KeyboardInterrupt:
         words = [word for word in sys.argv[1:] if word != "--resume"]
         command = shlex.join(["neurohw", *words, "--resume"])

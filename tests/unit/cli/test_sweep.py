@@ -1,12 +1,15 @@
 """`neurohw sweep`, `neurohw tolerance` and the report on a study."""
 
 import json
+import os
+import signal
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from neurohw.cli.progress import terminable
 from neurohw.errors import NumericalError
 from neurohw.experiments.studies import jobs
 from neurohw.experiments.studies.table import read_hdf5
@@ -193,3 +196,10 @@ def test_bad_input_is_one_line(invoke, formula, words, message):
     result = invoke(*words)
     assert result.exit_code == 2
     assert message in result.stderr and result.stderr.count("\n") == 1
+
+
+def test_a_termination_signal_interrupts():
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(KeyboardInterrupt), terminable():
+        os.kill(os.getpid(), signal.SIGTERM)
+    assert signal.getsignal(signal.SIGTERM) == before
