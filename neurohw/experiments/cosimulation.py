@@ -45,7 +45,7 @@ def train(machine: ResistiveMachine, dataset: Dataset, *, epochs: int, duration:
         a limit to the neurons' current.
     InvalidValueError
         No epoch, a length that is not above 0, a nonlinear cell out of its range, or negative
-        nudging without a minimum; see `EquilibriumPropagation.check_stability`.
+        nudging without a minimum; see `ResistivePropagation.check_stability`.
     ConvergenceError
         ngspice does not follow the circuit.
     """

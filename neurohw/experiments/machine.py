@@ -20,7 +20,7 @@ from neurohw.experiments.run_file import Run
 from neurohw.experiments.step import Batch, Machine, Step, ranges_of, restore_chip
 from neurohw.experiments.watch import Watch
 from neurohw.learning.continual import learn
-from neurohw.learning.equilibrium_propagation import EquilibriumPropagation
+from neurohw.learning.resistive import ResistivePropagation
 from neurohw.networks.resistive import ResistiveNetwork, deep_resistive_network, encode
 
 Array = NDArray[np.floating]
@@ -36,7 +36,7 @@ class ResistiveMachine(RelaxingMachine):
     experiment: Experiment
     chip: Chip
     engine: Engine
-    rule: EquilibriumPropagation
+    rule: ResistivePropagation
     start: Equilibrium | None = None
     watch: Watch = field(default_factory=Watch)
 
@@ -135,7 +135,7 @@ def build_resistive(experiment: Experiment, dataset: Dataset) -> ResistiveMachin
         dtype=training.precision,
     )
     engine = engines.load(training.engine)
-    rule = EquilibriumPropagation(
+    rule = ResistivePropagation(
         chip.network,
         engine,
         chip,

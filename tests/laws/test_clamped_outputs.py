@@ -11,8 +11,8 @@ from neurohw import engines
 from neurohw.chip import Chip, HopfieldChip
 from neurohw.engines.hopfield import HopfieldEngine
 from neurohw.learning import hopfield_reference, reference
-from neurohw.learning.equilibrium_propagation import EquilibriumPropagation
 from neurohw.learning.hopfield import HopfieldPropagation
+from neurohw.learning.resistive import ResistivePropagation
 from neurohw.mappings import chip_specification
 from neurohw.networks.resistive import deep_resistive_network
 from neurohw.update import pairs
@@ -30,7 +30,7 @@ def resistive(nudging, variant):
         seed=1,
         dtype="float64",
     )
-    rule = EquilibriumPropagation(
+    rule = ResistivePropagation(
         chip.network, engines.load("numpy"), chip, variant=variant, nudging=nudging, **OPTIONS
     )
     inputs = 0.2 * np.random.default_rng(0).uniform(size=(1, 5))

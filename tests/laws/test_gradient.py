@@ -9,8 +9,8 @@ from numpy.testing import assert_allclose
 from neurohw import engines
 from neurohw.chip import Chip
 from neurohw.errors import InvalidValueError
-from neurohw.learning.equilibrium_propagation import EquilibriumPropagation
 from neurohw.learning.reference import cost_gradient
+from neurohw.learning.resistive import ResistivePropagation
 from neurohw.mappings import chip_specification
 from neurohw.networks.resistive import deep_resistive_network, encode, nudging_bound
 from neurohw.update import pairs
@@ -34,7 +34,7 @@ class Case:
     engine: str
 
     def rule(self, variant, nudging):
-        return EquilibriumPropagation(
+        return ResistivePropagation(
             self.network,
             engines.load(self.engine),
             self.chip,

@@ -14,7 +14,7 @@ from numpy.testing import assert_allclose
 from neurohw import engines
 from neurohw.chip import Chip
 from neurohw.circuits.interconnect import loading
-from neurohw.learning.equilibrium_propagation import EquilibriumPropagation
+from neurohw.learning.resistive import ResistivePropagation
 from neurohw.mappings import chip_specification
 from neurohw.networks.resistive import deep_resistive_network, encode
 
@@ -35,7 +35,7 @@ def make(resistance):
 
 
 def rule(chip):
-    return EquilibriumPropagation(
+    return ResistivePropagation(
         chip.network,
         engines.load("numpy"),
         chip,

@@ -11,8 +11,8 @@ from neurohw.circuits.neuron import Neuron
 from neurohw.engines.equilibrium import Source
 from neurohw.engines.newton import Newton
 from neurohw.engines.numba.neuron import kernels
-from neurohw.learning.equilibrium_propagation import EquilibriumPropagation
 from neurohw.learning.reference import cost_gradient
+from neurohw.learning.resistive import ResistivePropagation
 from neurohw.mappings import chip_specification
 from neurohw.networks.resistive import deep_resistive_network, encode
 from neurohw.update import pairs
@@ -73,7 +73,7 @@ class Case:
         )
 
     def rule(self, nudging, variant="centered"):
-        return EquilibriumPropagation(
+        return ResistivePropagation(
             self.network,
             engines.load("numba"),
             self.chip,

@@ -6,7 +6,7 @@ import pytest
 from neurohw import engines
 from neurohw.chip import Chip
 from neurohw.errors import InvalidValueError, UnsupportedError
-from neurohw.learning.equilibrium_propagation import EquilibriumPropagation
+from neurohw.learning.resistive import ResistivePropagation
 from neurohw.mappings import chip_specification
 from neurohw.networks.resistive import deep_resistive_network, encode
 
@@ -25,7 +25,7 @@ def make_rule(reading, variant="positive", **options):
     inputs = encode(rng.uniform(size=(BATCH, PIXELS)), 0.2, "float32")
     target = np.float32(chip.scale.unit_voltage) * np.eye(3, dtype=np.float32)[[0, 2, 1, 1]]
     settings = {"free_sweeps": SWEEPS, "nudged_sweeps": SWEEPS, "nudging": 0.1, **options}
-    rule = EquilibriumPropagation(network, engines.load("numba"), chip, variant=variant, **settings)
+    rule = ResistivePropagation(network, engines.load("numba"), chip, variant=variant, **settings)
     return rule, inputs, target
 
 

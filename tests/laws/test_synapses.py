@@ -13,8 +13,8 @@ from neurohw.circuits.curves import Curve
 from neurohw.circuits.neuron import Neuron, fabricate
 from neurohw.circuits.synapse import Synapse
 from neurohw.engines.equilibrium import Nudging
-from neurohw.learning.equilibrium_propagation import EquilibriumPropagation
 from neurohw.learning.reference import cost_gradient
+from neurohw.learning.resistive import ResistivePropagation
 from neurohw.mappings import chip_specification
 from neurohw.networks.resistive import deep_resistive_network, dissipation, encode
 from neurohw.update import pairs
@@ -230,7 +230,7 @@ class Case:
         )
 
     def updates(self, nudging, rate=1.0):
-        rule = EquilibriumPropagation(
+        rule = ResistivePropagation(
             self.network,
             engines.load("numba"),
             self.chip,
@@ -274,7 +274,7 @@ def test_half_the_squared_drop_is_not_the_gradient():
     case = Case("odd", "ideal")
     true = case.true_gradient()[0]
     linear = dataclasses.replace(case.network, synapse=None)
-    rule = EquilibriumPropagation(
+    rule = ResistivePropagation(
         case.network,
         engines.load("numba"),
         case.chip,

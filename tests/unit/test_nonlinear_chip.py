@@ -11,7 +11,7 @@ from neurohw.circuits.curves import Curve
 from neurohw.errors import ConfigurationError, InvalidValueError, UnsupportedError
 from neurohw.experiments import configuration
 from neurohw.experiments.trainer import train
-from neurohw.learning.equilibrium_propagation import EquilibriumPropagation
+from neurohw.learning.resistive import ResistivePropagation
 from neurohw.mappings.chip_specification import load
 from neurohw.networks.resistive import deep_resistive_network
 
@@ -123,7 +123,7 @@ def test_nudging_is_bounded_by_the_softest_state():
 
 def rule_of(chip):
     """Return a rule whose nudging is far beyond any bound."""
-    return EquilibriumPropagation(
+    return ResistivePropagation(
         chip.network,
         engines.load("numpy"),
         chip,

@@ -8,7 +8,7 @@ from neurohw import engines
 from neurohw.chip import Chip
 from neurohw.circuits.periphery import NudgingCircuit, SampleAndHold
 from neurohw.errors import InvalidValueError
-from neurohw.learning.equilibrium_propagation import EquilibriumPropagation
+from neurohw.learning.resistive import ResistivePropagation
 from neurohw.mappings import chip_specification
 from neurohw.networks.resistive import deep_resistive_network, encode
 
@@ -34,7 +34,7 @@ def rule_of(variant, nudging, table):
         dtype="float64",
     )
     engine = Recorder()
-    rule = EquilibriumPropagation(
+    rule = ResistivePropagation(
         chip.network,
         engine,
         chip,

@@ -6,7 +6,7 @@ from numpy.testing import assert_allclose
 
 from neurohw import engines
 from neurohw.chip import Chip
-from neurohw.learning.equilibrium_propagation import EquilibriumPropagation
+from neurohw.learning.resistive import ResistivePropagation
 from neurohw.mappings import chip_specification
 from neurohw.networks.resistive import deep_resistive_network
 
@@ -27,7 +27,7 @@ def updates_of(table, events):
     )
     network = deep_resistive_network(5, (6, 4), 3, "float64")
     chip = Chip(specification, network, 20.0, seed=1, dtype="float64")
-    rule = EquilibriumPropagation(
+    rule = ResistivePropagation(
         chip.network,
         engines.load("numpy"),
         chip,

@@ -6,7 +6,8 @@ from neurohw import engines
 from neurohw.chip import Chip
 from neurohw.engines.equilibrium import Equilibrium
 from neurohw.errors import ConvergenceError, NumericalError
-from neurohw.learning.equilibrium_propagation import Contrast, EquilibriumPropagation
+from neurohw.learning.equilibrium_propagation import Contrast
+from neurohw.learning.resistive import ResistivePropagation
 from neurohw.mappings import chip_specification
 from neurohw.networks.resistive import deep_resistive_network
 from neurohw.update import pairs
@@ -24,7 +25,7 @@ def make_rule(bias="current", dtype="float64", engine="numpy", **options):
         "free_sweeps": 4,
         "nudged_sweeps": 4,
     } | options
-    return EquilibriumPropagation(network, engines.load(engine), chip, **options)
+    return ResistivePropagation(network, engines.load(engine), chip, **options)
 
 
 def random_contrast(rule, span, dtype="float64"):
