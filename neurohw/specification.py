@@ -130,9 +130,9 @@ def _prepare(value: object, kind: inspect.Type, path: str, where: str) -> object
         wanted: type = inspect.VarTupleType if isinstance(value, list) else inspect.FloatType
         if isinstance(value, Mapping):
             return _prepare(value, _member(value, kind, path, where), path, where)
-        fitting = [member for member in kind.types if isinstance(_bare(member), wanted)]
+        fitting = [member for member in kind.types if isinstance(bare_type(member), wanted)]
         return _prepare(value, fitting[0], path, where) if fitting else value
-    bare = _bare(kind)
+    bare = bare_type(kind)
     if isinstance(bare, inspect.StructType) and isinstance(value, Mapping):
         fields = {field.encode_name: field.type for field in bare.fields}
         if bare.tag_field is not None:
@@ -161,7 +161,7 @@ def _prepare(value: object, kind: inspect.Type, path: str, where: str) -> object
             hint = nearest(value, [str(choice) for choice in bare.values])
             raise ConfigurationError(f"{where}: {path} = {_text(value)}: unknown value; {hint}")
     elif isinstance(bare, inspect.FloatType):
-        unit = _unit(kind)
+        unit = unit_of(kind)
         if isinstance(value, float) and math.isnan(value):
             raise ConfigurationError(f"{where}: {path} = nan: not a number")
         if isinstance(value, float) and math.isinf(value) and unit is None:
@@ -178,7 +178,7 @@ def _member(
     value: Mapping[str, object], kind: inspect.UnionType, path: str, where: str
 ) -> inspect.Type:
     """Return the struct of a union that a table is for, by its tag where there are several."""
-    bare = map(_bare, kind.types)
+    bare = map(bare_type, kind.types)
     structs = [member for member in bare if isinstance(member, inspect.StructType)]
     tags = {str(struct.tag): struct for struct in structs if struct.tag_field is not None}
     if not tags:
@@ -194,13 +194,15 @@ def _member(
     return tags[str(value[key])]
 
 
-def _bare(kind: inspect.Type) -> inspect.Type:
+def bare_type(kind: inspect.Type) -> inspect.Type:
+    """Return a type without what is said about it."""
     while isinstance(kind, inspect.Metadata):
         kind = kind.type
     return kind
 
 
-def _unit(kind: inspect.Type) -> str | None:
+def unit_of(kind: inspect.Type) -> str | None:
+    """Return the unit of a quantity's type, None of any other."""
     while isinstance(kind, inspect.Metadata):
         if kind.extra and "unit" in kind.extra:
             return str(kind.extra["unit"])

@@ -1,10 +1,11 @@
 """What every engine takes and returns: arrays as the physics sees them, nudging, equilibrium."""
 
 from collections.abc import Sequence
-from typing import Literal, Protocol
+from typing import Literal, Protocol, Self
 
 import msgspec
 import numpy as np
+from msgspec.structs import replace
 from numpy.typing import DTypeLike, NDArray
 
 from neurohw.circuits.interconnect import Wires
@@ -108,6 +109,15 @@ class Nudging(msgspec.Struct, frozen=True, eq=False, kw_only=True):
         """Return what flows into the outputs at 0 V, clamps apart, (batch, outputs) [A]."""
         flowing = self.conductor(dtype) * self.target
         return np.asarray(flowing if self.current is None else flowing + self.current, dtype)
+
+    def of(self, samples: NDArray[np.intp]) -> Self:
+        """Return the nudging of some samples."""
+        return replace(
+            self,
+            strength=self.strength[samples],
+            target=self.target[samples],
+            current=None if self.current is None else self.current[samples],
+        )
 
 
 def joined_ideally(conductance: Array) -> SeenArray:

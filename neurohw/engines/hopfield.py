@@ -117,13 +117,7 @@ class Dynamics:
 
     def of(self, samples: NDArray[np.intp]) -> Self:
         """Return the same for some of the samples."""
-        nudging = self.nudging
-        if nudging is not None:
-            nudging = Nudging(
-                strength=nudging.strength[samples],
-                target=nudging.target[samples],
-                current=None if nudging.current is None else nudging.current[samples],
-            )
+        nudging = None if self.nudging is None else self.nudging.of(samples)
         return replace(self, input_current=self.input_current[samples], nudging=nudging)
 
     @property
@@ -279,6 +273,11 @@ class HopfieldEngine:
         """
         refuse_duration(duration)
         _refuse(network, arrays, nudging, accelerator, self.overrelaxation, noise)
+        if noise is not None and tolerance > 0:
+            raise InvalidValueError(
+                f"relaxation.tolerance = {tolerance:g}: with noise of the neurons (chip.neuron"
+                f".noise = {noise.deviation:g} V) nothing converges; take 0"
+            )
         dynamics = self.dynamics(
             network=network,
             arrays=arrays,
@@ -289,11 +288,6 @@ class HopfieldEngine:
             noise=noise,
             overrelaxation=self.overrelaxation,
         )
-        if noise is not None and tolerance > 0:
-            raise InvalidValueError(
-                f"relaxation.tolerance = {tolerance:g}: with noise of the neurons (chip.neuron"
-                f".noise = {noise.deviation:g} V) nothing converges; take 0"
-            )
         state = start_state(network, input_current, start)
         if nudging is not None and np.iscomplexobj(nudging.strength):
             state = [u.astype(nudging.strength.dtype) for u in state]

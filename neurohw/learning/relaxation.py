@@ -78,7 +78,7 @@ def relax(
     for rows, moment in _parts(reading.correlation, reading.lasting, whole, samples, nudging):
         lines = np.unique(rows % samples)
         read = inputs if len(lines) == samples else inputs[lines]
-        some = None if nudging is None else _of(nudging, rows)
+        some = None if nudging is None else nudging.of(rows)
         first = begun
         if begun is not None and len(rows) < len(input_current):
             held = rows % len(begun.state[0])
@@ -129,12 +129,6 @@ def _fluctuating(
     """Return what else an engine is told where membranes have noise."""
     noise = chip.fluctuations(moment, rows) if isinstance(chip, HopfieldChip) else None
     return {} if noise is None else {"noise": noise}
-
-
-def _of(nudging: Nudging, rows: NDArray[np.intp]) -> Nudging:
-    """Return the nudging of some samples."""
-    current = None if nudging.current is None else nudging.current[rows]
-    return Nudging(strength=nudging.strength[rows], target=nudging.target[rows], current=current)
 
 
 def _prolonged(

@@ -9,7 +9,7 @@ from msgspec import inspect
 
 from neurohw.errors import ConfigurationError, InvalidValueError
 from neurohw.experiments.experiment import Experiment
-from neurohw.specification import join, nearest
+from neurohw.specification import bare_type, join, nearest, unit_of
 from neurohw.units import quantity
 
 Value = bool | int | float | str
@@ -93,10 +93,7 @@ def _known() -> dict[str, Key]:
 
 def _walk(kind: inspect.Type, path: str) -> Iterator[Key]:
     """Yield the keys below a type that stands at a path."""
-    unit = None
-    while isinstance(kind, inspect.Metadata):
-        unit = (kind.extra or {}).get("unit", unit)
-        kind = kind.type
+    unit, kind = unit_of(kind), bare_type(kind)
     if isinstance(kind, inspect.StructType):
         if path:
             yield Key(path, "table")
