@@ -242,7 +242,14 @@ def _alive(process: int) -> bool:
         return False
     except PermissionError:
         return True
-    return process != os.getpid()
+    if process == os.getpid():
+        return False
+    try:
+        # What has ended stays in the table until its parent asks, in containers often for ever.
+        state = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return not Path("/proc/self/stat").exists()
+    return state not in "ZX"
 
 
 def _read(path: Path) -> Result:

@@ -3,6 +3,9 @@
 import errno
 import json
 import os
+import platform
+import subprocess
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -189,14 +192,21 @@ def test_a_job_is_named_by_all_that_decides_its_result(table):
     )
 
 
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
 def test_what_a_killed_writer_left_is_removed(trainer, table, tmp_path):
     sweep(table, out=tmp_path)
-    import platform
-
-    left = tmp_path / "jobs" / f".a.json.{platform.node()}-999999999.unfinished"
-    left.write_text("{")
-    sweep(table, out=tmp_path, resume=True)
-    assert not left.exists()
+    with subprocess.Popen(["sleep", "60"]) as living, subprocess.Popen(["sleep", "60"]) as ended:
+        ended.kill()
+        os.waitid(os.P_PID, ended.pid, os.WEXITED | os.WNOWAIT)  # and leave it in the table
+        left = {
+            number: tmp_path / "jobs" / f".a.json.{platform.node()}-{number}.unfinished"
+            for number in (999999999, ended.pid, living.pid)
+        }
+        for path in left.values():
+            path.write_text("{")
+        sweep(table, out=tmp_path, resume=True)
+        living.kill()
+    assert [number for number, path in left.items() if path.exists()] == [living.pid]
 
 
 def test_really_trained_jobs_halve_and_go_on_as_if_never_stopped(real, tmp_path):

@@ -29,6 +29,15 @@ def workers_of(process):
     return found
 
 
+def has_ended(number):
+    """Return whether a process is gone, or only waits for its parent to ask."""
+    try:
+        stat = (Path("/proc") / str(number) / "stat").read_text()
+        return stat.rpartition(")")[2].split()[0] == "Z"
+    except OSError:
+        return True
+
+
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
 def test_killed_workers_and_killed_studies_lose_nothing(real, tmp_path):
     real = real | {"seeds": 16}
@@ -50,10 +59,15 @@ def test_killed_workers_and_killed_studies_lose_nothing(real, tmp_path):
         wait_for(3)
         os.kill(workers_of(running)[0], signal.SIGKILL)
         wait_for(8)
+        running.send_signal(signal.SIGSTOP)  # it starts no more
         left = workers_of(running)
         running.kill()
         for number in left:
             os.kill(number, signal.SIGKILL)
+    until = time.monotonic() + 60
+    while not all(map(has_ended, left)):
+        assert time.monotonic() < until
+        time.sleep(0.002)
     done = {path.name: path.stat().st_mtime_ns for path in folder.glob("*.json")}
     assert 8 <= len(done) < 32
     found = sweep(real, out=tmp_path, resume=True)
