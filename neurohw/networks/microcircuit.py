@@ -144,7 +144,7 @@ def two_sweeps(
     for w, threshold in zip(circuit.basal, circuit.thresholds, strict=True):
         predictions.append(below @ w.T + threshold)
         below = rate(predictions[-1])
-    guesses = [
+    guesses: list[Array] = [
         rate(b) @ w.T + threshold
         for b, w, threshold in zip(
             predictions[:-1], circuit.to_interneurons, circuit.interneuron_thresholds, strict=True
@@ -181,16 +181,18 @@ def changes(
     batch = len(inputs)
     rates = [rate(u) for u in sweep.somas]
     below = [inputs, *rates[:-1]]
-    basal = [
+    basal: list[Array] = [
         (r - rate(b)).T @ x / batch for r, b, x in zip(rates, sweep.predictions, below, strict=True)
     ]
     inter = [rate(i) for i in sweep.interneurons]
-    to_interneurons = [
+    to_interneurons: list[Array] = [
         (i - rate(p)).T @ r / batch
         for i, p, r in zip(inter, sweep.interneuron_predictions, rates[:-1], strict=True)
     ]
-    from_interneurons = [-v.T @ i / batch for v, i in zip(sweep.apical, inter, strict=True)]
-    top_down = [
+    from_interneurons: list[Array] = [
+        -v.T @ i / batch for v, i in zip(sweep.apical, inter, strict=True)
+    ]
+    top_down: list[Array] = [
         (r - rate(above @ d.T)).T @ above / batch
         for r, above, d in zip(rates[:-1], rates[1:], circuit.top_down, strict=True)
     ]
