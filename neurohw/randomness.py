@@ -69,6 +69,9 @@ PURPOSES = {
     "fluctuation": 70,
     "spike": 71,
     "membrane": 80,
+    "dendrite_noise": 110,
+    "top_down": 111,
+    "microcircuit": 112,
 }
 
 # Of the odd polynomial that makes the sum of four bytes normal: least squares weighted by the

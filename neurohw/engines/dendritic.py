@@ -210,7 +210,7 @@ class DendriticEngine:
         units = [len(u) for u in (*state.somas, *state.interneurons)]
         noise = np.zeros((0, sum(units)))
         if membranes.noise > 0:
-            key = randomness.key(randomness.stream(self.seed, "membrane"), event)
+            key = randomness.key(randomness.stream(self.seed, "dendrite_noise"), event)
             draws = randomness.normals(key, np.arange(steps * sum(units)))
             scale = membranes.noise * np.sqrt(membranes.step)
             noise = scale * draws.reshape(steps, -1).astype(np.float64)
