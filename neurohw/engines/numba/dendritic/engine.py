@@ -23,6 +23,7 @@ class NumbaDendriticEngine(DendriticEngine):
     ) -> tuple[Array, Array]:
         m, mixes, rates = self.membranes, self.membranes.mixes, self.rates
         hidden = len(state.interneurons)
+        basal, top_down, from_interneurons, to_interneurons = state.weights
         gains = np.zeros((4, hidden + 1))
         for kind, each in enumerate(
             (rates.basal, rates.top_down, rates.from_interneurons, rates.to_interneurons)
@@ -36,7 +37,10 @@ class NumbaDendriticEngine(DendriticEngine):
             np.zeros(0) if teaching is None else np.ascontiguousarray(teaching, np.float64),
             tuple(state.somas),
             tuple(state.interneurons),
-            *map(tuple, state.weights),
+            tuple(basal),
+            tuple(top_down),
+            tuple(from_interneurons),
+            tuple(to_interneurons),
             tuple(map(tuple, state.filtered)),
             gains,
             (mixes.hidden, mixes.interneuron, mixes.output),

@@ -73,8 +73,8 @@ def present(
     interneurons one a hidden layer; basal … to_interneurons (units, inputs) arrays, filtered the
     same in a tuple of four; gains (4, N), learning rates times the step; mixes λ, λ_I, λ_N; speeds,
     steps over τ, τ_I, τ_N; share, the step over the filter's time; noise (steps, all membranes) or
-    (0, ·); work, eight tuples of arrays to work in, three like somas, two like interneurons, three a
-    (n_k,) array a hidden layer. Adds to square (N − 1,) and outputs (n_N,) over the later half of the steps.
+    (0, ·); work, eight tuples of arrays to work in: three like somas, two like interneurons, three
+    like the hidden somas. Adds to square (N − 1,) and outputs (n_N,) over the later half.
     """
     last = len(basal) - 1
     mix, mix_inter, mix_out = mixes
