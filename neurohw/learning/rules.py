@@ -111,6 +111,11 @@ _VALUES: Mapping[str, tuple[str, ...]] = {
     "network.output": ("linear",),
     "network.cost": ("squared",),
 }
+_SIGMOIDS: Mapping[str, tuple[str, ...]] = {
+    "network.activation": ("sigmoid",),
+    "network.output": ("sigmoid",),
+    "network.cost": ("squared",),
+}
 
 _ALL = (
     Rule(
@@ -268,6 +273,55 @@ _ALL = (
             "network.output": ("sigmoid",),
             "network.cost": ("squared",),
         },
+    ),
+    Rule(
+        name="two-site",
+        short="two-site",
+        description="errors at apical dendrites, whose weights are Hebbian (Körding, König 2001)",
+        networks=("feedforward",),
+        hardware=Hardware(
+            transport="learned",
+            symmetry="learned",
+            phases=_BACKWARD,
+            local="presynaptic rate, learning signal of the unit; at apical synapses both rates",
+            memory=2,
+        ),
+        implementation="neurohw.learning.two_site:TwoSite",
+        keys=("two_site", *_FEEDBACK),
+        requires=_SIGMOIDS,
+        decays=True,
+        nearest="feedback-alignment",
+    ),
+    Rule(
+        name="segregated",
+        short="segregated",
+        description="plateaus of apical dendrites in two phases (Guerguiev et al. 2017)",
+        networks=("feedforward",),
+        hardware=Hardware(
+            transport="fixed",
+            symmetry="none",
+            phases=("forward", "plateau", "target"),
+            local="presynaptic rate, plateau of the unit in two phases",
+            memory=2,
+        ),
+        implementation="neurohw.learning.segregated:Segregated",
+        keys=_FEEDBACK,
+        requires=_SIGMOIDS,
+    ),
+    Rule(
+        name="dendritic",
+        short="dendritic",
+        description="apical dendrites against interneurons (Sacramento et al. 2018)",
+        networks=("feedforward",),
+        hardware=Hardware(
+            transport="fixed",
+            symmetry="none",
+            phases=("forward", "nudged"),
+            local="presynaptic rate, soma and dendrite of the unit; a nudge from one unit above",
+        ),
+        implementation="neurohw.learning.dendritic:DendriticMicrocircuits",
+        keys=("dendritic",),
+        requires=_SIGMOIDS,
     ),
 )
 

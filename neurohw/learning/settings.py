@@ -13,6 +13,7 @@ from neurohw.units import Fraction
 
 Positive = Annotated[int, Meta(ge=1)]
 Rate = Annotated[float, Meta(ge=0)]
+Mix = Annotated[float, Meta(gt=0, lt=1)]
 
 
 class FeedbackSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -69,6 +70,52 @@ class BurstSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     lateral_rate: Annotated[float, Meta(ge=0)] = 1e-4
 
 
+class TwoSiteSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Pyramidal neurons with two sites of integration, after Körding and König (2001).
+
+    Parameters
+    ----------
+    apical_rate : float
+        Learning rate of apical weights, Hebbian, on the mean over a mini-batch.
+    apical_decay : float
+        Share of an apical weight, times that rate, that is lost a mini-batch.
+    mixing : float
+        Share of the soma's rate in the learning signal: 0 for two sites, ½ for one.
+    """
+
+    apical_rate: Rate = 0.01
+    apical_decay: Rate = 0.1
+    mixing: Annotated[float, Meta(ge=0, le=0.5)] = 0.0
+
+
+class DendriticSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Dendritic microcircuits; see `neurohw.networks.microcircuit` for the symbols.
+
+    Parameters
+    ----------
+    apical_mix, interneuron_mix, output_mix : float
+        λ, λ_I and λ_N.
+    rest_rate, target_rate : float
+        Rates that the teacher asks of outputs: of the others, and of the one of the label.
+    top_down_range : float
+        Top-down weights start uniform between ± this.
+    interneuron_rate : float or tuple of float
+        Learning rate of the weights to interneurons, one number or one a hidden layer.
+    lateral_rate, top_down_rate : float
+        Of those from interneurons, and of top-down weights; at 0 they stay as they were written.
+    """
+
+    apical_mix: Mix = 0.3
+    interneuron_mix: Mix = 0.3
+    output_mix: Mix = 0.5
+    rest_rate: Mix = 0.1
+    target_rate: Mix = 0.8
+    top_down_range: Annotated[float, Meta(gt=0)] = 1.0
+    interneuron_rate: Rate | tuple[Rate, ...] = 0.1
+    lateral_rate: Rate = 0.0
+    top_down_rate: Rate = 0.0
+
+
 class LearningSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Learning rule; rates are dimensionless, one number or one a layer.
 
@@ -101,6 +148,8 @@ class LearningSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
         Of rules with arrays of feedback.
     brainprop : BrainPropSettings, optional
     burst : BurstSettings, optional
+    two_site : TwoSiteSettings, optional
+    dendritic : DendriticSettings, optional
     """
 
     rule: str = "equilibrium-propagation"
@@ -115,6 +164,8 @@ class LearningSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
     feedback: FeedbackSettings | None = None
     brainprop: BrainPropSettings | None = None
     burst: BurstSettings | None = None
+    two_site: TwoSiteSettings | None = None
+    dendritic: DendriticSettings | None = None
 
     def __post_init__(self) -> None:
         if self.rule not in RULES:

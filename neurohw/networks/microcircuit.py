@@ -18,7 +18,8 @@ neuron's own compartments carry,
 
 and top-down weights, where they learn, ΔD_k ∝ (φ(u_k) − φ(D_k·r_{k+1}))·r_{k+1}ᵀ. In the
 self-predicting state, I_k = W_{k+1} and P_k = −D_k, the apical dendrites are silent without a
-teacher, and with one they carry D_k times the errors above.
+teacher, and with one they carry D_k times the errors above. In two sweeps, r_{k−1} and r_k in
+ΔW_k and ΔI_k are the rates of the sweep up.
 
 References
 ----------
@@ -180,14 +181,15 @@ def changes(
     """
     batch = len(inputs)
     rates = [rate(u) for u in sweep.somas]
-    below = [inputs, *rates[:-1]]
+    upward = [rate(b) for b in sweep.predictions]
+    below = [inputs, *upward[:-1]]
     basal: list[Array] = [
-        (r - rate(b)).T @ x / batch for r, b, x in zip(rates, sweep.predictions, below, strict=True)
+        (r - b).T @ x / batch for r, b, x in zip(rates, upward, below, strict=True)
     ]
     inter = [rate(i) for i in sweep.interneurons]
     to_interneurons: list[Array] = [
         (i - rate(p)).T @ r / batch
-        for i, p, r in zip(inter, sweep.interneuron_predictions, rates[:-1], strict=True)
+        for i, p, r in zip(inter, sweep.interneuron_predictions, upward[:-1], strict=True)
     ]
     from_interneurons: list[Array] = [
         -v.T @ i / batch for v, i in zip(sweep.apical, inter, strict=True)
