@@ -111,7 +111,9 @@ def test_two_sweeps_are_the_course_in_time_as_apical_conductance_vanishes():
         state = State(circuit)
         DendriticEngine(membranes, still).present(state, inputs, teaching, time=0.08)
         sweep = two_sweeps(circuit, membranes.mixes, logistic, inputs[None], teaching[None])
-        for u, b, swept in zip(state.somas[:-1], sweep.predictions[:-1], sweep.somas[:-1]):
+        for u, b, swept in zip(
+            state.somas[:-1], sweep.predictions[:-1], sweep.somas[:-1], strict=True
+        ):
             moved, wanted = u - b[0], (swept - b)[0]
             left.append(np.abs(moved - wanted).max() / np.abs(wanted).max())
     for layer in (0, 1):

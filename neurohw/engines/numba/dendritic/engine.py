@@ -66,10 +66,7 @@ class NumbaDendriticEngine(DendriticEngine):
             (
                 *((basal[k], state.filtered[0][k], e_basal[k], r[k]) for k in layers),
                 *((top_down[k], state.filtered[1][k], e_down[k], r[k + 2]) for k in hidden),
-                *(
-                    (from_interneurons[k], state.filtered[2][k], e_apical[k], s[k])
-                    for k in hidden
-                ),
+                *((from_interneurons[k], state.filtered[2][k], e_apical[k], s[k]) for k in hidden),
                 *((to_interneurons[k], state.filtered[3][k], e_inter[k], r[k + 1]) for k in hidden),
             ),
             m.step
