@@ -46,32 +46,43 @@ def exact_errors(
 
 
 class Activations:
-    """Which units were ever active in an epoch; those of activations that have no zero always."""
+    """Which units moved in an epoch: some sample found them active, or away from their ends.
+
+    The latter where φ has no flat part: a sigmoid or tanh within a hundredth of its range.
+    """
 
     def __init__(self, network: FeedforwardNetwork) -> None:
+        self._low, self._high = network.reach
         self._rests = network.hidden in ("relu", "hard-sigmoid")
         self._seen: list[NDArray[np.bool_]] = []
 
     def see(self, states: Sequence[Array]) -> None:
         """Note the (batch, units) states of the hidden layers of a mini-batch."""
-        if not self._rests:
-            return
-        active = [np.any(a > 0, axis=0) for a in states]
+        low, high = (0.0, np.inf) if self._rests else self._ends()
+        active = [np.any((a > low) & (a < high), axis=0) for a in states]
         for was, now in zip(self._seen, active, strict=False):
             now |= was
         self._seen = active
 
     def lines(self) -> list[str]:
-        """Return a line for each layer with units that no sample activated, and begin anew."""
+        """Return a line for each layer with units that no sample moved, and begin anew."""
         dead = [int(np.count_nonzero(~active)) for active in self._seen]
         sizes = [len(active) for active in self._seen]
         self._seen = []
+        what = "were never active" if self._rests else "were saturated in every sample"
         return [
-            f"layer {k + 1}: {count} of {size} units were never active: they learn nothing; take a"
+            f"layer {k + 1}: {count} of {size} units {what}: they learn nothing; take a"
             " smaller learning.learning_rate or network.initial_range"
             for k, (count, size) in enumerate(zip(dead, sizes, strict=True))
             if count
         ]
+
+    def _ends(self) -> tuple[float, float]:
+        """Return a hundredth of the range from either end; infinite where there is none."""
+        margin = 0.01 * (self._high - self._low)
+        if not np.isfinite(margin):
+            return self._low, self._high
+        return self._low + margin, self._high - margin
 
 
 def _angle(x: Array, y: Array) -> float:

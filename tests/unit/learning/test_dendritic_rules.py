@@ -1,6 +1,5 @@
 """Two-site neurons, segregated dendrites and dendritic microcircuits on exact chips."""
 
-import msgspec
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
@@ -20,7 +19,6 @@ from neurohw.networks.microcircuit import (
     Mixes,
     changes,
     logistic,
-    self_predicting,
     two_sweeps,
 )
 
@@ -202,7 +200,7 @@ def test_settings_that_do_not_fit_are_refused():
             learning(dendritic=DendriticSettings(interneuron_rate=(0.1,))),
         )
     for recipe in ("two-site-1h", "segregated-1h", "dendritic-2h"):
-        with pytest.raises(ConfigurationError, match="not with network.activation = relu; take"):
+        with pytest.raises(ConfigurationError, match=r"not with network\.activation = relu; take"):
             configuration.load(recipe, settings=["network.activation=relu"])
     with pytest.raises(ConfigurationError, match="the rule segregated has none"):
         configuration.load("segregated-1h", settings=["learning.dendritic.apical_mix=0.1"])
