@@ -53,7 +53,7 @@ class Task:
     sizes: tuple[int, int, int] = (30, 50, 10)
     teacher: int = 20
     alone: int = 1500
-    taught: int = 10000
+    taught: int = 20000
     time: float = 0.05
     gate: float = 0.01
     rates_alone: tuple[float, float] = (1000.0, 5000.0)
