@@ -15,6 +15,7 @@ from neurohw.learning.continual import program
 RECIPES = (
     *("mlp-1h", "fa-1h-relu", "dfa-1h", "sign-symmetric-1h", "kolen-pollack-1h"),
     *("weight-mirror-1h", "brainprop-1h", "brainprop-reciprocal-1h", "burst-1h"),
+    *("two-site-1h", "segregated-1h", "dendritic-2h"),
 )
 
 

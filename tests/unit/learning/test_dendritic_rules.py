@@ -193,6 +193,29 @@ def test_a_fresh_chip_of_microcircuits_is_silent_without_a_teacher():
         assert all(np.sign(group) * np.abs(a.values()).max() for a in chip.beside[name])
 
 
+def test_lateral_weights_learn_the_silence_that_mismatch_of_cells_took():
+    settings = learning(dendritic=DendriticSettings(lateral_rate=0.5, interneuron_rate=0.0))
+    built, chip, inputs, activity, targets = setting(DendriticMicrocircuits, settings)
+    weights, biases = chip.logical()
+    for k, array in enumerate(chip.beside["interneurons"], start=1):
+        wanted = np.column_stack((weights[k], biases[k]))
+        array.write(wanted * chip.scale.unit_conductances[k])
+    rng = np.random.default_rng(3)
+    for array in chip.beside["lateral"]:
+        values = array.values()
+        array.write(values * (1 + 0.2 * rng.normal(size=values.shape)))
+
+    def loudest():
+        return max(np.abs(v).max() for v in built.compartments(activity, None, 0).apical)
+
+    before = loudest()
+    still = [0.0] * 3
+    for event in range(200):
+        learnt = built.learn(inputs, activity, targets, event, still, still)
+        program(chip, learnt.updates, learnt.bias_updates, event, inputs, learnt.beside)
+    assert loudest() < 0.5 * before
+
+
 def test_settings_that_do_not_fit_are_refused():
     with pytest.raises(InvalidValueError, match=r"interneuron_rate = \[0.1\]: .*, or 2"):
         setting(
