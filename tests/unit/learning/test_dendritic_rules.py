@@ -209,10 +209,11 @@ def test_lateral_weights_learn_the_silence_that_mismatch_of_cells_took():
         return max(np.abs(v).max() for v in built.compartments(activity, None, 0).apical)
 
     before = loudest()
-    still = [0.0] * 3
+    rates = [chip.scale.learning_rate(1.0, k) for k in range(3)]
     for event in range(200):
-        learnt = built.learn(inputs, activity, targets, event, still, still)
-        program(chip, learnt.updates, learnt.bias_updates, event, inputs, learnt.beside)
+        learnt = built.learn(inputs, activity, targets, event, rates, [0.0] * 3)
+        for array, update in zip(chip.beside["lateral"], learnt.beside["lateral"], strict=True):
+            array.program(update, event)
     assert loudest() < 0.5 * before
 
 
