@@ -27,8 +27,10 @@ from neurohw.networks.microcircuit import Microcircuit, soft_plus
 Array = NDArray[np.floating]
 
 _TESTED = 200
+# Patterns after which rates decay.
+_DECAYED = 1000
 # Of the teacher's and the student's weights, from the inputs up, and of the lateral ones.
-_TEACHER, _STUDENT, _TOP_DOWN = (2.0, 3.0), (2.0, 3.0), 1.0
+_TEACHER, _STUDENT, _TOP_DOWN = (2.0, 3.0), (2.0, 1.5), 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,16 +50,33 @@ class Task:
     rates_alone, rates_taught : tuples of float [1/s]
         Of weights from and to interneurons; and of basal weights from the inputs and from the
         hidden neurons, from and to interneurons.
+    decay : float
+        Factor on the rates of basal weights after every 1000 patterns with a teacher.
     """
 
     sizes: tuple[int, int, int] = (30, 50, 10)
     teacher: int = 20
     alone: int = 1500
-    taught: int = 20000
+    taught: int = 15000
     time: float = 0.05
     gate: float = 0.01
-    rates_alone: tuple[float, float] = (1000.0, 5000.0)
-    rates_taught: tuple[float, float, float, float] = (6000.0, 1500.0, 300.0, 5000.0)
+    rates_alone: tuple[float, float] = (2000.0, 5000.0)
+    rates_taught: tuple[float, float, float, float] = (8000.0, 1200.0, 300.0, 5000.0)
+    decay: float = 0.88
+
+    def rates(self, pattern: int) -> LearningRates:
+        """Return the learning rates at a pattern, counted from 0."""
+        if pattern < self.alone:
+            (lateral, interneurons), low, high = self.rates_alone, 0.0, 0.0
+        else:
+            low, high, lateral, interneurons = self.rates_taught
+        factor = self.decay ** (max(0, pattern - self.alone) // _DECAYED)
+        return LearningRates(
+            basal=(low * factor, high * factor),
+            top_down=(0.0,),
+            from_interneurons=(lateral,),
+            to_interneurons=(interneurons,),
+        )
 
 
 @dataclass(eq=False)
@@ -125,28 +144,14 @@ def learn(
     shown = _scaled(seed, 7, (task.alone + task.taught, inputs), 1.0)
     tested = _scaled(seed, 8, (_TESTED, inputs), 1.0)
     state, course, wanted = State(circuit), Course(), teacher(tested)
-    lateral, to_inter = task.rates_alone
-    low, high, lateral_taught, to_inter_taught = task.rates_taught
-    rates = {
-        False: LearningRates(
-            basal=(0.0, 0.0),
-            top_down=(0.0,),
-            from_interneurons=(lateral,),
-            to_interneurons=(to_inter,),
-        ),
-        True: LearningRates(
-            basal=(low, high),
-            top_down=(0.0,),
-            from_interneurons=(lateral_taught,),
-            to_interneurons=(to_inter_taught,),
-        ),
-    }
-    engines = {taught: engine(membranes, rates[taught], seed) for taught in rates}
+    solver = engine(membranes, task.rates(0), seed)
     for k, pattern in enumerate(shown):
         if k % every == 0:
             _look(course, circuit, k, tested, wanted)
         taught = k >= task.alone
-        found = engines[taught].present(
+        if taught and (k - task.alone) % _DECAYED == 0:
+            solver = engine(membranes, task.rates(k), seed)
+        found = solver.present(
             state,
             pattern,
             teacher(pattern) if taught else None,
