@@ -29,7 +29,6 @@ from numpy.typing import NDArray
 
 from neurohw import randomness
 from neurohw.chip import FeedforwardChip, Moment
-from neurohw.errors import InvalidValueError
 from neurohw.learning.feedback import FeedbackArrays
 from neurohw.learning.feedforward import Activity, FeedforwardRule, Read
 from neurohw.learning.settings import DendriticSettings, LearningSettings
@@ -67,14 +66,9 @@ class DendriticMicrocircuits(FeedforwardRule):
         super().__init__(network, chip, learning, seed=seed)
         settings = (None if learning is None else learning.dendritic) or DendriticSettings()
         self.settings = settings
-        hidden = len(chip.arrays) - 1
         rates = settings.interneuron_rate
-        self._interneuron_rates = rates if isinstance(rates, tuple) else (rates,) * hidden
-        if len(self._interneuron_rates) != hidden:
-            raise InvalidValueError(
-                f"learning.dendritic.interneuron_rate = {list(self._interneuron_rates)}: must be"
-                f" one number, or {hidden}, one a hidden layer"
-            )
+        low, last = rates if isinstance(rates, tuple) else (rates, rates)
+        self._interneuron_rates = (*[low] * (len(chip.arrays) - 2), last)
         self._given = None if learning is None else learning.learning_rate
         top_down = []
         for k, shape in enumerate(pairwise(network.sizes[1:])):

@@ -99,8 +99,9 @@ class DendriticSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True,
         Rates that the teacher asks of outputs: of the others, and of the one of the label.
     top_down_range : float
         Top-down weights start uniform between ± this.
-    interneuron_rate : float or tuple of float
-        Learning rate of the weights to interneurons, one number or one a hidden layer.
+    interneuron_rate : float or tuple of two
+        Learning rate of the weights to interneurons: one number, or that of those which predict
+        hidden layers and that of those which predict outputs.
     lateral_rate, top_down_rate : float
         Of those from interneurons, and of top-down weights; at 0 they stay as they were written.
     """
@@ -111,7 +112,7 @@ class DendriticSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True,
     rest_rate: Mix = 0.1
     target_rate: Mix = 0.8
     top_down_range: Annotated[float, Meta(gt=0)] = 1.0
-    interneuron_rate: Rate | tuple[Rate, ...] = 0.1
+    interneuron_rate: Rate | Annotated[tuple[Rate, ...], Meta(min_length=2, max_length=2)] = 0.1
     lateral_rate: Rate = 0.0
     top_down_rate: Rate = 0.0
 
