@@ -214,7 +214,8 @@ class DendriticEngine:
             draws = randomness.normals(key, np.arange(steps * sum(units)))
             scale = membranes.noise * np.sqrt(membranes.step)
             noise = scale * draws.reshape(steps, -1).astype(np.float64)
-        square, outputs = self._run(state, inputs, teaching, steps, held, noise)
+        with np.errstate(over="ignore", invalid="ignore"):
+            square, outputs = self._run(state, inputs, teaching, steps, held, noise)
         if not all(np.isfinite(u).all() for u in (*state.somas, *state.interneurons)):
             raise NumericalError(f"pattern {event}: a membrane diverged; take smaller rates")
         return Presentation(apical=np.sqrt(square), outputs=outputs)

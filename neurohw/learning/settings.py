@@ -112,6 +112,7 @@ class DendriticSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True,
     rest_rate: Mix = 0.1
     target_rate: Mix = 0.8
     top_down_range: Annotated[float, Meta(gt=0)] = 1.0
+    # tuple[Rate, Rate] beside a number makes msgspec 0.22 crash.
     interneuron_rate: Rate | Annotated[tuple[Rate, ...], Meta(min_length=2, max_length=2)] = 0.1
     lateral_rate: Rate = 0.0
     top_down_rate: Rate = 0.0
