@@ -244,7 +244,8 @@ def _require_schema(path: Path, kind: str = FORMAT) -> dict[str, Any]:
     except msgspec.DecodeError as error:
         raise StudyError(f"{path}: is no study: {error}") from None
     if not isinstance(head, dict) or head.get("format") != kind:
-        raise StudyError(f"{path}: is not of a {kind}")
+        found = f" but of a {head['format']}" if isinstance(head, dict) and "format" in head else ""
+        raise StudyError(f"{path}: is not of a {kind}{found}")
     if head.get("schema_version") != SCHEMA_VERSION:
         raise StudyError(
             f"{path}: schema_version = {head.get('schema_version')}: this neurohw reads"
