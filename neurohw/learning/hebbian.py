@@ -85,7 +85,7 @@ class Hebb(FeedforwardRule):
         for k, (x, y, rate) in enumerate(zip(below, signals, rates, strict=True)):
             if rate > 0:
                 share = rate / self.chip.scale.learning_rate(1.0, k)
-                updates[k] = self._held(k, self._outer(x, y, rate * unit), y, share, event)
+                updates[k] = self._held(k, self.outer(x, y, rate * unit), y, share, event)
         by_sample = self.chip.specification.programming.by_sample
         self.disturb(inputs, activity, signals, event)
         return Learnt(

@@ -9,6 +9,7 @@ from neurohw.errors import InvalidValueError
 from neurohw.learning.rules import RULES
 from neurohw.learning.variants import Variant
 from neurohw.specification import nearest
+from neurohw.units import Fraction
 
 Positive = Annotated[int, Meta(ge=1)]
 Rate = Annotated[float, Meta(ge=0)]
@@ -56,6 +57,60 @@ class Competition(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
         return self.power != 2 or self.step == "largest"
 
 
+class FeedbackSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Arrays through which errors come down, beside those of the layers.
+
+    Parameters
+    ----------
+    range : float, optional
+        Weights start uniform between ± this; default Glorot's sqrt(6/(units + units above)) of
+        each. Of sign-symmetric feedback, the magnitude of all; default the root mean square of
+        the weights of the layer.
+    spread : float
+        Standard deviation of each weight about what it was to be, as a share of that: of feedback
+        that is written once and not verified. What the chip's cells spread comes on top.
+    mirror_rate : float, optional
+        Share of the distance to what a weight mirror sees that its feedback goes a mini-batch;
+        0.01 without it.
+    """
+
+    range: Annotated[float, Meta(gt=0)] | None = None
+    spread: Annotated[Fraction, Meta(ge=0)] = 0.0
+    mirror_rate: Annotated[float, Meta(gt=0, le=1)] | None = None
+
+    @property
+    def mirrored(self) -> float:
+        """The rate of a weight mirror."""
+        return 0.01 if self.mirror_rate is None else self.mirror_rate
+
+
+class BrainPropSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Choices of an action: `exploration`, the probability to draw it from the softmax of values.
+
+    0.02 as in Pozzi, Bohte and Roelfsema (2020).
+    """
+
+    exploration: Annotated[float, Meta(ge=0, le=1)] = 0.02
+
+
+class BurstSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Bursts, with the values of Payeur et al. (2021).
+
+    Parameters
+    ----------
+    probability : float
+        That an event of an output is a burst, without a teacher.
+    lateral_range : float
+        Weights between the dendrites of a layer start uniform between ± this.
+    lateral_rate : float
+        Learning rate of these, on the mean over a mini-batch.
+    """
+
+    probability: Annotated[float, Meta(gt=0, le=0.5)] = 0.2
+    lateral_range: Annotated[float, Meta(gt=0)] = 0.01
+    lateral_rate: Annotated[float, Meta(ge=0)] = 1e-4
+
+
 class LearningSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Learning rule; rates are dimensionless, one number or one a layer.
 
@@ -87,6 +142,10 @@ class LearningSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
     competition : Competition, optional
         Of the rule krotov-hopfield, which needs it. Learning rates are those of its steps, and of
         the readout.
+    feedback : FeedbackSettings, optional
+        Of rules with arrays of feedback.
+    brainprop : BrainPropSettings, optional
+    burst : BurstSettings, optional
     """
 
     rule: str = "equilibrium-propagation"
@@ -99,6 +158,9 @@ class LearningSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
     learning_rate_decay: Annotated[float, Meta(gt=0, le=1)] = 0.99
     weight_decay: Annotated[float, Meta(gt=0)] | None = None
     competition: Competition | None = None
+    feedback: FeedbackSettings | None = None
+    brainprop: BrainPropSettings | None = None
+    burst: BurstSettings | None = None
 
     def __post_init__(self) -> None:
         if self.rule not in RULES:
