@@ -29,8 +29,10 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from neurohw.chip import Moment
+from neurohw.chip import FeedforwardChip, Moment
 from neurohw.learning.feedforward import Activity, FeedforwardRule, Learnt, Read
+from neurohw.learning.settings import LearningSettings
+from neurohw.networks.feedforward import FeedforwardNetwork
 from neurohw.update import Update, bias_update
 
 Array = NDArray[np.floating]
@@ -64,9 +66,21 @@ def sanger(weights: Array, inputs: Array, states: Array | None = None) -> Array:
 class Hebb(FeedforwardRule):
     """Hebb's rule on a chip, the outputs clamped to the targets.
 
-    Nothing but the limits of cells keeps weights from growing; those that stand there, or that have
+    Signals may be taken less their mean over the mini-batch, so that weights learn covariances
+    (Sejnowski 1977, J. Math. Biol. 4, 303). Nothing but the limits of cells keeps weights from growing; those that stand there, or that have
     grown beyond any use, are counted.
     """
+
+    def __init__(
+        self,
+        network: FeedforwardNetwork,
+        chip: FeedforwardChip,
+        learning: LearningSettings,
+        *,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(network, chip, learning, seed=seed)
+        self.centred = bool(learning.centred)
 
     def learn(
         self,
@@ -98,7 +112,8 @@ class Hebb(FeedforwardRule):
 
     def errors(self, activity: Activity, targets: Array, event: int) -> list[Array]:
         """Return y of each layer, (batch, units): of the outputs, the targets."""
-        return [*activity.states[:-1], targets]
+        signals = [*activity.states[:-1], targets]
+        return [y - y.mean(axis=0) for y in signals] if self.centred else signals
 
     def error_reads(self, activity: Activity, errors: Sequence[Array], event: int) -> list[Read]:
         """Return no reads: learning takes none."""

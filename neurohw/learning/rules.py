@@ -281,6 +281,7 @@ _ALL = (
             local="states of both ends, targets at the outputs",
         ),
         implementation="neurohw.learning.hebbian:Hebb",
+        keys=("centred",),
         aligned=False,
     ),
     Rule(

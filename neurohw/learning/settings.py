@@ -139,6 +139,8 @@ class LearningSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
         Factor on all rates after each epoch.
     weight_decay : float, optional
         Feedforward: λ of λ/2·Σ W² beside the cost: weights shrink by their learning rate times it.
+    centred : bool, optional
+        Hebb: signals of units are taken less their mean over the mini-batch.
     competition : Competition, optional
         Of the rule krotov-hopfield, which needs it. Learning rates are those of its steps, and of
         the readout.
@@ -157,6 +159,7 @@ class LearningSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
     bias_learning_rate: Rate | tuple[Rate, ...]
     learning_rate_decay: Annotated[float, Meta(gt=0, le=1)] = 0.99
     weight_decay: Annotated[float, Meta(gt=0)] | None = None
+    centred: bool | None = None
     competition: Competition | None = None
     feedback: FeedbackSettings | None = None
     brainprop: BrainPropSettings | None = None

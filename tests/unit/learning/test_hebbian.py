@@ -67,6 +67,16 @@ def test_an_exact_chip_learns_as_the_dense_rule(name, most):
         assert_allclose(after[1][k] - before[1][k], RATE * y.mean(axis=0), rtol=0, atol=1e-12)
 
 
+def test_centred_signals_teach_covariances():
+    rule, inputs, targets = rule_of("hebb")
+    rule.centred = True
+    activity, before, after = learnt(rule, inputs, targets, (RATE, RATE))
+    y = activity.states[0]
+    covariance = np.cov(np.hstack((y, inputs)).T, bias=True)[: SIZES[1], SIZES[1] :]
+    assert_allclose(after[0][0] - before[0][0], RATE * covariance, rtol=0, atol=1e-12)
+    assert_allclose(after[1][0], before[1][0], rtol=0, atol=1e-15)
+
+
 @pytest.mark.parametrize("name", ["hebb", "oja"])
 def test_samples_may_be_learnt_one_by_one(name):
     rule, inputs, targets = rule_of(name, table={"programming": {"events": "sample"}})
