@@ -67,7 +67,9 @@ class Hebb(FeedforwardRule):
     """Hebb's rule on a chip, the outputs clamped to the targets.
 
     Signals may be taken less their mean over the mini-batch, so that weights learn covariances
-    (Sejnowski 1977, J. Math. Biol. 4, 303). Nothing but the limits of cells keeps weights from growing; those that stand there, or that have
+    (Sejnowski 1977, J. Math. Biol. 4, 303).
+
+    Nothing but the limits of cells keeps weights from growing; those that stand there, or that have
     grown beyond any use, are counted.
     """
 
