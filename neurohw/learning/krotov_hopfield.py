@@ -153,7 +153,9 @@ class KrotovHopfield(FeedforwardRule):
         }
 
     def restore(self, state: Mapping[str, Array]) -> None:
-        """Take over what `carried` returned."""
+        """Take over what `carried` returned; of a finished run there is nothing."""
+        if "readout_means" not in state:
+            return
         for k, wins in enumerate(self.wins):
             wins[:] = state[f"wins_{k}"]
         self._means[:] = state["readout_means"]
