@@ -103,7 +103,12 @@ def test_weights_that_diverge_are_counted_and_then_stop_the_training():
     told = []
     settings = ("data.name=digits", "data.train=200", "network.hidden=[8]", "training.batch=20")
     experiment = configuration.load(
-        "hebb-1h", settings=(*settings, "learning.learning_rate=[0.1, 0.1]"), epochs=40
+        "hebb-1h",
+        settings=(
+            *(*settings, "network.activation=relu", "learning.centred=false"),
+            "learning.learning_rate=[0.1, 0.1]",
+        ),
+        epochs=40,
     )
     with pytest.raises(NumericalError, match="input of layer"):
         trainer.train(experiment, warn=told.append)
