@@ -137,8 +137,8 @@ def build(experiment: Experiment, dataset: Dataset) -> FeedforwardMachine:
     powers: dict[str, Any] = {}
     if settings.power is not None:
         powers = {
-            "power": settings.power.hidden,
-            "unit_sums": settings.unit_sums,
+            "powers": settings.each(settings.power.hidden),
+            "unit_sums": settings.each(settings.power.unit_sum),
             "output_gain": settings.power.output_gain,
             "cost_power": settings.power.cost,
         }

@@ -11,6 +11,8 @@ from msgspec import Meta
 from neurohw.errors import InvalidValueError
 from neurohw.units import Seconds
 
+Power = Annotated[float, Meta(ge=1)]
+Sum = Annotated[float, Meta(gt=0)]
 Count = Annotated[int, Meta(ge=0)]
 Positive = Annotated[int, Meta(ge=1)]
 
@@ -69,7 +71,7 @@ class PowerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
 
     Parameters
     ----------
-    hidden : float
+    hidden : float, or one a hidden layer
         n, of hidden states max(z/s, 0)ⁿ.
     unit_sum : float, or one a hidden layer
         s, the sum at which a state is 1.
@@ -79,8 +81,8 @@ class PowerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
         m, of the cost Σ|a − t|ᵐ with targets ±1.
     """
 
-    hidden: Annotated[float, Meta(ge=1)] = 4.5
-    unit_sum: Annotated[float, Meta(gt=0)] | tuple[Annotated[float, Meta(gt=0)], ...] = 1.0
+    hidden: Power | tuple[Power, ...] = 4.5
+    unit_sum: Sum | tuple[Sum, ...] = 1.0
     output_gain: Annotated[float, Meta(gt=0)] = 1.0
     cost: Annotated[float, Meta(gt=1)] = 6.0
 
@@ -137,17 +139,17 @@ class NetworkSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
             raise InvalidValueError(
                 "power: the table of exponents goes with activation = power or cost = power"
             )
-        if self.power is not None and len(self.unit_sums) != len(self.hidden):
-            raise InvalidValueError(
-                f"power.unit_sum = {list(self.unit_sums)}: must be one number, or"
-                f" {len(self.hidden)}, one a hidden layer"
-            )
+        for key in ("hidden", "unit_sum") if self.power is not None else ():
+            value = getattr(self.power, key)
+            if len(self.each(value)) != len(self.hidden):
+                raise InvalidValueError(
+                    f"power.{key} = {list(value)}: must be one number, or {len(self.hidden)}, one a"
+                    f" hidden layer"
+                )
 
-    @property
-    def unit_sums(self) -> tuple[float, ...]:
-        """Sums at which states are 1, one a hidden layer; 1 without power activations."""
-        sums = 1.0 if self.power is None else self.power.unit_sum
-        return sums if isinstance(sums, tuple) else (sums,) * len(self.hidden)
+    def each(self, value: float | tuple[float, ...]) -> tuple[float, ...]:
+        """Return one number a hidden layer, of one for all or of as many."""
+        return value if isinstance(value, tuple) else (value,) * len(self.hidden)
 
 
 class RelaxationSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

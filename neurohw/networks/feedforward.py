@@ -51,8 +51,8 @@ class FeedforwardNetwork:
     cost : {"squared", "cross-entropy", "power"}
         C of a sample: ½ Σ (a − t)², or −Σ t·ln a, and of sigmoid outputs −Σ (1 − t)·ln(1 − a)
         besides; or Σ|a − (2·t − 1)|ᵐ.
-    power : float
-        n, of hidden units with the activation power.
+    powers : tuple of float
+        n of each hidden layer, with the activation power.
     unit_sums : tuple of float
         s of each hidden layer, at which a state is 1; 1 where there are none.
     output_gain : float
@@ -70,7 +70,7 @@ class FeedforwardNetwork:
     hidden: Activation
     output: Activation
     cost: Cost
-    power: float = 1.0
+    powers: tuple[float, ...] = ()
     unit_sums: tuple[float, ...] = ()
     output_gain: float = 1.0
     cost_power: float = 2.0
@@ -97,13 +97,15 @@ class FeedforwardNetwork:
     def activate(self, layer: int, z: Array) -> Array:
         """Return φ(z) of a layer counted from 0, (batch, units)."""
         if self._of(layer) == "power":
-            return np.asarray(np.maximum(z * self._scale(layer, z), 0) ** z.dtype.type(self.power))
+            n = z.dtype.type(self.powers[layer])
+            return np.asarray(np.maximum(z * self._scale(layer, z), 0) ** n)
         return _activate(self._of(layer), z * self._scale(layer, z))
 
     def slope(self, layer: int, z: Array, a: Array) -> Array:
         """Return φ'(z) where a = φ(z), both (batch, units); not of softmax."""
-        scale, n = self._scale(layer, z), z.dtype.type(self.power)
+        scale = self._scale(layer, z)
         if self._of(layer) == "power":
+            n = z.dtype.type(self.powers[layer])
             return np.asarray(n * scale * np.maximum(z * scale, 0) ** (n - 1))
         return scale * _slope(self._of(layer), z * scale, a)
 

@@ -18,7 +18,7 @@ KINDS = [
     ("tanh", "hard-sigmoid", "squared"),
     ("power", "tanh", "power"),
 ]
-POWERS = {"power": 2.5, "unit_sums": (0.8, 0.7), "output_gain": 0.4, "cost_power": 4.0}
+POWERS = {"powers": (2.5, 1.5), "unit_sums": (0.8, 0.7), "output_gain": 0.4, "cost_power": 4.0}
 
 
 def problem(hidden, output, cost, seed=0):

@@ -21,7 +21,7 @@ def rule_of(competition, *, table=None, seed=0):
     """Return the rule on an exact chip in float64, dimensionless inputs and one-hot targets."""
     rng = np.random.default_rng(seed)
     network = FeedforwardNetwork(
-        sizes=SIZES, hidden="power", output="tanh", cost="power", power=2.0, cost_power=4.0
+        sizes=SIZES, hidden="power", output="tanh", cost="power", powers=(2.0, 2.0), cost_power=4.0
     )
     shapes = zip(SIZES[1:], SIZES[:-1], strict=True)
     weights = [rng.normal(0.2, 0.5, shape) for shape in shapes]
