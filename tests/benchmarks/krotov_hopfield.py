@@ -56,16 +56,19 @@ def main(
     settings = (*settings, f"learning.competition.rank={rank}")
 
     def trained(p: float, strength: float, stage: int = epochs) -> Run:
+        one = unit_sum(p)
+        if stage == 0:
+            # Random weights of the norm that learnt ones have; their sums are that much smaller.
+            mean = np.mean(np.abs(np.random.default_rng(0).normal(size=100000)) ** p)
+            deviation = float((784 * mean) ** (-1 / p))
+            one = 13.5 * deviation
         competition = (
             f"learning.competition.power={p}",
             f"learning.competition.anti_hebbian={strength}",
             f"learning.competition.epochs={stage}",
-            f"network.power.unit_sum={unit_sum(p)}",
+            f"network.initial_deviation={1.0 if stage else deviation}",
+            f"network.power.unit_sum={one}",
         )
-        if stage == 0:
-            # Random weights of the norm that learnt ones have.
-            mean = np.mean(np.abs(np.random.default_rng(0).normal(size=100000)) ** p)
-            competition += (f"network.initial_deviation={(784 * mean) ** (-1 / p)}",)
         run = trainer.train(
             configuration.load(
                 "krotov-hopfield-demo", settings=(*settings, *competition), epochs=stage + readout
