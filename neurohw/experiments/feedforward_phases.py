@@ -56,7 +56,10 @@ def usage(
             costs, read.array, read.voltages, backwards=backwards
         )
 
-    def use(reads: Sequence[Read]) -> Use:
+    hardware, units = machine.experiment.rule.hardware, sum(machine.network.sizes[1:])
+    passed = costs.line_capacitance(units) * machine.chip.scale.unit_voltage**2
+
+    def use(reads: Sequence[Read], *, learns: bool = False) -> Use:
         sides = [_sides(read) for read in reads]
         return Use(
             phases=[phases[read.name] for read in reads],
@@ -64,7 +67,10 @@ def usage(
             adcs=sum(read for _, read in sides),
             dac_time=len(sides) * costs.dac_time if costs.dac_bits else 0.0,
             adc_time=sum(costs.reading_time(read) for _, read in sides),
-            charging=sum(charging[read.name] for read in reads),
+            # A signal to all units is on a line that passes them.
+            charging=sum(charging[read.name] for read in reads)
+            + (passed if learns and hardware.broadcast else 0.0),
+            numbers=hardware.memory * units if learns else 0,
         )
 
     return Usage(
@@ -73,7 +79,7 @@ def usage(
         slowest=None,
         imbalance=None,
         inference=use(inference),
-        training=use([*inference, *learning]),
+        training=use([*inference, *learning], learns=True),
         area=_area(machine, costs, [*inference, *learning]),
         not_counted=NOT_COUNTED,
     )
