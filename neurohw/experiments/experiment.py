@@ -206,7 +206,7 @@ def _require_competition(experiment: Experiment) -> None:
     if competition is None:
         return
     hidden, epochs = experiment.network.hidden, experiment.training.epochs
-    if competition.epochs * len(hidden) > epochs:
+    if competition.each(len(hidden), epochs) * len(hidden) > epochs:
         raise InvalidValueError(
             f"training.epochs = {epochs}: learning.competition.epochs = {competition.epochs} for"
             f" each of {len(hidden)} hidden layers, and what is left for the readout"

@@ -68,7 +68,8 @@ class KrotovHopfield(FeedforwardRule):
         first third of its epochs and is halved after each sixth from then on: of 300 epochs, after
         the first 100 and then every 50.
         """
-        each, hidden = self.competition.epochs, len(self.wins)
+        hidden = len(self.wins)
+        each = self.competition.each(hidden, epochs)
         factors = [0.0] * (hidden + 1)
         layer, place = divmod(epoch, each) if each else (hidden, epoch)
         if layer < hidden:

@@ -73,6 +73,8 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
         Values that other keys have to have, the first one of each a good choice.
     decays : bool
         Whether its updates make weights decay, also without the key `weight_decay`.
+    staged : bool
+        Whether layers learn one after the other, so that it takes some epochs to see anything.
     aligned : bool
         Whether it gives every hidden unit an error, to be compared with that of backpropagation.
     recipe : str
@@ -91,6 +93,7 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
     needs: tuple[str, ...] = ()
     requires: Mapping[str, tuple[str, ...]] = msgspec.field(default_factory=dict)
     decays: bool = False
+    staged: bool = False
     aligned: bool = True
     recipe: str = ""
     nearest: str = ""
@@ -296,6 +299,7 @@ _ALL = (
         implementation="neurohw.learning.hebbian:Hebb",
         keys=("centred",),
         aligned=False,
+        recipe="hebb-1h",
     ),
     Rule(
         name="oja",
@@ -309,7 +313,9 @@ _ALL = (
             local="states of both ends, targets at the outputs, own weight",
         ),
         implementation="neurohw.learning.hebbian:Oja",
+        decays=True,
         aligned=False,
+        recipe="oja-1h",
         nearest="hebb",
     ),
     Rule(
@@ -327,6 +333,7 @@ _ALL = (
         implementation="neurohw.learning.hebbian:Sanger",
         requires={"chip.programming.events": ("batch",)},
         aligned=False,
+        recipe="sanger-1h",
         nearest="oja",
     ),
     Rule(
@@ -344,7 +351,10 @@ _ALL = (
         implementation="neurohw.learning.krotov_hopfield:KrotovHopfield",
         keys=("competition",),
         needs=("competition",),
+        decays=True,
+        staged=True,
         aligned=False,
+        recipe="krotov-hopfield-1h",
         nearest="hebb",
     ),
 )

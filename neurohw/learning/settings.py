@@ -20,9 +20,10 @@ class Competition(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
 
     Parameters
     ----------
-    epochs : int
-        Of each hidden layer, one after the other; the readout has those that are left. With 0 the
-        hidden layers stay as they begin: a control.
+    epochs : int, optional
+        Of each hidden layer, one after the other; the readout has those that are left. Two thirds
+        of the training's without it, shared out. With 0 the hidden layers stay as they begin: a
+        control.
     power : float
         p, of the weighted inner product and of the norm.
     rank : int
@@ -42,7 +43,7 @@ class Competition(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
         its gradient has one sign.
     """
 
-    epochs: Annotated[int, Meta(ge=0)]
+    epochs: Annotated[int, Meta(ge=0)] | None = None
     power: Annotated[float, Meta(gt=1)] = 2.0
     rank: Annotated[int, Meta(ge=2)] = 2
     anti_hebbian: Rate = 0.4
@@ -50,6 +51,10 @@ class Competition(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     threshold: Annotated[float, Meta(ge=0)] = 0.0
     step: Literal["largest", "fixed"] = "largest"
     optimizer: Literal["adam", "none"] = "adam"
+
+    def each(self, layers: int, epochs: int) -> int:
+        """Return the epochs of each of so many hidden layers in a training of so many epochs."""
+        return 2 * epochs // (3 * layers) if self.epochs is None else self.epochs
 
     @property
     def reads_out(self) -> bool:
