@@ -6,7 +6,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from neurohw.chip import FeedforwardChip
 from neurohw.errors import NeurohwError
-from neurohw.experiments import configuration, evaluation, run_file, trainer
+from neurohw.experiments import configuration, estimate, evaluation, run_file, trainer
 from neurohw.experiments.machine import build, dataset_of
 from neurohw.learning.competition.plasticity import change, gated, ranked, weighted
 from neurohw.learning.krotov_hopfield import KrotovHopfield
@@ -214,9 +214,30 @@ def test_a_small_network_learns_the_digits_without_labels_first():
     assert errors[20] < 0.7 * errors[0]
 
 
+def test_a_read_out_is_charged_and_none_where_the_array_does_without():
+    counts = {}
+    for power, step in ((2, "fixed"), (2, "largest"), (3, "fixed")):
+        experiment = small(
+            "chip=ecram", f"learning.competition.power={power}", f"learning.competition.step={step}"
+        )
+        found = estimate.of(experiment, None, samples=8)
+        counts[power, step] = [name for name in found.phases if name.startswith("read-out")]
+    # 64 input lines for 8 images.
+    assert {key: len(names) for key, names in counts.items()} == {
+        **{(2, "fixed"): 0, (2, "largest"): 8, (3, "fixed"): 8}
+    }
+
+
+def test_epochs_are_shared_out_where_none_are_given():
+    competition = Competition()
+    assert [competition.each(1, epochs) for epochs in (1, 2, 5, 30)] == [0, 1, 3, 20]
+    assert competition.each(2, 30) == 10
+
+
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
+        ("chip.mapping.sides=one", "sides = one"),
         ("learning.competition.epochs=3", "training.epochs = 4"),
         ("learning.competition.rank=9", "a layer has 8 units"),
         ("learning.learning_rate=[0.1, 0.1, 0]", "must be above 0"),
