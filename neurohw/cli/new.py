@@ -83,6 +83,7 @@ MEANINGS = {
     ' or "spectrum"',
     "device.reading.relative": "read noise, of the conductance",
     "device.reading.absolute": "read noise, of g_max - g_min",
+    "device.reading.reads": "readings that are averaged each time",
     "device.reading.bandwidth": "of reading",
     "device.reading.thermal": "4kT·G over the bandwidth",
     "device.reading.read_voltage": "for which thermal noise counts",

@@ -25,7 +25,7 @@ from neurohw.experiments import (
 )
 from neurohw.experiments.experiment import Experiment
 from neurohw.experiments.machine import build, computing, dataset_of, require_same_data
-from neurohw.experiments.phases import BITS, Phase, Times, Usage, Use
+from neurohw.experiments.phases import BITS, Phase, Times, Usage, Use, repeated
 from neurohw.experiments.programming import Writing, writing
 from neurohw.experiments.run_file import Run
 from neurohw.experiments.step import Machine
@@ -192,6 +192,7 @@ def estimate(
         images, labels = dataset.train_images[:samples], dataset.train_labels[:samples]
         given = _given(experiment, free_time, nudged_time)
         usage = _USAGES[experiment.network.kind](machine, images, labels, given)
+        usage = repeated(usage, experiment.chip.device.reading.reads)
         steps = experiment.steps(len(dataset.train_images))
         updates = run.counters["epoch"] * steps + run.counters.get("step", 0)
         by_sample = experiment.chip.programming.events == "sample"

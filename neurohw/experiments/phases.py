@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 import numpy as np
+from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from neurohw.circuits.costs import Costs
@@ -71,6 +72,23 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True):
     training: Use
     area: Mapping[str, float]
     not_counted: Sequence[str] = ()
+
+
+def repeated(usage: Usage, reads: int) -> Usage:
+    """Return a usage whose phases each last so many times as long, to average readings."""
+
+    def longer(phase: Phase) -> Phase:
+        return replace(phase, time=phase.time * reads)
+
+    def use(of: Use) -> Use:
+        return replace(of, phases=[longer(phase) for phase in of.phases])
+
+    return replace(
+        usage,
+        phases={name: longer(phase) for name, phase in usage.phases.items()},
+        inference=use(usage.inference),
+        training=use(usage.training),
+    )
 
 
 def settled(costs: Costs, slowest: float, given: Times) -> tuple[tuple[float, float], str]:

@@ -57,12 +57,14 @@ class ReadNoise:
         trap_key = randomness.key(randomness.stream(seed, "trap", array))
         share = reading.telegraph.share if reading.telegraph.amplitude > 0 else 0.0
         self.traps = np.flatnonzero(randomness.roundings(trap_key, cells.ravel()) < share)
-        self.constant = 0.0 if reading.absolute == 0 else (reading.absolute * span) ** 2
+        self.constant = 0.0
+        if reading.absolute > 0:
+            self.constant = (reading.absolute * span) ** 2 / reading.reads
         self.linear = 0.0
         if reading.thermal:
             power = 4 * Boltzmann * temperature * reading.bandwidth
-            self.linear = power / reading.read_voltage**2
-        self.quadratic = reading.relative**2
+            self.linear = power / reading.read_voltage**2 / reading.reads
+        self.quadratic = reading.relative**2 / reading.reads
 
     @property
     def corner(self) -> float:

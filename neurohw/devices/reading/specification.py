@@ -1,6 +1,6 @@
 """The keys of a device that say what reading its cells gives, and what time does to them."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 import numpy as np
@@ -158,6 +158,10 @@ class Reading(_Table, frozen=True, forbid_unknown_fields=True, kw_only=True):
         for phases `phase_time` apart, and the rest, which is white, is drawn for each phase.
     relative, absolute : float
         Standard deviation, as a share of the conductance, and of g_max - g_min.
+    reads : int
+        Readings, with white noise of their own, that one draw is the mean of: it divides the
+        deviations `relative` and `absolute`, and thermal noise, by the root of their number. 1/f
+        and telegraph noise, being slow, stay.
     bandwidth : float [Hz]
         Of reading.
     thermal : bool
@@ -187,6 +191,7 @@ class Reading(_Table, frozen=True, forbid_unknown_fields=True, kw_only=True):
     correlation: Correlation = "frozen"
     relative: Fraction = 0.0
     absolute: Fraction = 0.0
+    reads: Annotated[int, msgspec.Meta(ge=1)] = 1
     bandwidth: Hertz = 0.0
     thermal: bool = False
     read_voltage: Volts = 0.1

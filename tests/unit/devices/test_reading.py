@@ -58,6 +58,15 @@ def require_normal(draws, variance):
             (0.02 * 5e-6) ** 2 * math.log(1e6),
         ),
         ({"relative": 0.03, "absolute": 0.05}, (0.03 * 5e-6) ** 2 + (0.05 * (HIGH - LOW)) ** 2),
+        # The mean of readings: of white noise only.
+        (
+            {"relative": 0.03, "absolute": 0.05, "reads": 16},
+            ((0.03 * 5e-6) ** 2 + (0.05 * (HIGH - LOW)) ** 2) / 16,
+        ),
+        (
+            {"thermal": True, "bandwidth": 1e6, "flicker": 0.01, "reads": 4},
+            Boltzmann * TEMPERATURE * 5e-6 * 1e6 / 0.1**2 + (0.01 * 5e-6) ** 2 * math.log(1e6),
+        ),
     ],
     ids=lambda value: "+".join(value) if isinstance(value, dict) else None,
 )

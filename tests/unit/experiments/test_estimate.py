@@ -128,6 +128,18 @@ def replace_costs(run, **costs):
     return replace(run, experiment=msgspec.structs.replace(run.experiment, chip=changed))
 
 
+def test_averaged_readings_take_their_time(trained):
+    run = trained["epiram"]
+    thrice = configuration.load(run.experiment, settings=["chip.device.reading.reads=3"])
+    once, often = (
+        estimate.estimate(replace(run, experiment=e), samples=4) for e in (run.experiment, thrice)
+    )
+    for scope in ("inference", "training sample"):
+        assert_allclose(often.latency[scope]["phases"], 3 * once.latency[scope]["phases"])
+        assert often.latency[scope]["ADC"] == once.latency[scope]["ADC"]
+        assert_allclose(often.energy[scope]["array read"], 3 * once.energy[scope]["array read"])
+
+
 def test_other_costs_of_the_same_run_need_no_training(trained, monkeypatch):
     run = trained["epiram"]
     other = replace_costs(run, adc_energy_per_step=20e-15).experiment
