@@ -209,7 +209,7 @@ def _require_competition(experiment: Experiment) -> None:
     if competition.each(len(hidden), epochs) * len(hidden) > epochs:
         raise InvalidValueError(
             f"training.epochs = {epochs}: learning.competition.epochs = {competition.epochs} for"
-            f" each of {len(hidden)} hidden layers, and what is left for the readout"
+            f" each of {len(hidden)} hidden layers, and what is left for the readout; lower it too"
         )
     if competition.inhibition is None and competition.rank > min(hidden):
         raise InvalidValueError(
