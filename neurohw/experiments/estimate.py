@@ -128,10 +128,17 @@ def of(
         raise InvalidValueError(f"samples = {samples}: must be at least 1")
     training, count = experiment.training, len(dataset_of(experiment).train_images)
     images = min(count, max(_BRIEF, samples, training.batch))
+    learning, epochs = experiment.learning, 1
+    if learning.competition is not None and learning.competition.epochs != 0:
+        # One for each layer, and one for the readout.
+        epochs = experiment.layers
+        competition = msgspec.structs.replace(learning.competition, epochs=1)
+        learning = msgspec.structs.replace(learning, competition=competition)
     brief = msgspec.structs.replace(
         experiment,
         data=msgspec.structs.replace(experiment.data, train=images, validation=0),
-        training=msgspec.structs.replace(training, epochs=1, images_per_epoch=None),
+        learning=learning,
+        training=msgspec.structs.replace(training, epochs=epochs, images_per_epoch=None),
     )
     found = estimate(
         trainer.train(brief, start=run),
@@ -140,7 +147,9 @@ def of(
         free_time=free_time,
         nudged_time=nudged_time,
     )
-    return msgspec.structs.replace(found, short=images // training.batch * training.batch)
+    return msgspec.structs.replace(
+        found, short=epochs * (images // training.batch * training.batch)
+    )
 
 
 def estimate(

@@ -32,7 +32,7 @@ _NEEDS = {
 }
 _MAY_HAVE: dict[str, tuple[str, ...]] = {
     "resistive": (),
-    "feedforward": ("network.initial_range",),
+    "feedforward": ("network.initial_range", "network.initial_deviation", "network.power"),
     "hopfield": (
         *("relaxation.dynamics", "relaxation.step", "relaxation.start"),
         *("relaxation.overrelaxation", "network.convolutions", "network.output", "network.cost"),
@@ -63,6 +63,7 @@ class Experiment(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
                 )
         _require_of_kind(self)
         _require_rule(self)
+        _require_competition(self)
         _require_quiet(self)
         if self.relaxation is not None:
             _require_variant(self, self.relaxation)
@@ -174,8 +175,9 @@ def _require_rule(experiment: Experiment) -> None:
         if value is not None and key not in rule.keys:
             raise InvalidValueError(f"learning.{key}: the rule {rule.name} has none")
     for key, allowed in rule.requires.items():
-        table, _, name = key.partition(".")
-        value = getattr(getattr(experiment, table), name)
+        value = experiment
+        for part in key.split("."):
+            value = getattr(value, part)
         if value not in allowed:
             raise InvalidValueError(
                 f"learning.rule = {rule.name}: not with {key} = {value}; take"
@@ -195,6 +197,28 @@ def _require_rule(experiment: Experiment) -> None:
         raise InvalidValueError(
             f"learning.rule = {rule.name}: needs cells that are reached from both sides, but"
             f" chip.transposed_read = false; {other}a chip with transposed_read = true"
+        )
+
+
+def _require_competition(experiment: Experiment) -> None:
+    """Refuse stages of competing layers that the training has no epochs for, and other sizes."""
+    competition = experiment.learning.competition
+    if competition is None:
+        return
+    hidden, epochs = experiment.network.hidden, experiment.training.epochs
+    if competition.each(len(hidden), epochs) * len(hidden) > epochs:
+        raise InvalidValueError(
+            f"training.epochs = {epochs}: learning.competition.epochs = {competition.epochs} for"
+            f" each of {len(hidden)} hidden layers, and what is left for the readout; lower it too"
+        )
+    if competition.inhibition is None and competition.rank > min(hidden):
+        raise InvalidValueError(
+            f"learning.competition.rank = {competition.rank}: a layer has {min(hidden)} units"
+        )
+    if min(experiment.learning_rates) <= 0:
+        raise InvalidValueError(
+            f"learning.learning_rate = {min(experiment.learning_rates):g}: must be above 0;"
+            f" learning.competition.epochs = 0 leaves hidden layers as they are"
         )
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,12 +62,16 @@ class FeedforwardMachine(ConvertedMachine):
     def learning_rates(self, epoch: int) -> tuple[Sequence[float], Sequence[float]]:
         """Return the rates of arrays [S/V²] and of biases [A/V] in an epoch counted from 0."""
         experiment, scale = self.experiment, self.chip.scale
-        factor = experiment.learning.learning_rate_decay**epoch
+        factors = self.rule.factors(epoch, experiment.training.epochs)
+        rates, bias_rates = experiment.learning_rates, experiment.bias_learning_rates
         return (
-            [scale.learning_rate(r * factor, k) for k, r in enumerate(experiment.learning_rates)],
             [
-                scale.bias_learning_rate(r * factor, k)
-                for k, r in enumerate(experiment.bias_learning_rates)
+                scale.learning_rate(rate * factor, k)
+                for k, (rate, factor) in enumerate(zip(rates, factors, strict=True))
+            ],
+            [
+                scale.bias_learning_rate(rate * factor, k)
+                for k, (rate, factor) in enumerate(zip(bias_rates, factors, strict=True))
             ],
         )
 
@@ -92,15 +97,16 @@ class FeedforwardMachine(ConvertedMachine):
         return [*self.activations.lines(), *self.rule.warnings()]
 
     def measures(self, dataset: Dataset) -> dict[str, float]:
-        """Return the mean angle of each hidden layer's errors to the exact ones [deg].
+        """Return what the rule notes, and the angle of each hidden layer's errors [deg].
 
-        Of rules that give errors, other than backpropagation.
+        That is their mean angle to the exact ones, of rules that give errors, other than
+        backpropagation.
         """
-        rule = self.experiment.rule
+        rule, noted = self.experiment.rule, self.rule.measures()
         if not rule.aligned or rule.name == "backpropagation":
-            return {}
+            return noted
         found = self.angles(dataset)
-        return {f"angle_{k + 1}": angle for k, angle in enumerate(found)}
+        return noted | {f"angle_{k + 1}": angle for k, angle in enumerate(found)}
 
     def angles(self, dataset: Dataset) -> list[float]:
         """Return the angle of each hidden layer's errors on the first training images [deg]."""
@@ -113,12 +119,13 @@ class FeedforwardMachine(ConvertedMachine):
         return alignment.angles(self.rule, activity, targets / unit, EVALUATION)
 
     def carried(self) -> dict[str, Array]:
-        """Return the ranges of converters [V]."""
-        return ranges_of(self.chip)
+        """Return the ranges of converters [V], and what the rule carries."""
+        return ranges_of(self.chip) | self.rule.carried()
 
     def restore(self, run: Run) -> None:
-        """Take over the arrays, biases and ranges of converters of a run."""
+        """Take over the arrays, biases, ranges of converters and rule of a run."""
         restore_chip(self.chip, run)
+        self.rule.restore(run.state)
 
 
 def build(experiment: Experiment, dataset: Dataset) -> FeedforwardMachine:
@@ -127,19 +134,31 @@ def build(experiment: Experiment, dataset: Dataset) -> FeedforwardMachine:
     assert settings.activation is not None  # the configuration asks for them
     assert settings.output is not None
     assert settings.cost is not None
+    powers: dict[str, Any] = {}
+    if settings.power is not None:
+        powers = {
+            "powers": settings.each(settings.power.hidden),
+            "unit_sums": settings.each(settings.power.unit_sum),
+            "output_gain": settings.power.output_gain,
+            "cost_power": settings.power.cost,
+        }
     network = FeedforwardNetwork(
         sizes=(dataset.train_images.shape[1], *settings.hidden, dataset.classes),
         hidden=settings.activation,
         output=settings.output,
         cost=settings.cost,
+        **powers,
     )
-    weights = []
+    weights: list[Array] = []
     for k, (inputs, units) in enumerate(zip(network.sizes, network.sizes[1:], strict=False)):
         cells = np.arange(units * inputs).reshape(units, inputs)
-        draws = randomness.uniforms(
-            randomness.key(randomness.stream(training.seed, "initial", k)), cells
-        )
-        weights.append(initial_weights(draws, settings.initial_range))
+        key = randomness.key(randomness.stream(training.seed, "initial", k))
+        if settings.initial_deviation is not None and k < len(settings.hidden):
+            normals = randomness.normals(key, cells).astype(np.float64)
+            weights.append(np.asarray(settings.initial_deviation * normals))
+        else:
+            draws = randomness.uniforms(key, cells)
+            weights.append(initial_weights(draws, settings.initial_range))
     chip = FeedforwardChip(
         experiment.chip, network, weights, seed=training.seed, dtype=training.precision
     )

@@ -116,9 +116,10 @@ def _phase(costs: Costs, cells: float, wires: float, held: int) -> Phase:
 def _area(machine: FeedforwardMachine, costs: Costs, reads: Sequence[Read]) -> dict[str, float]:
     """Return the area of each kind of circuit [m²]."""
     chip, (inputs, *units) = machine.chip, machine.network.sizes
-    held = sum(virtual_ground.amplifiers(r.array, backwards=r.transposed) for r in reads)
+    sides = {(id(read.array), read.transposed): read for read in reads}
+    held = sum(virtual_ground.amplifiers(r.array, backwards=r.transposed) for r in sides.values())
     # Outputs have DACs for their errors, where these go back.
-    driven = sum(units) if len(reads) > len(units) else sum(units[:-1])
+    driven = sum(units) if len(sides) > len(units) else sum(units[:-1])
     return {
         "cells": virtual_ground.cell_area(costs, chip),
         "unused cells": virtual_ground.unused_area(costs, chip),

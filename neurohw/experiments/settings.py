@@ -11,6 +11,8 @@ from msgspec import Meta
 from neurohw.errors import InvalidValueError
 from neurohw.units import Seconds
 
+Power = Annotated[float, Meta(ge=1)]
+Sum = Annotated[float, Meta(gt=0)]
 Count = Annotated[int, Meta(ge=0)]
 Positive = Annotated[int, Meta(ge=1)]
 
@@ -64,6 +66,27 @@ class ConvolutionSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=Tru
     padding: Count = 0
 
 
+class PowerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Exponents of a network with power activations, or with the cost power.
+
+    Parameters
+    ----------
+    hidden : float, or one a hidden layer
+        n, of hidden states max(z/s, 0)ⁿ.
+    unit_sum : float, or one a hidden layer
+        s, the sum at which a state is 1.
+    output_gain : float
+        β, of outputs tanh(β·z).
+    cost : float
+        m, of the cost Σ|a − t|ᵐ with targets ±1.
+    """
+
+    hidden: Power | tuple[Power, ...] = 4.5
+    unit_sum: Sum | tuple[Sum, ...] = 1.0
+    output_gain: Annotated[float, Meta(gt=0)] = 1.0
+    cost: Annotated[float, Meta(gt=1)] = 6.0
+
+
 class NetworkSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The network.
 
@@ -78,33 +101,55 @@ class NetworkSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
         Hopfield: layers of maps before the hidden ones.
     input_gain : float
         Resistive: dimensionless voltage of a pixel of 1.
-    activation : {"hard-sigmoid", "sigmoid", "tanh", "relu"}
-        Feedforward: of the hidden units. Hopfield, which has no relu: of all units.
+    activation : {"hard-sigmoid", "sigmoid", "tanh", "relu", "power"}
+        Feedforward: of the hidden units. Hopfield, which has no relu or power: of all units.
     output : {"linear", "hard-sigmoid", "sigmoid", "tanh", "relu", "softmax"}
         Feedforward: of the outputs. Hopfield: softmax, of a readout of the last hidden layer; as
         the hidden units without it.
-    cost : {"squared", "cross-entropy"}
-        Feedforward; cross-entropy goes with the outputs softmax and sigmoid. Hopfield: the same
-        with softmax, which needs it; squared without it.
+    cost : {"squared", "cross-entropy", "power"}
+        Feedforward; cross-entropy goes with the outputs softmax and sigmoid, power with tanh.
+        Hopfield: cross-entropy with softmax, which needs it; squared without it.
+    power : PowerSettings, optional
+        Feedforward: of the activation, and of the cost, power.
     initial_range : float, optional
         Feedforward: weights start uniform between ± this; default Glorot's sqrt(6/(inputs +
         units)) of each layer.
+    initial_deviation : float, optional
+        Feedforward: weights of hidden layers start normal, around 0, with this standard deviation.
     """
 
     kind: Literal["resistive", "feedforward", "hopfield"] = "resistive"
     hidden: tuple[Annotated[int, Meta(ge=2)], ...]
     convolutions: tuple[ConvolutionSettings, ...] | None = None
     input_gain: Annotated[float, Meta(gt=0)] | None = None
-    activation: Literal["hard-sigmoid", "sigmoid", "tanh", "relu"] | None = None
+    activation: Literal["hard-sigmoid", "sigmoid", "tanh", "relu", "power"] | None = None
     output: Literal["linear", "hard-sigmoid", "sigmoid", "tanh", "relu", "softmax"] | None = None
-    cost: Literal["squared", "cross-entropy"] | None = None
+    cost: Literal["squared", "cross-entropy", "power"] | None = None
+    power: PowerSettings | None = None
     initial_range: Annotated[float, Meta(gt=0)] | None = None
+    initial_deviation: Annotated[float, Meta(ge=0)] | None = None
 
     def __post_init__(self) -> None:
         if not self.hidden and not self.convolutions:
             raise InvalidValueError(
                 "hidden = []: must list at least one layer, unless convolutions do"
             )
+        powers = "power" in (self.activation, self.cost)
+        if powers != (self.power is not None):
+            raise InvalidValueError(
+                "power: the table of exponents goes with activation = power or cost = power"
+            )
+        for key in ("hidden", "unit_sum") if self.power is not None else ():
+            value = getattr(self.power, key)
+            if len(self.each(value)) != len(self.hidden):
+                raise InvalidValueError(
+                    f"power.{key} = {list(value)}: must be one number, or {len(self.hidden)}, one a"
+                    f" hidden layer"
+                )
+
+    def each(self, value: float | tuple[float, ...]) -> tuple[float, ...]:
+        """Return one number a hidden layer, of one for all or of as many."""
+        return value if isinstance(value, tuple) else (value,) * len(self.hidden)
 
 
 class RelaxationSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

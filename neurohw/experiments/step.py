@@ -48,18 +48,24 @@ class Batch:
 class Step:
     """What a mini-batch gave: an update an array, one a bias, and how far the outputs are.
 
+    Arrays with None for an update rest.
     beside are the updates of arrays beside those of the layers, by group; those without are at
     rest.
     outputs (batch, outputs) are in any unit, the largest is the answer; cost is the sum over the
     mini-batch, dimensionless; programmed, the events that cells took while it ran, before these.
     """
 
-    updates: Sequence[Update]
+    updates: Sequence[Update | None]
     bias_updates: Sequence[Update]
     outputs: Array
     cost: float
     programmed: int = 0
     beside: Mapping[str, Sequence[Update]] = field(default_factory=dict)
+
+    @property
+    def events(self) -> int:
+        """Events of the updates, which those of all arrays share; 1 where all rest."""
+        return next((len(each.presynaptic) for each in self.updates if each is not None), 1)
 
 
 class Machine(Protocol):

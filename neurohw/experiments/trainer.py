@@ -306,7 +306,7 @@ class _Training:
         self.step += 1
         self.inputs = self._encoded()
         # Where a mini-batch is several events, they have numbers of their own.
-        events = step.programmed + len(step.updates[0].presynaptic)
+        events = step.programmed + step.events
         first = event * events + step.programmed
         self.pending = program(
             chip, step.updates, step.bias_updates, first, self.inputs, step.beside

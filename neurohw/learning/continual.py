@@ -101,7 +101,7 @@ def learn(
 
 def program(
     chip: Chip | FeedforwardChip | HopfieldChip,
-    updates: Sequence[Update],
+    updates: Sequence[Update | None],
     bias_updates: Sequence[Update],
     event: int,
     next_input: Array,
@@ -110,12 +110,20 @@ def program(
     """Program all cells, and return the first array's currents for what comes next [A].
 
     event, number of the first one in the life of the arrays; next_input (batch, lines) [V];
-    beside, updates of arrays beside those of the layers, by group.
+    beside, updates of arrays beside those of the layers, by group. Arrays without an update rest.
     """
-    current = chip.arrays[0].program(updates[0], event, next_input)
+    first = chip.arrays[0]
+    if updates[0] is None:
+        first.rest(event)
+        current: Array | None = first.read(next_input)
+    else:
+        current = first.program(updates[0], event, next_input)
     assert current is not None
     for k, update in enumerate(updates[1:], start=1):
-        chip.arrays[k].program(update, event)
+        if update is None:
+            chip.arrays[k].rest(event)
+        else:
+            chip.arrays[k].program(update, event)
     for k, update in enumerate(bias_updates):
         chip.biases[k].program(update, event)
     if isinstance(chip, SignedChip):

@@ -49,10 +49,11 @@ class Read(msgspec.Struct, frozen=True, eq=False, kw_only=True):
 class Learnt(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     """What a mini-batch gave: updates of the arrays, of the biases, and of arrays beside them.
 
-    beside has an update an array, by the name of their group; see `SignedChip.add`.
+    Arrays with None for an update rest. beside has an update an array, by the name of their group;
+    see `SignedChip.add`.
     """
 
-    updates: Sequence[Update]
+    updates: Sequence[Update | None]
     bias_updates: Sequence[Update]
     beside: Mapping[str, Sequence[Update]] = msgspec.field(default_factory=dict)
 
@@ -83,6 +84,7 @@ class FeedforwardRule:
         self.chip = chip
         self.seed = seed
         self.weight_decay = 0.0 if learning is None else learning.weight_decay or 0.0
+        self.rate_decay = 1.0 if learning is None else learning.learning_rate_decay
 
     def forward(self, input_current: Array, event: int, inputs: Array) -> Activity:
         """Return the activity for the first array's currents, (batch, units) [A].
@@ -172,9 +174,24 @@ class FeedforwardRule:
         activity = self.forward(input_current, 0, inputs)
         self.errors(activity, target * target.dtype.type(1 / self.chip.scale.unit_voltage), 0)
 
+    def factors(self, epoch: int, epochs: int) -> list[float]:
+        """Return the factors on the layers' rates in an epoch, of so many, counted from 0."""
+        return [self.rate_decay**epoch] * len(self.chip.arrays)
+
     def warnings(self) -> list[str]:
         """Return lines to warn of after an epoch, and begin another."""
         return []
+
+    def measures(self) -> dict[str, float]:
+        """Return what to note of an epoch that ends, by name: always the same names."""
+        return {}
+
+    def carried(self) -> dict[str, Array]:
+        """Return what one mini-batch leaves to the next, beside the chip: for the run file."""
+        return {}
+
+    def restore(self, state: Mapping[str, Array]) -> None:
+        """Take over what `carried` returned."""
 
     def disturb(
         self, inputs: Array, activity: Activity, errors: Sequence[Array], event: int

@@ -73,6 +73,8 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
         Values that other keys have to have, the first one of each a good choice.
     decays : bool
         Whether its updates make weights decay, also without the key `weight_decay`.
+    staged : bool
+        Whether layers learn one after the other, so that it takes some epochs to see anything.
     aligned : bool
         Whether it gives every hidden unit an error, to be compared with that of backpropagation.
     recipe : str
@@ -91,6 +93,7 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
     needs: tuple[str, ...] = ()
     requires: Mapping[str, tuple[str, ...]] = msgspec.field(default_factory=dict)
     decays: bool = False
+    staged: bool = False
     aligned: bool = True
     recipe: str = ""
     nearest: str = ""
@@ -338,6 +341,78 @@ _ALL = (
         recipe="dendritic-2h",
         keys=("dendritic",),
         requires=_SIGMOIDS,
+    ),
+    Rule(
+        name="hebb",
+        short="hebb",
+        description="products of states, outputs clamped to targets (Hebb 1949)",
+        networks=("feedforward",),
+        hardware=Hardware(
+            transport="none",
+            symmetry="none",
+            phases=("forward",),
+            local="states of both ends, targets at the outputs",
+        ),
+        implementation="neurohw.learning.hebbian:Hebb",
+        keys=("centred",),
+        aligned=False,
+        recipe="hebb-1h",
+    ),
+    Rule(
+        name="oja",
+        short="oja",
+        description="Hebb's rule with decay: principal component, means of classes (Oja 1982)",
+        networks=("feedforward",),
+        hardware=Hardware(
+            transport="none",
+            symmetry="none",
+            phases=("forward",),
+            local="states of both ends, targets at the outputs, own weight",
+        ),
+        implementation="neurohw.learning.hebbian:Oja",
+        decays=True,
+        aligned=False,
+        recipe="oja-1h",
+        nearest="hebb",
+    ),
+    Rule(
+        name="sanger",
+        short="sanger",
+        description="Oja's rule with deflation: principal components in order (Sanger 1989)",
+        networks=("feedforward",),
+        hardware=Hardware(
+            transport="transposed",
+            symmetry="exact",
+            phases=("forward", "deflation"),
+            local="states of both ends, what earlier units stand for",
+            memory=1,
+        ),
+        implementation="neurohw.learning.hebbian:Sanger",
+        requires={"chip.programming.events": ("batch",)},
+        aligned=False,
+        recipe="sanger-1h",
+        nearest="oja",
+    ),
+    Rule(
+        name="krotov-hopfield",
+        short="krotov-hopfield",
+        description="competing hidden units without labels, then a readout (Krotov, Hopfield 2019)",
+        networks=("feedforward",),
+        hardware=Hardware(
+            transport="none",
+            symmetry="none",
+            phases=("forward",),
+            local="presynaptic state, rank or level of the unit, own weight",
+            broadcast="who won (lateral inhibition); the largest change, where steps are relative",
+        ),
+        implementation="neurohw.learning.krotov_hopfield:KrotovHopfield",
+        keys=("competition",),
+        needs=("competition",),
+        decays=True,
+        staged=True,
+        aligned=False,
+        recipe="krotov-hopfield-1h",
+        nearest="hebb",
     ),
 )
 

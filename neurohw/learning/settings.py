@@ -1,6 +1,6 @@
 """The table `learning` of an experiment, with a table of its own for what some rules have."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
@@ -14,6 +14,53 @@ from neurohw.units import Fraction
 Positive = Annotated[int, Meta(ge=1)]
 Rate = Annotated[float, Meta(ge=0)]
 Mix = Annotated[float, Meta(gt=0, lt=1)]
+
+
+class Competition(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How hidden units compete; see `neurohw.learning.competition` for the symbols.
+
+    Parameters
+    ----------
+    epochs : int, optional
+        Of each hidden layer, one after the other; the readout has those that are left. Two thirds
+        of the training's without it, shared out. With 0 the hidden layers stay as they begin: a
+        control.
+    power : float
+        p, of the weighted inner product and of the norm.
+    rank : int
+        Place, the winner's being 1, of the unit of each sample that unlearns it.
+    anti_hebbian : float
+        Δ, how strongly.
+    inhibition : float, optional
+        w, of lateral inhibition: units then learn by the states where it settles, not by rank.
+    threshold : float
+        State, a sum of inputs, from which units learn a sample, with inhibition; those that are
+        below it, and above 0, unlearn it.
+    step : {"largest", "fixed"}
+        The learning rate is the largest change of any weight in a mini-batch, for which all must be
+        known; or it is a factor on the sum of its samples, which every synapse can do by itself.
+    optimizer : {"adam", "none"}
+        Digital filter of the readout's gradient; its rate is then what a weight changes by where
+        its gradient has one sign.
+    """
+
+    epochs: Annotated[int, Meta(ge=0)] | None = None
+    power: Annotated[float, Meta(gt=1)] = 2.0
+    rank: Annotated[int, Meta(ge=2)] = 2
+    anti_hebbian: Rate = 0.4
+    inhibition: Rate | None = None
+    threshold: Annotated[float, Meta(ge=0)] = 0.0
+    step: Literal["largest", "fixed"] = "largest"
+    optimizer: Literal["adam", "none"] = "adam"
+
+    def each(self, layers: int, epochs: int) -> int:
+        """Return the epochs of each of so many hidden layers in a training of so many epochs."""
+        return 2 * epochs // (3 * layers) if self.epochs is None else self.epochs
+
+    @property
+    def reads_out(self) -> bool:
+        """Whether every weight must be known as a number before a mini-batch is learnt."""
+        return self.power != 2 or self.step == "largest"
 
 
 class FeedbackSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -146,6 +193,11 @@ class LearningSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
         Factor on all rates after each epoch.
     weight_decay : float, optional
         Feedforward: λ of λ/2·Σ W² beside the cost: weights shrink by their learning rate times it.
+    centred : bool, optional
+        Hebb: signals of units are taken less their mean over the mini-batch.
+    competition : Competition, optional
+        Of the rule krotov-hopfield, which needs it. Learning rates are those of its steps, and of
+        the readout.
     feedback : FeedbackSettings, optional
         Of rules with arrays of feedback.
     brainprop : BrainPropSettings, optional
@@ -163,6 +215,8 @@ class LearningSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
     bias_learning_rate: Rate | tuple[Rate, ...]
     learning_rate_decay: Annotated[float, Meta(gt=0, le=1)] = 0.99
     weight_decay: Annotated[float, Meta(gt=0)] | None = None
+    centred: bool | None = None
+    competition: Competition | None = None
     feedback: FeedbackSettings | None = None
     brainprop: BrainPropSettings | None = None
     burst: BurstSettings | None = None

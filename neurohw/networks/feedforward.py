@@ -5,6 +5,10 @@
 with the inputs a_0. The errors δ_k = ∂C/∂z_k go backwards through the same weights,
 
     δ_{k−1} = (W_kᵀ · δ_k) ⊙ φ'(z_{k−1}),   ∂C/∂W_k = δ_k · a_{k−1}ᵀ,   ∂C/∂b_k = δ_k
+
+Networks whose hidden units learn by competition (Krotov, Hopfield 2019, PNAS 116, 7723) have
+power activations, φ(z) = max(z/s, 0)ⁿ, the outputs tanh(β·z), and the cost Σ|a − t|ᵐ for targets
+t = ±1.
 """
 
 from collections.abc import Sequence
@@ -18,8 +22,8 @@ from neurohw.errors import InvalidValueError
 
 Array = NDArray[np.floating]
 
-Activation = Literal["linear", "hard-sigmoid", "sigmoid", "tanh", "relu", "softmax"]
-Cost = Literal["squared", "cross-entropy"]
+Activation = Literal["linear", "hard-sigmoid", "sigmoid", "tanh", "relu", "power", "softmax"]
+Cost = Literal["squared", "cross-entropy", "power"]
 
 _SMALLEST = 1e-12
 # Lowest and highest state.
@@ -29,6 +33,7 @@ REACH: dict[Activation, tuple[float, float]] = {
     "sigmoid": (0.0, 1.0),
     "tanh": (-1.0, 1.0),
     "relu": (0.0, np.inf),
+    "power": (0.0, np.inf),
     "softmax": (0.0, 1.0),
 }
 
@@ -43,9 +48,17 @@ class FeedforwardNetwork:
         Inputs, hidden layers, outputs.
     hidden, output : str
         φ of the hidden layers and of the outputs: "hard-sigmoid" is min(max(z, 0), 1).
-    cost : {"squared", "cross-entropy"}
+    cost : {"squared", "cross-entropy", "power"}
         C of a sample: ½ Σ (a − t)², or −Σ t·ln a, and of sigmoid outputs −Σ (1 − t)·ln(1 − a)
-        besides.
+        besides; or Σ|a − (2·t − 1)|ᵐ.
+    powers : tuple of float
+        n of each hidden layer, with the activation power.
+    unit_sums : tuple of float
+        s of each hidden layer, at which a state is 1; 1 where there are none.
+    output_gain : float
+        β of the outputs, with the cost power.
+    cost_power : float
+        m.
 
     Raises
     ------
@@ -57,9 +70,18 @@ class FeedforwardNetwork:
     hidden: Activation
     output: Activation
     cost: Cost
+    powers: tuple[float, ...] = ()
+    unit_sums: tuple[float, ...] = ()
+    output_gain: float = 1.0
+    cost_power: float = 2.0
 
     def __post_init__(self) -> None:
         entropy = self.cost == "cross-entropy"
+        if "power" in (self.cost, self.output) and (self.cost, self.output) != ("power", "tanh"):
+            raise InvalidValueError(
+                f"network.output = {self.output}: cost = power goes with tanh, and power with no"
+                " output"
+            )
         if entropy and self.output not in ("sigmoid", "softmax"):
             raise InvalidValueError(
                 f"network.output = {self.output}: cross-entropy needs sigmoid or softmax"
@@ -74,26 +96,48 @@ class FeedforwardNetwork:
 
     def activate(self, layer: int, z: Array) -> Array:
         """Return φ(z) of a layer counted from 0, (batch, units)."""
-        return _activate(self._of(layer), z)
+        if self._of(layer) == "power":
+            n = z.dtype.type(self.powers[layer])
+            return np.asarray(np.maximum(z * self._scale(layer, z), 0) ** n)
+        return _activate(self._of(layer), z * self._scale(layer, z))
 
     def slope(self, layer: int, z: Array, a: Array) -> Array:
         """Return φ'(z) where a = φ(z), both (batch, units); not of softmax."""
-        return _slope(self._of(layer), z, a)
+        scale = self._scale(layer, z)
+        if self._of(layer) == "power":
+            n = z.dtype.type(self.powers[layer])
+            return np.asarray(n * scale * np.maximum(z * scale, 0) ** (n - 1))
+        return scale * _slope(self._of(layer), z * scale, a)
 
     def output_error(self, z: Array, a: Array, targets: Array) -> Array:
         """Return δ of the outputs, (batch, outputs)."""
         if self.cost == "cross-entropy":
             return a - targets
-        return (a - targets) * self.slope(len(self.sizes) - 2, z, a)
+        miss = a - targets
+        if self.cost == "power":
+            m, miss = z.dtype.type(self.cost_power), a - (2 * targets - 1)
+            miss = m * np.sign(miss) * np.abs(miss) ** (m - 1)
+        return np.asarray(miss * self.slope(len(self.sizes) - 2, z, a))
 
     def costs(self, a: Array, targets: Array) -> Array:
         """Return C of each sample, (batch,)."""
         if self.cost == "squared":
             return np.asarray(0.5 * np.sum((a - targets) ** 2, axis=1))
+        if self.cost == "power":
+            return np.asarray(np.sum(np.abs(a - (2 * targets - 1)) ** self.cost_power, axis=1))
         total = -np.sum(targets * np.log(np.maximum(a, _SMALLEST)), axis=1)
         if self.output == "sigmoid":
             total = total - np.sum((1 - targets) * np.log(np.maximum(1 - a, _SMALLEST)), axis=1)
         return np.asarray(total)
+
+    def _scale(self, layer: int, z: Array) -> Array:
+        """Return what the sums of a layer are multiplied by, in their precision."""
+        scale = 1.0
+        if layer == len(self.sizes) - 2:
+            scale = self.output_gain
+        elif self.unit_sums:
+            scale = 1.0 / self.unit_sums[layer]
+        return np.asarray(scale, z.dtype)
 
     def _of(self, layer: int) -> Activation:
         return self.output if layer == len(self.sizes) - 2 else self.hidden

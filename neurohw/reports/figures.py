@@ -28,6 +28,8 @@ DASHES = ["-", "--", "-.", ":"]
 WIDTH, HEIGHT = 4.6, 3.0
 BINS = 64
 TILES, TILES_ACROSS = 12, 4
+# Of units that compete, which are what was learnt.
+MANY_TILES, MANY_ACROSS = 100, 10
 LARGEST_IMAGE = 256
 
 STYLE: dict[Any, Any] = {
@@ -158,7 +160,8 @@ class Draughtsman:
         with self._figure() as (figure, axes, svg):
             draw = _draw_cells if shape is None else _draw_fields
             drawn, caption = draw(axes, run, index)
-            bar = figure.colorbar(drawn, ax=axes, format=EngFormatter("S"), shrink=0.9)
+            unit = "" if shape is not None and _competes(run, index) else "S"
+            bar = figure.colorbar(drawn, ax=axes, format=EngFormatter(unit), shrink=0.9)
             if bar.solids is not None:
                 bar.solids.set_rasterized(True)
             bar.outline.set_visible(False)
@@ -199,7 +202,14 @@ def _draw_fields(axes: Axes, run: Run, index: int) -> tuple[ScalarMappable, str]
     """Draw the receptive fields of some units; return what a colour bar is of, and the caption."""
     conductance, shape = run.arrays[index]["conductance"], _picture_shape(run, index)
     assert shape is not None
-    image, shown = _receptive_fields(conductance, shape)
+    less = " from +x less that from −x" if run.experiment.lines_per_pixel == 2 else ""
+    what, tiles = f"conductance{less}", (TILES, TILES_ACROSS)
+    if _competes(run, index):
+        # Those that win and those that never did are of very unlike sizes.
+        largest = np.abs(conductance).max(axis=1, keepdims=True)
+        conductance = conductance / np.maximum(largest, np.finfo(conductance.dtype).tiny)
+        what, tiles = "weights, each unit relative to its largest", (MANY_TILES, MANY_ACROSS)
+    image, shown = receptive_fields(conductance, shape, *tiles)
     limit = float(np.nanpercentile(np.abs(image), 99.5)) or 1.0
     drawn: ScalarMappable
     if image.ndim == 2:
@@ -212,10 +222,9 @@ def _draw_fields(axes: Axes, run: Run, index: int) -> tuple[ScalarMappable, str]
         drawn = ScalarMappable(Normalize(-limit, limit), "gray")
         colours = " in colour: the bar is that of each channel, grey is 0"
     axes.set_axis_off()
-    less = " from +x less that from −x" if run.experiment.lines_per_pixel == 2 else ""
     rows, columns = (shape[axis] for axis in picture_axes(shape) or ())
     return drawn, (
-        f"{array_name(run, index)}: {shown} of {len(conductance)} units, conductance{less}, as"
+        f"{array_name(run, index)}: {shown} of {len(conductance)} units, {what}, as"
         f" {rows} × {columns} images{colours}."
     )
 
@@ -271,14 +280,19 @@ def _picture_shape(run: Run, index: int) -> tuple[int, ...] | None:
     return shape if min(shape[axis] for axis in axes) > 1 else None
 
 
-def _receptive_fields(
-    conductance: NDArray[Any], shape: tuple[int, ...]
+def _competes(run: Run, index: int) -> bool:
+    """Whether the units of an array learnt by competing."""
+    return run.experiment.learning.competition is not None and index + 1 < len(run.arrays)
+
+
+def receptive_fields(
+    conductance: NDArray[Any], shape: tuple[int, ...], tiles: int, across: int
 ) -> tuple[NDArray[Any], int]:
-    """Tile the fields of evenly spaced units; the gaps between them are NaN.
+    """Tile the fields of evenly spaced units, so many across; the gaps between them are NaN.
 
     Images of more than one channel give (rows, columns, channels), others (rows, columns).
     """
-    chosen = np.unique(np.linspace(0, len(conductance) - 1, TILES).astype(int))
+    chosen = np.unique(np.linspace(0, len(conductance) - 1, tiles).astype(int))
     half = math.prod(shape)
     fields = conductance[chosen, :half].astype(np.float64)
     if conductance.shape[1] > half:
@@ -288,11 +302,11 @@ def _receptive_fields(
     )
     fields = fields[..., 0] if fields.shape[3:] == (1,) else fields
     height, width = fields.shape[1:3]
-    down = -(-chosen.size // TILES_ACROSS)
-    rows, columns = down * (height + 1) - 1, TILES_ACROSS * (width + 1) - 1
+    down = -(-chosen.size // across)
+    rows, columns = down * (height + 1) - 1, across * (width + 1) - 1
     image = np.full((rows, columns, *fields.shape[3:]), np.nan)
     for place, picture in enumerate(fields):
-        row, column = divmod(place, TILES_ACROSS)
+        row, column = divmod(place, across)
         top, left = (height + 1) * row, (width + 1) * column
         image[top : top + height, left : left + width] = picture
     return image, chosen.size

@@ -165,6 +165,14 @@ def notes(runs: Sequence[Run]) -> list[str]:
                 "held out for validation."
             )
         found += [f"{name}: {line}." for line in wiring.warnings(run.physical)]
+        if "dead_units" in run.history and run.history["dead_units"].size:
+            dead, settled = (
+                100 * float(run.history[f"{what}_units"][-1]) for what in ("dead", "settled")
+            )
+            found.append(
+                f"{name}: {dead:.1f} % of the hidden units won no image in the last epoch of their"
+                f" layer; of the others {settled:.1f} % have settled at a norm of 1."
+            )
     return found
 
 

@@ -16,12 +16,15 @@ KINDS = [
     ("relu", "softmax", "cross-entropy"),
     ("hard-sigmoid", "sigmoid", "cross-entropy"),
     ("tanh", "hard-sigmoid", "squared"),
+    ("power", "tanh", "power"),
 ]
+POWERS = {"powers": (2.5, 1.5), "unit_sums": (0.8, 0.7), "output_gain": 0.4, "cost_power": 4.0}
 
 
 def problem(hidden, output, cost, seed=0):
     rng = np.random.default_rng(seed)
-    network = FeedforwardNetwork(sizes=SIZES, hidden=hidden, output=output, cost=cost)
+    powers = POWERS if cost == "power" else {}
+    network = FeedforwardNetwork(sizes=SIZES, hidden=hidden, output=output, cost=cost, **powers)
     shapes = list(zip(SIZES[1:], SIZES[:-1], strict=True))
     weights = [rng.uniform(-0.7, 0.7, shape) for shape in shapes]
     biases = [0.1 + 0.3 * rng.normal(size=units) for units, _ in shapes]

@@ -51,7 +51,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     epochs, batch : int
     seeds : tuple of int
     search_epochs : int
-        Of each run of the search for learning rates.
+        Of each run of the search for learning rates; as many more as it takes where layers learn
+        one after the other.
     target : float
         Test error to be reached, as a fraction.
     settings : tuple of str
@@ -232,11 +233,13 @@ def experiment_of(
     """
     recipe = configuration.load(rule.recipe)
     layers = len(plan.hidden) + 1
+    # Layers that learn one after the other share two thirds of the epochs.
+    least = -(-3 * len(plan.hidden) // 2) if rule.staged else 1
     changes = [
         f"data.name={plan.dataset}",
         f"network.hidden={list(plan.hidden)}",
         f"training.batch={plan.batch}",
-        f"training.epochs={plan.search_epochs if search else plan.epochs}",
+        f"training.epochs={max(plan.search_epochs, least) if search else plan.epochs}",
     ]
     for key in ("learning_rate", "bias_learning_rate"):
         rates = _rates(getattr(recipe.learning, key), layers, factor)

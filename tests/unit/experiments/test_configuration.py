@@ -69,7 +69,9 @@ def test_every_recipe_is_listed():
     own |= {"two-site-1h", "segregated-1h", "dendritic-2h"}
     own |= {"fa-1h", "fa-1h-relu", "dfa-1h", "sign-symmetric-1h", "kolen-pollack-1h"}
     own |= {"weight-mirror-1h", "brainprop-1h", "brainprop-3h", "brainprop-reciprocal-1h"}
-    own |= {"burst-1h", "burst-3h"}
+    own |= {"burst-1h", "burst-3h", "hebb-1h", "oja-1h", "sanger-1h"}
+    kinds = ("", "-1h", "-chip", "-cifar10", "-demo", "-end-to-end", "-stack")
+    own |= {f"krotov-hopfield{kind}" for kind in kinds}
     assert {row["name"] for row in listed} == own | set(PUBLISHED)
     assert all(row["description"] for row in listed)
 

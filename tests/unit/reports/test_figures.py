@@ -5,12 +5,12 @@ import xml.etree.ElementTree as ElementTree
 import numpy as np
 import pytest
 
-from neurohw.reports.figures import Draughtsman, _receptive_fields
+from neurohw.reports.figures import Draughtsman, receptive_fields
 
 
 def test_receptive_fields_are_the_difference_of_the_halves():
     conductance = np.arange(2 * 18, dtype=np.float32).reshape(2, 18) ** 2
-    image, shown = _receptive_fields(conductance, (3, 3))
+    image, shown = receptive_fields(conductance, (3, 3), 12, 4)
     assert shown == 2
     expected = (conductance[1, :9] - conductance[1, 9:]).reshape(3, 3)
     np.testing.assert_array_equal(image[:3, 4:7], expected)
@@ -24,7 +24,7 @@ def test_receptive_fields_in_colour(order):
     stored = fields
     if order == "channels last":
         shape, stored = (4, 5, 3), np.moveaxis(fields, 1, 3)
-    image, shown = _receptive_fields(stored.reshape(2, -1), shape)
+    image, shown = receptive_fields(stored.reshape(2, -1), shape, 12, 4)
     assert shown == 2 and image.shape == (4, 4 * 6 - 1, 3)
     np.testing.assert_array_equal(image[:, 6:11], np.moveaxis(fields[1], 0, 2))
     assert np.isnan(image[:, 5]).all()
