@@ -221,7 +221,7 @@ class Scheme:
         pulses = self._pulses(bank, wanted / step, update, k, event)
         if accumulated is not None:
             accumulated -= pulses * step
-        self._give(bank, pulses, event)
+        self.give(bank, pulses, event)
 
     def _filtered(self, wanted: Array, event: int, bank: Bank) -> Array:
         """Return what the digital optimizer makes of the wanted change [S]."""
@@ -295,13 +295,13 @@ class Scheme:
             if not count.any():
                 break
             left -= count.astype(left.dtype)
-            self._give(bank, np.copysign(count, missing), first_event + turn)
+            self.give(bank, np.copysign(count, missing), first_event + turn)
 
     def _of_bank(self, wanted: Array) -> Array:
         """Return what the bank's cells hold where both together hold `wanted` [S]."""
         return wanted - self._fast.read if self.carries and self._fast is not None else wanted
 
-    def _give(self, bank: Bank, pulses: Array, event: int) -> None:
+    def give(self, bank: Bank, pulses: Array, event: int) -> None:
         """Give cells pulses, which others on their lines may feel."""
         bank.pulse(pulses, event)
         if self.programming.half_select > 0:

@@ -7,7 +7,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from neurohw.chip import Chip, FeedforwardChip, HopfieldChip
+from neurohw.chip import Chip, CrossbarArray, FeedforwardChip, HopfieldChip
 from neurohw.datasets import Dataset
 from neurohw.experiments.experiment import Experiment
 from neurohw.experiments.run_file import Run
@@ -115,12 +115,22 @@ class Machine(Protocol):
         ...
 
 
+def crossbars_of(chip: AnyChip) -> list[CrossbarArray]:
+    """Return all crossbars of a chip, those of bias cells last."""
+    return [*chip.crossbars, *(array for bias in chip.biases for array in bias.crossbars)]
+
+
 def restore_chip(chip: AnyChip, run: Run) -> None:
     """Give a chip the arrays, biases and ranges of converters of a run."""
     for k, record in enumerate(run.arrays):
         chip.arrays[k].restore(record)
     for k, record in enumerate(run.biases):
         chip.biases[k].restore(record)
+    restore_ranges(chip, run)
+
+
+def restore_ranges(chip: AnyChip, run: Run) -> None:
+    """Give a chip the ranges of converters of a run."""
     chip.ranges.clear()
     for key, values in run.state.items():
         if key.endswith(_RANGE):

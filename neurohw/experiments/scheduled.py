@@ -1,0 +1,276 @@
+"""Scheduled programming: a fresh chip is given the pulses of a schedule, and evaluated as it is.
+
+Pulses follow one another, so that each starts where the noise of those before it has led. Open
+loop, that is all. Written and verified, cells are then read, with the device's read noise but
+without random telegraph noise, and those out of tolerance take a further train.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from neurohw.chip import CrossbarArray
+from neurohw.chip.bank import Bank
+from neurohw.circuits.costs import Costs
+from neurohw.devices.fabrication import Cells
+from neurohw.devices.schedule import Trains, trains
+from neurohw.errors import RunFileError, UnsupportedError
+from neurohw.experiments.machine import build, computing, dataset_of, require_same_data
+from neurohw.experiments.programming import Writing, pulsed
+from neurohw.experiments.run_file import Run
+from neurohw.experiments.step import Machine, crossbars_of, restore_ranges
+from neurohw.mappings.chip_specification import ChipSpecification
+
+Array = NDArray[np.floating]
+Counts = NDArray[Any]
+
+# Reads between trains are numbered from here, apart from those of evaluations.
+_VERIFYING = 1 << 43
+
+
+class Schedule(msgspec.Struct, frozen=True, eq=False, kw_only=True):
+    """What the cells of one crossbar take, arrays (units, inputs).
+
+    Parameters
+    ----------
+    start : array, optional [S]
+        Where the cells stand before; erased ones, at their lower limits, if None.
+    target : array [S]
+    first : Trains
+        Of these arrays' shape.
+    tolerance : float [S]
+        How far from its target a cell may end.
+    nominal : Cells
+        The cell that further trains are planned with; see `neurohw.devices.schedule.nominal`.
+    """
+
+    start: Array | None
+    target: Array
+    first: Trains
+    tolerance: float
+    nominal: Cells
+
+
+class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+    """What a schedule leads to.
+
+    Parameters
+    ----------
+    retries : int
+        Trains after the first one that a cell could take; 0: open loop.
+    rms : float
+        Root mean square of the distance from the targets, of ``g_max - g_min`` of the cells.
+    worst : float
+        Largest distance, likewise.
+    within : float
+        Share of cells within the tolerance; those that are stuck count.
+    stuck : int
+        Cells that no pulse moves.
+    set_pulses, reset_pulses, erased : int
+        Given in all.
+    reads : int
+        Of single cells, to verify them.
+    energy : float [J]
+        Of pulses, in cells, in half-selected ones and in lines; without full resets.
+    time : float [s]
+        Of pulses, crossbars and tiles at the same time; without full resets.
+    test_error : float
+        Of the network then.
+    """
+
+    retries: int
+    rms: float
+    worst: float
+    within: float
+    stuck: int
+    set_pulses: int
+    reset_pulses: int
+    erased: int
+    reads: int
+    energy: float
+    time: float
+    test_error: float
+
+
+def simulate(
+    run: Run,
+    schedules: Sequence[Schedule],
+    *,
+    seed: int,
+    retries: int = 0,
+    progress: Callable[[int, int], None] | None = None,
+) -> Outcome:
+    """Program a fresh chip of a run by schedules, one a crossbar, and evaluate the network on it.
+
+    Parameters
+    ----------
+    run : Run
+        Whose network it is; gains of amplifiers, bias currents and ranges of converters are its.
+    schedules : sequence of Schedule
+        In the order of `neurohw.experiments.step.crossbars_of`.
+    seed : int
+        Of spread and noise.
+    retries : int
+        Most trains after the first one; 0: open loop.
+    progress : callable, optional
+        Told how many crossbars of how many are programmed.
+
+    Raises
+    ------
+    RunFileError
+        The run's data set is now another one, or the schedules are those of another network.
+    UnsupportedError
+        Narrower cells stand beside the others.
+    """
+    if run.experiment.chip.programming.accumulate == "carry":
+        raise UnsupportedError(
+            "programming.accumulate = carry: schedules of cells side by side are not simulated"
+        )
+    training = msgspec.structs.replace(run.experiment.training, seed=seed)
+    experiment = msgspec.structs.replace(run.experiment, training=training)
+    dataset = dataset_of(experiment)
+    require_same_data(run, dataset, experiment.data.name)
+    with computing():
+        machine = build(experiment, dataset)
+        _take_over(machine, run)
+        crossbars = crossbars_of(machine.chip)
+        shapes = [array.values().shape for array in crossbars]
+        if shapes != [each.target.shape for each in schedules]:
+            raise RunFileError(
+                f"schedule: crossbars of {[each.target.shape for each in schedules]} cells: the"
+                f" network's are {shapes}"
+            )
+        found = []
+        for done, (array, schedule) in enumerate(zip(crossbars, schedules, strict=True), start=1):
+            found.append(_programmed(array, schedule, experiment.chip, retries))
+            if progress is not None:
+                progress(done, len(crossbars))
+        error = machine.error(dataset.test_images, dataset.test_labels)
+    return _outcome(found, retries, error)
+
+
+class _Given(msgspec.Struct, frozen=True, eq=False, kw_only=True):
+    """What one crossbar took, and how far its cells are from their targets, of the range."""
+
+    off: Array
+    within: int
+    stuck: int
+    erased: int
+    reads: int
+    writing: Writing
+    rising: int
+    falling: int
+
+
+def _take_over(machine: Machine, run: Run) -> None:
+    """Give a fresh chip what a run has besides cells."""
+    chip = machine.chip
+    for owners, records in ((chip.arrays, run.arrays), (chip.biases, run.biases)):
+        for owner, record in zip(owners, records, strict=True):
+            kept = {key: record[key] for key in ("gains", "current") if key in record}
+            if kept:
+                owner.restore(owner.record() | kept)
+    restore_ranges(chip, run)
+
+
+def _programmed(
+    array: CrossbarArray, schedule: Schedule, chip: ChipSpecification, retries: int
+) -> _Given:
+    """Program one crossbar."""
+    law = replace(array.cells.law, limit_down=schedule.nominal.law.limit_down)
+    bank = Bank(array.main_values(), replace(array.cells, law=law))
+    if schedule.start is None:
+        bank.write(np.broadcast_to(bank.cells.low, bank.read.shape))
+    else:
+        bank.state[:] = bank.read[:] = np.clip(schedule.start, bank.cells.low, bank.cells.high)
+    start = bank.read.astype(np.float64)
+    given = _Giving(array, bank)
+    given.give(schedule.first)
+    noise, reads = array.reading.noise, 0
+    due = np.ones(start.shape, bool)
+    for turn in range(retries):
+        seen: Array = bank.read.astype(np.float64)
+        if noise is not None:
+            seen = noise.noisy(seen, _VERIFYING + turn, 0)
+        reads += int(due.sum())
+        due &= np.abs(seen - schedule.target) > schedule.tolerance
+        if not due.any():
+            break
+        given.give(_further(schedule, seen, due))
+    array.hold(bank.state, bank.read)
+    end = bank.read.astype(np.float64)
+    off = np.abs(end - schedule.target)
+    span = (schedule.nominal.high - schedule.nominal.low).item()
+    return _Given(
+        off=off / span,
+        within=int((off <= schedule.tolerance).sum()),
+        stuck=bank.cells.stuck,
+        erased=given.erased,
+        reads=reads,
+        writing=_cost(chip, (given.rising, given.falling), start, end),
+        rising=int(given.rising.sum()),
+        falling=int(given.falling.sum()),
+    )
+
+
+def _cost(
+    chip: ChipSpecification, given: tuple[Counts, Counts], start: Array, end: Array
+) -> Writing:
+    costs: Costs = chip.built_costs
+    return pulsed(costs, chip.device, given, start, end, events=1, tile=chip.tile)
+
+
+class _Giving:
+    """Gives the cells of a bank trains, pulse by pulse, and counts them."""
+
+    def __init__(self, array: CrossbarArray, bank: Bank) -> None:
+        self._scheme, self._bank, self._event = array.scheme, bank, 0
+        self.rising, self.falling = (np.zeros(bank.read.shape) for _ in range(2))
+        self.erased = 0
+
+    def give(self, each: Trains) -> None:
+        bank = self._bank
+        if each.erased.any():
+            low = np.broadcast_to(bank.cells.low, bank.read.shape)
+            bank.write(low, each.erased, self._event + 1)
+            self.erased += int(each.erased.sum())
+        left = each.pulses.astype(np.float64)
+        self.rising += np.maximum(left, 0)
+        self.falling += np.maximum(-left, 0)
+        while left.any():
+            pulses = np.clip(left, -1, 1)
+            self._scheme.give(bank, pulses, self._event)
+            left -= pulses
+            self._event += 1
+
+
+def _further(schedule: Schedule, seen: Array, due: NDArray[np.bool_]) -> Trains:
+    """Return the trains of cells that are out of tolerance, one pulse at least."""
+    found = trains(schedule.nominal, seen, schedule.target)
+    falls = -1.0 if schedule.nominal.law.limit_down > 0 else 0.0
+    least = np.where(schedule.target > seen, 1.0, falls)
+    none = due & ~found.erased & (found.pulses == 0)
+    pulses = np.where(none, least, found.pulses)
+    return replace(found, erased=found.erased & due, pulses=np.where(due, pulses, 0.0))
+
+
+def _outcome(found: Sequence[_Given], retries: int, error: float) -> Outcome:
+    cells = sum(each.off.size for each in found)
+    return Outcome(
+        retries=retries,
+        rms=float(np.sqrt(sum(float((each.off**2).sum()) for each in found) / cells)),
+        worst=max(float(each.off.max()) for each in found),
+        within=sum(each.within for each in found) / cells,
+        stuck=sum(each.stuck for each in found),
+        set_pulses=sum(each.rising for each in found),
+        reset_pulses=sum(each.falling for each in found),
+        erased=sum(each.erased for each in found),
+        reads=sum(each.reads for each in found),
+        energy=sum(w.cells + w.half_selected + w.lines for w in (e.writing for e in found)),
+        time=max(each.writing.time for each in found),
+        test_error=error,
+    )
