@@ -156,6 +156,9 @@ class Scheme:
             state |= self._fast.record("fast_")
             if self._fast.cells.repair is not None:
                 state |= self._fast.cells.repair.record("fast_")
+            if self.carries:
+                cells = self._fast.cells
+                state |= {"fast_g_min": np.array(cells.low), "fast_g_max": np.array(cells.high)}
         return state
 
     def gather(self) -> None:

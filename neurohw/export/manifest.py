@@ -1,0 +1,90 @@
+"""What the formats without attributes of their own say of a map beside its numbers, as JSON."""
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+from neurohw.errors import ExportError
+from neurohw.experiments import run_file
+from neurohw.export.weight_map import Crossbar, Layer, WeightMap
+
+FORMAT = "neurohw weight map"
+SCHEMA_VERSION = 1
+ORIENTATION = "rows are word lines (inputs), columns are bit lines (units), both counted from 0"
+EQUATION = "weight = scale * gain[unit] * (sum of coefficient * conductance - reference)"
+
+
+def manifest(weights: WeightMap) -> dict[str, Any]:
+    """Return all but the cells of a map; conductances in siemens, null where there is no limit."""
+    experiment = weights.run.experiment
+    return {
+        "format": FORMAT,
+        "schema_version": SCHEMA_VERSION,
+        "orientation": ORIENTATION,
+        "equation": EQUATION,
+        "recipe": experiment.recipe,
+        "chip": experiment.chip.name,
+        "device": experiment.chip.device.name,
+        "seed": experiment.training.seed,
+        "checksum": run_file.checksum(weights.run),
+        "layers": [_layer(layer) for layer in weights.layers],
+        "currents_A": {name: values.tolist() for name, values in weights.currents.items()},
+    }
+
+
+def parse(text: str | bytes, path: Path) -> dict[str, Any]:
+    """Return the manifest of a text; `ExportError` if it is none, or of a newer schema."""
+    try:
+        found = json.loads(text)
+    except ValueError as error:
+        raise ExportError(f"{path}: is not JSON: {error}") from None
+    kind = found.get("format") if isinstance(found, dict) else None
+    if kind != FORMAT:
+        raise ExportError(f"{path}: format: {kind!r} is not {FORMAT!r}")
+    require_version(found.get("schema_version"), path)
+    return dict(found)
+
+
+def require_version(version: Any, path: Path) -> None:
+    """Raise `ExportError` for a schema that this version does not know."""
+    if not isinstance(version, int) or not 1 <= version <= SCHEMA_VERSION:
+        raise ExportError(
+            f"{path}: schema_version: {version} is not one that this neurohw reads (1 to"
+            f" {SCHEMA_VERSION}); update neurohw"
+        )
+
+
+def finite(value: float | None) -> float | None:
+    """Return a number that JSON has; None for one that is not finite."""
+    return value if value is not None and math.isfinite(value) else None
+
+
+def _layer(layer: Layer) -> dict[str, Any]:
+    return {
+        "name": layer.name,
+        "scheme": layer.scheme,
+        "units": layer.units,
+        "inputs": layer.inputs,
+        "paired_inputs": layer.paired,
+        "scale_per_S": layer.scale,
+        "reference_S": layer.reference,
+        "gains": None if (layer.gains == 1).all() else layer.gains.tolist(),
+        "crossbars": [_crossbar(crossbar) for crossbar in layer.crossbars],
+    }
+
+
+def _crossbar(crossbar: Crossbar) -> dict[str, Any]:
+    low, high = crossbar.window
+    return {
+        "name": crossbar.name,
+        "role": crossbar.role,
+        "coefficient": crossbar.coefficient,
+        "g_min_S": finite(low),
+        "g_max_S": finite(high),
+        "tolerance_S": crossbar.tolerance,
+        "tiles": [
+            {"array": tile.name, "word_lines": tile.shape[0], "bit_lines": tile.shape[1]}
+            for tile in crossbar.tiles()
+        ],
+    }
