@@ -123,6 +123,14 @@ class Scheme:
                 np.copyto(memory, 0, where=where)
         self.gather()
 
+    def take_over(self, conductance: Array, narrow: Array | None = None) -> bool:
+        """Let cells stand where they were read; see `CrossbarArray`. Return whether any moves."""
+        moved = self.bank.take_over(conductance)
+        if self._fast is not None and narrow is not None:
+            moved |= self._fast.take_over(narrow)
+        self.gather()
+        return moved
+
     def approach(
         self,
         wanted: Array,

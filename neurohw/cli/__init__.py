@@ -12,8 +12,10 @@ import click
 
 from neurohw.cli.estimate import estimate
 from neurohw.cli.evaluate import evaluate
+from neurohw.cli.export import export
 from neurohw.cli.fit import fit
 from neurohw.cli.gradcheck import gradcheck
+from neurohw.cli.importing import import_
 from neurohw.cli.info import info
 from neurohw.cli.listing import listing
 from neurohw.cli.new import new
@@ -75,6 +77,8 @@ for command in (
     listing,
     new,
     spice,
+    export,
+    import_,
     settle,
     estimate,
     replay,

@@ -4,12 +4,16 @@ import click
 
 from neurohw.cli.output import print_json, print_table
 
+KINDS = ("recipes", "chips", "devices", "datasets", "studies", "formats")
+
 
 @click.command("list")
-@click.argument("kind", type=click.Choice(["recipes", "chips", "devices", "datasets", "studies"]))
+@click.argument(
+    "kind", type=click.Choice(["recipes", "chips", "devices", "datasets", "studies", "formats"])
+)
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON list of objects.")
 def listing(kind: str, as_json: bool) -> None:
-    """List the recipes, chips, devices, data sets or studies that can be named."""
+    """List the recipes, chips, devices, data sets, studies or export formats with a name."""
     entries = available(kind)
     if as_json:
         print_json(entries)
@@ -18,7 +22,7 @@ def listing(kind: str, as_json: bool) -> None:
 
 
 def available(kind: str) -> list[dict[str, object]]:
-    """Return `name`, `description` and more of each recipe, chip, device, data set or study."""
+    """Return `name`, `description` and more of everything of a kind, as `list` takes it."""
     if kind == "recipes":
         from neurohw.experiments import configuration
 
@@ -35,6 +39,10 @@ def available(kind: str) -> list[dict[str, object]]:
         from neurohw.experiments.studies import study
 
         return study.available()
+    if kind == "formats":
+        from neurohw.export import formats
+
+        return formats.available()
     from neurohw import datasets
 
     return datasets.available()

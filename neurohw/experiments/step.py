@@ -88,6 +88,10 @@ class Machine(Protocol):
         """Return what the outputs are to be, (n, outputs) [V]."""
         ...
 
+    def outputs(self, images: Array) -> Array:
+        """Return the outputs of images, (n, outputs), in any unit; NaN where none were found."""
+        ...
+
     def error(self, images: Array, labels: NDArray[np.integer]) -> float:
         """Return the share of images whose largest output is not the label's."""
         ...

@@ -4,18 +4,18 @@ A format is a subclass of `Format` in a file of its own. Other packages add thei
 point group `neurohw.formats`, whose names are those of the formats.
 """
 
-import difflib
 import importlib
-from abc import ABC
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, ClassVar
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from neurohw import specification
 from neurohw.errors import ConfigurationError, ExportError
 from neurohw.export.weight_map import Lines, WeightMap
 
@@ -23,7 +23,12 @@ Array = NDArray[np.floating]
 
 # Loaded when asked for: some formats need packages that others do without.
 _FORMATS = {
+    "csv": "neurohw.export.csv_tables:CsvTables",
     "hdf5": "neurohw.export.hdf5:Hdf5",
+    "measured": "neurohw.export.measured:Measured",
+    "mem": "neurohw.export.mem:Mem",
+    "npz": "neurohw.export.npz:Npz",
+    "numpy-header": "neurohw.export.numpy_header:NumpyHeader",
 }
 _GROUP = "neurohw.formats"
 
@@ -38,8 +43,8 @@ class ReadTile:
     conductance : (word lines, bit lines) array [S]
         NaN where the file has no cell.
     inputs, units : arrays of int, optional
-        Of each line as the file says, `weight_map.UNUSED` where it says none; None where the format
-        does not.
+        Of each line as the file says, `weight_map.UNUSED` where it says none; None where it says
+        nothing of them, and then has any value in cells without a weight.
     rounding : float [S]
         How far a value may be off the one that was written.
     """
@@ -67,6 +72,8 @@ class Contents:
         As `WeightMap.currents`.
     gains : dict of (units,) arrays
         Of amplifiers, by layer.
+    measured : bool
+        Whether cells were read out, and may be outside of their limits.
     """
 
     path: Path
@@ -74,12 +81,14 @@ class Contents:
     chip: str | None = None
     currents: Mapping[str, Array] = field(default_factory=dict)
     gains: Mapping[str, Array] = field(default_factory=dict)
+    measured: bool = False
 
 
-class Format(ABC):
+class Format(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A kind of file, or folder of files, that holds a weight map.
 
-    A subclass sets:
+    The fields of a subclass, all with a default, are its options: ``--set bits=4``. Besides it
+    sets:
 
     name : str
         That of its entry point.
@@ -132,17 +141,29 @@ def names() -> list[str]:
     return sorted({*_FORMATS, *(point.name for point in entry_points(group=_GROUP))})
 
 
-def load(name: str) -> Format:
-    """Return a format by its name; `ConfigurationError` with the nearest name if there is none."""
+def load(name: str, settings: Sequence[str] = ()) -> Format:
+    """Return a format by its name, with options given as ``key=value``.
+
+    Raises
+    ------
+    ConfigurationError
+        There is no such format, or it has no such option; names the nearest.
+    """
+    found: Any = None
     if name in _FORMATS:
         module, _, member = _FORMATS[name].partition(":")
-        found: type[Format] = getattr(importlib.import_module(module), member)
-        return found()
+        found = getattr(importlib.import_module(module), member)
     for point in entry_points(group=_GROUP, name=name):
-        return _checked(point.name, point.load())
-    near = difflib.get_close_matches(name, names(), n=1)
-    hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(names())}"
-    raise ConfigurationError(f'format = "{name}": unknown; {hint}')
+        found = found or point.load()
+    if found is None:
+        hint = specification.nearest(name, names())
+        raise ConfigurationError(f'format = "{name}": unknown; {hint}')
+    if not (isinstance(found, type) and issubclass(found, Format)):
+        raise ConfigurationError(f'format = "{name}": {found!r} is no subclass of Format')
+    options: specification.Table = {}
+    for setting in settings:
+        specification.apply(options, setting)
+    return specification.read(options, found, where=f"format {name}")
 
 
 def available() -> list[dict[str, Any]]:
@@ -158,9 +179,3 @@ def available() -> list[dict[str, Any]]:
         for name in names()
         for form in [load(name)]
     ]
-
-
-def _checked(name: str, found: Any) -> Format:
-    if not (isinstance(found, type) and issubclass(found, Format)):
-        raise ConfigurationError(f'format = "{name}": {found!r} is no subclass of Format')
-    return found()

@@ -20,7 +20,7 @@ _AXES = "word line, bit line"
 _DAMAGED = (OSError, RuntimeError, LookupError, ValueError, TypeError)
 
 
-class Hdf5(Format):
+class Hdf5(Format, frozen=True):
     """A group a layer, in it one a crossbar, in it one a tile; units as attributes."""
 
     name = "hdf5"

@@ -2,11 +2,15 @@
 
 import json
 import math
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from neurohw.errors import ExportError
 from neurohw.experiments import run_file
+from neurohw.export.formats import Contents, ReadTile
 from neurohw.export.weight_map import Crossbar, Layer, WeightMap
 
 FORMAT = "neurohw weight map"
@@ -33,6 +37,11 @@ def manifest(weights: WeightMap) -> dict[str, Any]:
     }
 
 
+def to_text(weights: WeightMap) -> str:
+    """Return the manifest of a map as JSON."""
+    return json.dumps(manifest(weights), indent=1, allow_nan=False) + "\n"
+
+
 def parse(text: str | bytes, path: Path) -> dict[str, Any]:
     """Return the manifest of a text; `ExportError` if it is none, or of a newer schema."""
     try:
@@ -44,6 +53,36 @@ def parse(text: str | bytes, path: Path) -> dict[str, Any]:
         raise ExportError(f"{path}: format: {kind!r} is not {FORMAT!r}")
     require_version(found.get("schema_version"), path)
     return dict(found)
+
+
+def contents(found: dict[str, Any], path: Path, tiles: Iterator[ReadTile]) -> Contents:
+    """Return what a file holds, given its manifest and its tiles."""
+    try:
+        return Contents(
+            path=path,
+            tiles=tiles,
+            chip=str(found["chip"]),
+            currents={name: np.array(values) for name, values in found["currents_A"].items()},
+            gains={
+                layer["name"]: np.array(layer["gains"] or [1.0] * layer["units"])
+                for layer in found["layers"]
+            },
+        )
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        raise ExportError(f"{path}: the manifest is damaged: {error!r}") from None
+
+
+def tiles_of(found: dict[str, Any], path: Path) -> list[tuple[str, int, int]]:
+    """Return name, word lines and bit lines of every tile that a manifest lists."""
+    try:
+        return [
+            (str(tile["array"]), int(tile["word_lines"]), int(tile["bit_lines"]))
+            for layer in found["layers"]
+            for crossbar in layer["crossbars"]
+            for tile in crossbar["tiles"]
+        ]
+    except (LookupError, TypeError, ValueError) as error:
+        raise ExportError(f"{path}: the manifest is damaged: {error!r}") from None
 
 
 def require_version(version: Any, path: Path) -> None:

@@ -60,26 +60,22 @@ def weight_map(run: Run, layers: Collection[str] = ()) -> WeightMap:
     return WeightMap(run=run, layers=found, currents=currents)
 
 
-def parts(record: Record, scheme: Scheme | None) -> list[tuple[str, str, float]]:
-    """Return role, ending of its keys in a record, and coefficient of each crossbar of an array.
+def roles(scheme: Scheme | None, *, reference: bool) -> list[tuple[str, float]]:
+    """Return role and coefficient of each crossbar of an array, as `SignedArray` orders them.
 
-    scheme None: single-ended. The order is that of `SignedArray.every_crossbar`.
+    scheme None: single-ended. reference says whether one of cells is there.
     """
     if scheme is None:
-        return [("conductance", "", 1.0)]
+        return [("conductance", 1.0)]
     coefficients = scheme.coefficients
-    roles: list[str] = {
+    names: list[str] = {
         DifferentialPair: ["positive", "negative"],
         BitSliced: [f"slice{k}" for k in range(1, len(coefficients) + 1)],
         Offset: ["offset"],
         Direct: ["signed"],
     }[type(scheme)]
-    found = [
-        (role, f"_{k}", c) for k, (role, c) in enumerate(zip(roles, coefficients, strict=True))
-    ]
-    if f"conductance_{len(coefficients)}" in record:
-        found.append(("reference", f"_{len(coefficients)}", -sum(coefficients)))
-    return found
+    found = list(zip(names, coefficients, strict=True))
+    return [*found, ("reference", -sum(coefficients))] if reference else found
 
 
 def crossbar_name(layer: str, role: str) -> str:
@@ -127,11 +123,11 @@ def _layer(
     width: float,
 ) -> Layer:
     units, inputs = record["conductance"].shape
+    reference = scheme is not None and f"conductance_{len(scheme.coefficients)}" in record
     crossbars: list[Crossbar] = []
-    found = parts(record, scheme)
-    for role, end, coefficient in found:
+    for k, (role, coefficient) in enumerate(roles(scheme, reference=reference)):
+        end = "" if scheme is None else f"_{k}"
         crossbars += _crossbars(experiment, name, role, coefficient, record, end, width)
-    held_fixed = scheme is not None and scheme.referenced and found[-1][0] != "reference"
     return Layer(
         name=name,
         scheme="single-ended" if scheme is None else _NAMES[type(scheme)],
@@ -139,10 +135,15 @@ def _layer(
         inputs=inputs,
         scale=scale,
         gains=record["gains"] if "gains" in record else np.ones(units),
-        reference=sum(scheme.coefficients) * scheme.middle if scheme and held_fixed else 0.0,
+        reference=0.0 if reference or scheme is None else _middle(scheme),
         paired=experiment.network.kind == "resistive" and name == "layer1",
         crossbars=crossbars,
     )
+
+
+def _middle(scheme: Scheme) -> float:
+    """Return what the circuit subtracts where no cells do [S]."""
+    return sum(scheme.coefficients) * scheme.middle if scheme.referenced else 0.0
 
 
 def _crossbars(

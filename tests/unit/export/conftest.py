@@ -6,6 +6,7 @@ import pytest
 from neurohw.experiments import configuration
 from neurohw.experiments.machine import build, computing, dataset_of
 from neurohw.experiments.run_file import Run
+from neurohw.experiments.step import restore_chip
 
 TILED = ("chip.mapping.tile=16", "chip.mapping.spare_word_lines=2")
 BROKEN = (*TILED, "chip.mapping.spare_bit_lines=1", "chip.device.stuck.yield=93 %")
@@ -53,6 +54,14 @@ def fresh(recipe, chip, settings, seed=0):
 
 
 @pytest.fixture(scope="session", params=CASES, ids=str)
-def case(request):
-    """A machine and its run."""
+def built(request):
+    """A machine and its run, built once."""
     return fresh(*CASES[request.param])
+
+
+@pytest.fixture
+def case(built):
+    """A machine and its run, whose cells a test may move."""
+    yield built
+    machine, run = built
+    restore_chip(machine.chip, run)

@@ -1,0 +1,70 @@
+"""Written and read back: the same cells bit for bit, or within half a level."""
+
+import numpy as np
+import pytest
+from numpy.testing import assert_array_equal
+
+from neurohw.export import formats, writing
+from neurohw.export.importing import take
+from neurohw.export.mapping import weight_map
+
+LOSSLESS = [name for name in formats.names() if formats.load(name).lossless]
+
+
+def scramble(machine):
+    """Move all cells, sources and amplifiers elsewhere."""
+    rng = np.random.default_rng(1)
+    biases = [bias for bias in machine.chip.biases if bias.crossbars]
+    for crossbar in [*machine.chip.crossbars, *(c for b in biases for c in b.crossbars)]:
+        somewhere = rng.uniform(1e-6, 2e-6, crossbar.values().shape)
+        crossbar.take_over(somewhere, somewhere)
+    for bias in machine.chip.biases:
+        if not bias.crossbars:
+            bias.restore({"current": bias.values + 1e-6})
+
+
+def crossbars(machine, run):
+    """Yield conductances of all crossbars as the machine has them, and as the run has."""
+    for array, record in zip(machine.chip.arrays, run.arrays, strict=True):
+        yield array.record(), record
+    for bias, record in zip(machine.chip.biases, run.biases, strict=True):
+        yield bias.record(), record
+
+
+def test_formats_are_listed():
+    assert set(LOSSLESS) >= {"csv", "hdf5", "npz", "numpy-header"}
+    assert not formats.load("mem").lossless
+
+
+@pytest.mark.parametrize("name", LOSSLESS)
+def test_lossless(name, case, tmp_path):
+    machine, run = case
+    form, out, weights = formats.load(name), tmp_path / "map", weight_map(run)
+    writing.write(form, weights, out)
+    assert [path.name for path in tmp_path.iterdir()] == ["map"]
+    scramble(machine)
+    assert take(form.read(out), machine, weights) == 0
+    for found, expected in crossbars(machine, run):
+        for key, values in expected.items():
+            if "conductance" in key or key in ("gains", "current"):
+                assert_array_equal(found[key], values, err_msg=key)
+
+
+@pytest.mark.parametrize("bits", [1, 5, 8, 12])
+def test_quantised_within_half_a_level(bits, case, tmp_path):
+    machine, run = case
+    form, out, weights = formats.load("mem", [f"bits={bits}"]), tmp_path / "map", weight_map(run)
+    writing.write(form, weights, out)
+    scramble(machine)
+    assert take(form.read(out), machine, weights) == 0
+    for array, layer in zip(machine.chip.arrays, weights.layers, strict=False):
+        held = array.every_crossbar if hasattr(array, "every_crossbar") else [array]
+        wide = [c for c in layer.crossbars if not c.role.endswith("-narrow")]
+        for crossbar, expected in zip(held, wide, strict=True):
+            g = expected.conductance
+            low, high = (limit for limit in expected.window)
+            low = min(g.min(), low if np.isfinite(low) else np.inf)
+            high = max(g.max(), high if np.isfinite(high) else -np.inf)
+            half = 0.5 * (high - low) / (2**bits - 1)
+            # The codes are exact; float32 rounds what is made of them.
+            assert np.abs(crossbar.main_values() - g).max() <= half + 1e-6 * np.abs(g).max()
