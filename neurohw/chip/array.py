@@ -334,17 +334,6 @@ class CrossbarArray:
         self.refresh()
         self._sum()
 
-    def hold(self, state: Array, read: Array) -> None:
-        """Let cells stand where something else programmed them, (units, inputs) [S].
-
-        state is what pulses move, read what is read of it; see `Bank`.
-        """
-        bank = self.scheme.bank
-        bank.state[:], bank.read[:] = state, read
-        self.scheme.gather()
-        self.refresh()
-        self._sum()
-
     def _lasting(self, where: NDArray[np.bool_] | bool) -> NDArray[np.bool_] | bool:
         """Return which of some cells are not past their endurance."""
         return where & (self.pulses <= self.reading.endurance) if self.wears else where

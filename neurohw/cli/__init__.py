@@ -19,6 +19,7 @@ from neurohw.cli.importing import import_
 from neurohw.cli.info import info
 from neurohw.cli.listing import listing
 from neurohw.cli.new import new
+from neurohw.cli.program import program
 from neurohw.cli.replay import replay
 from neurohw.cli.report import report
 from neurohw.cli.settle import settle
@@ -79,6 +80,7 @@ for command in (
     spice,
     export,
     import_,
+    program,
     settle,
     estimate,
     replay,

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from neurohw.cli import pictures
 from neurohw.cli.output import print_warning
 
 if TYPE_CHECKING:
@@ -46,6 +47,13 @@ DIFFERENT = 1
     is_flag=True,
     help="Read it back and compare outputs of 100 test images; exit status 1 where they differ.",
 )
+@click.option(
+    "--report",
+    "page",
+    type=click.Path(path_type=Path),
+    metavar="MAP.html",
+    help="Page to write, or to replace: every tile as a picture, stuck cells marked.",
+)
 def export(
     path: Path,
     name: str,
@@ -55,6 +63,7 @@ def export(
     out: Path,
     force: bool,
     verify: bool,
+    page: Path | None,
 ) -> None:
     """Write the conductances of a trained run, cell by cell, for another program or instrument.
 
@@ -68,6 +77,8 @@ def export(
     from neurohw.export.mapping import weight_map
     from neurohw.mappings import chip_specification
 
+    if page is not None:
+        run_file.check_writable(page)
     form = formats.load(name, settings)
     writing.require_free(form, out, force=force)
     run = run_file.load(path)
@@ -81,7 +92,20 @@ def export(
         progress.close()
     tiles = sum(1 for _ in weights.tiles())
     click.echo(f"{out}: {weights.cells:,} cells of {tiles:,} arrays, format {form.name}")
-    if verify and not form.reads:
+    if page is not None:
+        experiment = run.experiment
+        about = f"{path}, recipe {experiment.recipe}, written to {out} as {form.name}."
+        pictures.write(f"{experiment.chip.name}, to be programmed", about, weights, page)
+        click.echo(f"{page}: pictures of the tiles")
+    for note in form.notes(out):
+        click.echo(note)
+    own = form.verify(weights, out) if verify else None
+    if own is not None:
+        same, sentence = own
+        click.echo(f"{'verified' if same else 'different'}: {sentence}", err=not same)
+        if not same:
+            click.get_current_context().exit(DIFFERENT)
+    elif verify and not form.reads:
         print_warning(f"format {form.name} is written only: there is nothing to read back")
     elif verify:
         found = verification.verify(form, out, weights)

@@ -87,6 +87,7 @@ def pulsed(
     *,
     events: int,
     tile: int | None = None,
+    lines: tuple[int, int] | None = None,
 ) -> Writing:
     """Return the costs of an array's pulses.
 
@@ -103,6 +104,8 @@ def pulsed(
         many cells of a line are written at once.
     tile : int, optional
         Largest number of lines that are wired together; tiles are written at the same time.
+    lines : (int, int), optional
+        Cells that a word line and a bit line pass, where these cells are a part of a tile only.
     """
     directions = (
         (given[0], device.pulse_voltage_up, device.pulse_width_up),
@@ -117,7 +120,7 @@ def pulsed(
             count = count[part]
             energy = pulse_energy(voltage, width, before, after)
             slots = _slots(costs, count, events)
-            word, bit = (costs.line_capacitance(lines) for lines in before.shape)
+            word, bit = map(costs.line_capacitance, lines or before.shape)
             total["pulses"] += count.sum()
             total["cells"] += (count * energy).sum()
             total["lines"] += voltage**2 * (word * slots.sum() + bit * count.sum())

@@ -5,7 +5,7 @@ loop, that is all. Written and verified, cells are then read, with the device's 
 without random telegraph noise, and those out of tolerance take a further train.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -20,6 +20,7 @@ from neurohw.devices.fabrication import Cells
 from neurohw.devices.schedule import Trains, trains
 from neurohw.errors import RunFileError, UnsupportedError
 from neurohw.experiments.machine import build, computing, dataset_of, require_same_data
+from neurohw.experiments.programmed import snapshot
 from neurohw.experiments.programming import Writing, pulsed
 from neurohw.experiments.run_file import Run
 from neurohw.experiments.step import Machine, crossbars_of, restore_ranges
@@ -53,6 +54,19 @@ class Schedule(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     first: Trains
     tolerance: float
     nominal: Cells
+
+
+class Simulation(msgspec.Struct, frozen=True, eq=False, kw_only=True):
+    """What programming led to.
+
+    reached, conductances of each crossbar, (units, inputs) [S]; stuck, which of its cells no pulse
+    moves; run, of the network as programmed, None where none was asked for.
+    """
+
+    outcome: "Outcome"
+    reached: Sequence[Array]
+    stuck: Sequence[NDArray[np.bool_]]
+    run: Run | None = None
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
@@ -102,8 +116,9 @@ def simulate(
     *,
     seed: int,
     retries: int = 0,
-    progress: Callable[[int, int], None] | None = None,
-) -> Outcome:
+    start: Mapping[str, str] | None = None,
+    progress: Callable[[float], None] | None = None,
+) -> Simulation:
     """Program a fresh chip of a run by schedules, one a crossbar, and evaluate the network on it.
 
     Parameters
@@ -116,8 +131,10 @@ def simulate(
         Of spread and noise.
     retries : int
         Most trains after the first one; 0: open loop.
+    start : mapping, optional
+        What the run to return says of its start, see `programmed.snapshot`; none is without.
     progress : callable, optional
-        Told how many crossbars of how many are programmed.
+        Told which share of the crossbars is programmed.
 
     Raises
     ------
@@ -148,9 +165,21 @@ def simulate(
         for done, (array, schedule) in enumerate(zip(crossbars, schedules, strict=True), start=1):
             found.append(_programmed(array, schedule, experiment.chip, retries))
             if progress is not None:
-                progress(done, len(crossbars))
-        error = machine.error(dataset.test_images, dataset.test_labels)
-    return _outcome(found, retries, error)
+                progress(done / len(crossbars))
+        if start is None:
+            error = machine.error(dataset.test_images, dataset.test_labels)
+    after = None if start is None else snapshot(machine, dataset, start)
+    if after is not None:
+        error = float(after.start["test_error"])
+    return Simulation(
+        outcome=_outcome(found, retries, error),
+        reached=[array.values() for array in crossbars],
+        stuck=[
+            np.broadcast_to(array.cells.low == array.cells.high, array.values().shape)
+            for array in crossbars
+        ],
+        run=after,
+    )
 
 
 class _Given(msgspec.Struct, frozen=True, eq=False, kw_only=True):
@@ -201,7 +230,7 @@ def _programmed(
         if not due.any():
             break
         given.give(_further(schedule, seen, due))
-    array.hold(bank.state, bank.read)
+    array.take_over(bank.read)
     end = bank.read.astype(np.float64)
     off = np.abs(end - schedule.target)
     span = (schedule.nominal.high - schedule.nominal.low).item()

@@ -23,12 +23,17 @@ Array = NDArray[np.floating]
 
 # Loaded when asked for: some formats need packages that others do without.
 _FORMATS = {
+    "arc-one": "neurohw.export.arc_one:ArcOne",
     "csv": "neurohw.export.csv_tables:CsvTables",
+    "fusion-csv": "neurohw.export.fusion_csv:FusionCsv",
     "hdf5": "neurohw.export.hdf5:Hdf5",
     "measured": "neurohw.export.measured:Measured",
     "mem": "neurohw.export.mem:Mem",
+    "nir": "neurohw.export.nir_graph:NirGraph",
     "npz": "neurohw.export.npz:Npz",
     "numpy-header": "neurohw.export.numpy_header:NumpyHeader",
+    "pulses": "neurohw.export.pulses:Pulses",
+    "spice": "neurohw.export.spice_netlist:SpiceNetlist",
 }
 _GROUP = "neurohw.formats"
 
@@ -74,6 +79,9 @@ class Contents:
         Of amplifiers, by layer.
     measured : bool
         Whether cells were read out, and may be outside of their limits.
+    logical : dict of pairs of arrays
+        Of a format that holds no cells: weights (units, inputs) and biases (units,) by layer,
+        dimensionless, which are programmed.
     """
 
     path: Path
@@ -82,6 +90,7 @@ class Contents:
     currents: Mapping[str, Array] = field(default_factory=dict)
     gains: Mapping[str, Array] = field(default_factory=dict)
     measured: bool = False
+    logical: Mapping[str, tuple[Array, Array]] = field(default_factory=dict)
 
 
 class Format(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -134,6 +143,20 @@ class Format(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             The file is damaged, or is none of this format; one line with file and place.
         """
         raise ExportError(f"{path}: format = {self.name}: is written only")
+
+    def notes(self, path: Path) -> list[str]:
+        """Return what must be known of what was just written, in sentences."""
+        return []
+
+    def verify(self, weights: WeightMap, path: Path) -> tuple[bool, str] | None:
+        """Check what was written in a way of the format's own, if it has one.
+
+        Returns
+        -------
+        (bool, str) or None
+            Whether it is the map, and how near, in words; None: it is read back instead.
+        """
+        return None
 
 
 def names() -> list[str]:

@@ -14,6 +14,7 @@ from neurohw.experiments.experiment import Experiment
 from neurohw.experiments.programmed import machine_of, snapshot
 from neurohw.experiments.run_file import Run
 from neurohw.experiments.step import AnyChip, Machine
+from neurohw.export import logical
 from neurohw.export.fitting import Fitted, require_range
 from neurohw.export.formats import Contents, Format
 from neurohw.export.mapping import crossbar_name, roles, weight_map
@@ -69,6 +70,7 @@ def take(
     weights: WeightMap,
     *,
     whole: bool = True,
+    exact: bool = False,
     advance: Callable[[int], Any] | None = None,
 ) -> float:
     """Let the cells of a machine stand where a file says.
@@ -81,6 +83,8 @@ def take(
         Of the machine as it is.
     whole : bool
         Whether every array must be in the file.
+    exact : bool
+        Whether a file of weights, not of cells, is taken as it is; else it is programmed.
     advance : callable, optional
 
     Returns
@@ -88,6 +92,9 @@ def take(
     float
         Largest difference from the machine's cells, beyond what the format rounds to [S].
     """
+    if contents.logical:
+        logical.take(contents, machine.chip, exact=exact)
+        return 0.0
     fitted = {crossbar.name: Fitted(crossbar) for crossbar in weights.crossbars}
     places = {tile.name: tile for tile in weights.tiles()}
     for read in contents.tiles:

@@ -57,7 +57,7 @@ def verify(form: Format, path: Path, weights: WeightMap, images: int = IMAGES) -
     pictures = dataset.test_images[:images]
     with computing():
         before = machine.outputs(pictures)
-        conductance = take(form.read(path), machine, weights, whole=False)
+        conductance = take(form.read(path), machine, weights, whole=False, exact=True)
         after = machine.outputs(pictures)
     lost = np.isnan(before).any(axis=1) | np.isnan(after).any(axis=1)
     changed = (before.argmax(axis=1) != after.argmax(axis=1)) | (
