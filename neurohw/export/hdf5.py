@@ -1,6 +1,7 @@
 """The native format: HDF5, schema 1; see docs/export-weight-maps.md."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from neurohw.export.weight_map import Crossbar, Layer, Tile, WeightMap
 Array = NDArray[Any]
 
 _AXES = "word line, bit line"
-_DAMAGED = (OSError, RuntimeError, LookupError, ValueError, TypeError)
+_DAMAGED = (OSError, RuntimeError, LookupError, ValueError, TypeError, AttributeError)
 
 
 class Hdf5(Format, frozen=True):
@@ -46,21 +47,28 @@ class Hdf5(Format, frozen=True):
                         _write_tile(within.create_group(tile.name), tile, weights)
 
     def read(self, path: Path) -> Contents:  # noqa: D102
-        try:
-            file = h5py.File(path, "r", locking=False)
+        with _opened(path) as file:
             found = _string(file.attrs.get("format", ""))
             if found != manifest.FORMAT:
                 raise ExportError(f"{path}: format: {found!r} is not {manifest.FORMAT!r}")
             manifest.require_version(int(file.attrs.get("schema_version", 0)), path)
             return Contents(
                 path=path,
-                tiles=_tiles(file, path),
+                tiles=_tiles(path),
                 chip=_string(file.attrs["chip"]),
                 currents={name: values[...] for name, values in file["currents"].items()},
                 gains={name: layer["gains"][...] for name, layer in file["layers"].items()},
             )
-        except _DAMAGED as error:
-            raise _unreadable(path, error) from error
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[h5py.File]:
+    """Open a map, and say so where it is damaged."""
+    try:
+        with h5py.File(path, "r", locking=False) as file:
+            yield file
+    except _DAMAGED as error:
+        raise _unreadable(path, error) from error
 
 
 def _describe_layer(layers: h5py.Group, layer: Layer) -> h5py.Group:
@@ -114,22 +122,17 @@ def _write_tile(group: h5py.Group, tile: Tile, weights: WeightMap) -> None:
     _dataset(group, "stuck", cells.astype(np.int32), axes="cell, (word line, bit line)")
 
 
-def _tiles(file: h5py.File, path: Path) -> Iterator[ReadTile]:
-    with file:
-        try:
-            for layer in file["layers"].values():
-                for crossbar in layer.values():
-                    if not isinstance(crossbar, h5py.Group):
-                        continue
-                    for name, tile in crossbar.items():
-                        yield ReadTile(
-                            name=name,
-                            conductance=tile["g_target"][...],
-                            inputs=tile["input"][...].astype(np.intp),
-                            units=tile["unit"][...].astype(np.intp),
-                        )
-        except _DAMAGED as error:
-            raise _unreadable(path, error) from error
+def _tiles(path: Path) -> Iterator[ReadTile]:
+    with _opened(path) as file:
+        for layer in file["layers"].values():
+            for crossbar in (member for member in layer.values() if isinstance(member, h5py.Group)):
+                for name, tile in crossbar.items():
+                    yield ReadTile(
+                        name=name,
+                        conductance=tile["g_target"][...],
+                        inputs=tile["input"][...].astype(np.intp),
+                        units=tile["unit"][...].astype(np.intp),
+                    )
 
 
 def _dataset(group: h5py.Group, key: str, values: Array, *, unit: str = "", axes: str) -> None:

@@ -3,6 +3,7 @@
 import zipfile
 import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,10 @@ from neurohw.export.weight_map import WeightMap
 
 Array = NDArray[Any]
 
-_DAMAGED = (OSError, ValueError, LookupError, EOFError, zipfile.BadZipFile, zlib.error)
+_DAMAGED = (
+    *(OSError, ValueError, LookupError, EOFError, TypeError, AttributeError),
+    *(zipfile.BadZipFile, zlib.error),
+)
 
 
 class Npz(Format, frozen=True):
@@ -46,28 +50,32 @@ class Npz(Format, frozen=True):
                     _member(archive, f"{tile.name}.{name}", [values], values.shape)
 
     def read(self, path: Path) -> Contents:  # noqa: D102
-        try:
-            archive = np.load(path, allow_pickle=False)
+        with _opened(path) as archive:
+            found = manifest.parse(archive["map"].tobytes(), path)
+        return manifest.contents(found, path, _tiles(found, path))
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    """Open an archive, and say so where it is damaged."""
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             if not isinstance(archive, np.lib.npyio.NpzFile):
                 raise ExportError(f"{path}: is a single array, no archive")
-            found = manifest.parse(archive["map"].tobytes(), path)
-        except _DAMAGED as error:
-            raise _unreadable(path, error) from error
-        return manifest.contents(found, path, _tiles(archive, found, path))
+            yield archive
+    except _DAMAGED as error:
+        raise _unreadable(path, error) from error
 
 
-def _tiles(archive: Any, found: dict[str, Any], path: Path) -> Iterator[ReadTile]:
-    with archive:
+def _tiles(found: dict[str, Any], path: Path) -> Iterator[ReadTile]:
+    with _opened(path) as archive:
         for name, *_ in manifest.tiles_of(found, path):
-            try:
-                yield ReadTile(
-                    name=name,
-                    conductance=archive[f"{name}.g_target"],
-                    inputs=archive[f"{name}.input"].astype(np.intp),
-                    units=archive[f"{name}.unit"].astype(np.intp),
-                )
-            except _DAMAGED as error:
-                raise _unreadable(path, error) from error
+            yield ReadTile(
+                name=name,
+                conductance=archive[f"{name}.g_target"],
+                inputs=archive[f"{name}.input"].astype(np.intp),
+                units=archive[f"{name}.unit"].astype(np.intp),
+            )
 
 
 def _member(archive: zipfile.ZipFile, name: str, parts: Any, shape: tuple[int, ...]) -> None:
