@@ -134,8 +134,9 @@ class Pulses(Format, frozen=True):
 
 def about(path: Path) -> dict[str, Any]:
     """Return what ``programming.json`` in a folder says; `ExportError` if it is none."""
+    text = _text(path / ABOUT)
     try:
-        found = json.loads(_text(path / ABOUT))
+        found = json.loads(text)
         known = {"start", "retries", "totals_of_first_trains"}
         if not (isinstance(found, dict) and known <= found.keys()):
             raise ValueError(f"{', '.join(sorted(known))} are missing")

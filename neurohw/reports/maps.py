@@ -77,8 +77,12 @@ class TilePicture:
         return np.argwhere(np.ones(self.target.shape, bool))[places[size[places] > 0]]
 
     def most_out(self) -> NDArray[np.intp]:
-        """Places (cells, 2) of the cells furthest out of tolerance, `MOST_OUT` at most."""
-        return self.worst(min(int(self.out.sum()), MOST_OUT))
+        """Places (cells, 2) of the cells furthest out of tolerance, `MOST_OUT` at most.
+
+        Without those that are stuck.
+        """
+        places = self.worst(min(int(self.out.sum()), MOST_OUT))
+        return places[~self.stuck[places[:, 0], places[:, 1]]]
 
 
 def write(title: str, about: str, tiles: Sequence[TilePicture], out: Path | str) -> Path:
@@ -120,16 +124,16 @@ def render(title: str, about: str, tiles: Sequence[TilePicture]) -> str:
     )
 
 
-def chosen(tiles: Sequence[TilePicture], most: int = MOST_TILES) -> list[TilePicture]:
+def chosen(tiles: Sequence[TilePicture]) -> list[TilePicture]:
     """Return the tiles to draw, in their order."""
-    if len(tiles) <= most:
+    if len(tiles) <= MOST_TILES:
         return list(tiles)
 
     def rank(k: int) -> tuple[float, int]:
         tile = tiles[k]
         return -float(np.nanmax(np.abs(tile.error), initial=0.0)), -int(tile.stuck.sum())
 
-    return [tiles[k] for k in sorted(sorted(range(len(tiles)), key=rank)[:most])]
+    return [tiles[k] for k in sorted(sorted(range(len(tiles)), key=rank)[:MOST_TILES])]
 
 
 def _table(tiles: Sequence[TilePicture]) -> Table:

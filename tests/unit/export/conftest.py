@@ -65,3 +65,9 @@ def case(built):
     yield built
     machine, run = built
     restore_chip(machine.chip, run)
+
+
+@pytest.fixture(scope="session")
+def make_run():
+    """Make an untrained run of a recipe, a chip and settings."""
+    return lambda recipe, chip, settings, seed=0: fresh(recipe, chip, settings, seed)[1]
