@@ -7,7 +7,6 @@ without random telegraph noise, and those out of tolerance take a further train.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 import msgspec
 import numpy as np
@@ -15,19 +14,17 @@ from numpy.typing import NDArray
 
 from neurohw.chip import CrossbarArray
 from neurohw.chip.bank import Bank
-from neurohw.circuits.costs import Costs
 from neurohw.devices.fabrication import Cells
 from neurohw.devices.schedule import Trains, trains
 from neurohw.errors import RunFileError, UnsupportedError
 from neurohw.experiments.machine import build, computing, dataset_of, require_same_data
 from neurohw.experiments.programmed import snapshot
-from neurohw.experiments.programming import Writing, pulsed
+from neurohw.experiments.programming import pulsed
 from neurohw.experiments.run_file import Run
 from neurohw.experiments.step import Machine, crossbars_of, restore_ranges
 from neurohw.mappings.chip_specification import ChipSpecification
 
 Array = NDArray[np.floating]
-Counts = NDArray[Any]
 
 # Reads between trains are numbered from here, apart from those of evaluations.
 _VERIFYING = 1 << 43
@@ -91,7 +88,8 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     energy : float [J]
         Of pulses, in cells, in half-selected ones and in lines; without full resets.
     time : float [s]
-        Of pulses, crossbars and tiles at the same time; without full resets.
+        Of pulses, train after train, crossbars and tiles at the same time; without full resets
+        and reads.
     test_error : float
         Of the network then.
     """
@@ -190,9 +188,10 @@ class _Given(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     stuck: int
     erased: int
     reads: int
-    writing: Writing
-    rising: int
-    falling: int
+    rising: float
+    falling: float
+    energy: float
+    time: float
 
 
 def _take_over(machine: Machine, run: Run) -> None:
@@ -216,11 +215,10 @@ def _programmed(
         bank.write(np.broadcast_to(bank.cells.low, bank.read.shape))
     else:
         bank.state[:] = bank.read[:] = np.clip(schedule.start, bank.cells.low, bank.cells.high)
-    start = bank.read.astype(np.float64)
-    given = _Giving(array, bank)
+    given = _Giving(array, bank, chip)
     given.give(schedule.first)
     noise, reads = array.reading.noise, 0
-    due = np.ones(start.shape, bool)
+    due = np.ones(bank.read.shape, bool)
     for turn in range(retries):
         seen: Array = bank.read.astype(np.float64)
         if noise is not None:
@@ -240,26 +238,21 @@ def _programmed(
         stuck=bank.cells.stuck,
         erased=given.erased,
         reads=reads,
-        writing=_cost(chip, (given.rising, given.falling), start, end),
-        rising=int(given.rising.sum()),
-        falling=int(given.falling.sum()),
+        rising=given.rising,
+        falling=given.falling,
+        energy=given.energy,
+        time=given.time,
     )
 
 
-def _cost(
-    chip: ChipSpecification, given: tuple[Counts, Counts], start: Array, end: Array
-) -> Writing:
-    costs: Costs = chip.built_costs
-    return pulsed(costs, chip.device, given, start, end, events=1, tile=chip.tile)
-
-
 class _Giving:
-    """Gives the cells of a bank trains, pulse by pulse, and counts them."""
+    """Gives the cells of a bank trains, pulse by pulse, and counts them and what they cost."""
 
-    def __init__(self, array: CrossbarArray, bank: Bank) -> None:
+    def __init__(self, array: CrossbarArray, bank: Bank, chip: ChipSpecification) -> None:
         self._scheme, self._bank, self._event = array.scheme, bank, 0
-        self.rising, self.falling = (np.zeros(bank.read.shape) for _ in range(2))
-        self.erased = 0
+        self._costs, self._device, self._tile = chip.built_costs, chip.device, chip.tile
+        self.erased, self.rising, self.falling = 0, 0.0, 0.0
+        self.energy, self.time = 0.0, 0.0
 
     def give(self, each: Trains) -> None:
         bank = self._bank
@@ -268,13 +261,20 @@ class _Giving:
             bank.write(low, each.erased, self._event + 1)
             self.erased += int(each.erased.sum())
         left = each.pulses.astype(np.float64)
-        self.rising += np.maximum(left, 0)
-        self.falling += np.maximum(-left, 0)
+        given, before = (np.maximum(left, 0), np.maximum(-left, 0)), bank.read.astype(np.float64)
         while left.any():
             pulses = np.clip(left, -1, 1)
             self._scheme.give(bank, pulses, self._event)
             left -= pulses
             self._event += 1
+        # Trains follow one another: a line waits until the longest one of its cells has ended.
+        cost = pulsed(
+            self._costs, self._device, given, before, bank.read, events=1, tile=self._tile
+        )
+        self.rising += float(given[0].sum())
+        self.falling += float(given[1].sum())
+        self.energy += cost.cells + cost.half_selected + cost.lines
+        self.time += cost.time
 
 
 def _further(schedule: Schedule, seen: Array, due: NDArray[np.bool_]) -> Trains:
@@ -295,11 +295,11 @@ def _outcome(found: Sequence[_Given], retries: int, error: float) -> Outcome:
         worst=max(float(each.off.max()) for each in found),
         within=sum(each.within for each in found) / cells,
         stuck=sum(each.stuck for each in found),
-        set_pulses=sum(each.rising for each in found),
-        reset_pulses=sum(each.falling for each in found),
+        set_pulses=round(sum(each.rising for each in found)),
+        reset_pulses=round(sum(each.falling for each in found)),
         erased=sum(each.erased for each in found),
         reads=sum(each.reads for each in found),
-        energy=sum(w.cells + w.half_selected + w.lines for w in (e.writing for e in found)),
-        time=max(each.writing.time for each in found),
+        energy=sum(each.energy for each in found),
+        time=max(each.time for each in found),
         test_error=error,
     )
