@@ -235,7 +235,8 @@ class _MapDraughtsman(Draughtsman):
                 interpolation="none",
                 extent=(-0.5, bits - 0.5, words - 0.5, -0.5),
             )
-            marks = [("stuck", np.argwhere(tile.stuck), "x", SERIES[1])]
+            # Each in a colour that its map has not.
+            marks = [("stuck", np.argwhere(tile.stuck), "x", SERIES[0 if worst else 1])]
             if worst:
                 marks.append(("out of tolerance", tile.most_out(), ".", SERIES[2]))
                 marks.append(("largest errors", tile.worst(), "o", INK))
