@@ -13,16 +13,16 @@ from neurohw.errors import ExportError
 from neurohw.experiments.configuration import to_json
 from neurohw.export import manifest
 from neurohw.export.formats import Contents, Format, ReadTile
-from neurohw.export.weight_map import Crossbar, Layer, Tile, WeightMap
+from neurohw.export.weight_map import Crossbar, Layer, WeightMap, tile_name
 
 Array = NDArray[Any]
 
-_AXES = "word line, bit line"
+_AXES = "tile row, tile column, word line, bit line"
 _DAMAGED = (OSError, RuntimeError, LookupError, ValueError, TypeError, AttributeError)
 
 
 class Hdf5(Format, frozen=True):
-    """A group a layer, in it one a crossbar, in it one a tile; units as attributes."""
+    """A group a layer, in it one a crossbar, in it one array a quantity; units as attributes."""
 
     name = "hdf5"
     description = "native map, with limits, stuck cells, scheme and configuration"
@@ -42,9 +42,7 @@ class Hdf5(Format, frozen=True):
             for layer in weights.layers:
                 group = _describe_layer(layers, layer)
                 for crossbar in layer.crossbars:
-                    within = _describe_crossbar(group, crossbar)
-                    for tile in crossbar.tiles():
-                        _write_tile(within.create_group(tile.name), tile, weights)
+                    _write_crossbar(group, crossbar, weights)
 
     def read(self, path: Path) -> Contents:  # noqa: D102
         with _opened(path) as file:
@@ -84,7 +82,8 @@ def _describe_layer(layers: h5py.Group, layer: Layer) -> h5py.Group:
     return group
 
 
-def _describe_crossbar(layer: h5py.Group, crossbar: Crossbar) -> h5py.Group:
+def _write_crossbar(layer: h5py.Group, crossbar: Crossbar, weights: WeightMap) -> None:
+    """Write all tiles of a crossbar, which are of one size, into one dataset a quantity."""
     group = layer.create_group(crossbar.name)
     group.attrs["role"] = _text(crossbar.role)
     group.attrs["coefficient"] = crossbar.coefficient
@@ -92,46 +91,51 @@ def _describe_crossbar(layer: h5py.Group, crossbar: Crossbar) -> h5py.Group:
     if crossbar.tolerance is not None:
         group.attrs["tolerance"] = crossbar.tolerance
     group.attrs["conductance_unit"] = _text("S")
-    return group
-
-
-def _write_tile(group: h5py.Group, tile: Tile, weights: WeightMap) -> None:
-    crossbar = tile.crossbar
-    _dataset(group, "input", tile.inputs.astype(np.int32), axes="word line")
-    _dataset(group, "unit", tile.units.astype(np.int32), axes="bit line")
-    each = {
-        "g_target": crossbar.conductance,
-        "g_min": crossbar.low,
-        "g_max": crossbar.high,
-    }
-    sets = {}
-    for key, values in each.items():
-        whole = values.size > 1 or crossbar.conductance.size == 1
-        dataset = group.create_dataset(key, tile.shape if whole else (1, 1), values.dtype)
-        dataset.attrs["unit"], dataset.attrs["axes"] = _text("S"), _text(_AXES)
-        sets[key] = dataset
-    stuck = []
-    for block in weights.blocks(tile):
-        rows = slice(block.first, block.first + len(block.target))
-        parts = {"g_target": block.target, "g_min": block.low, "g_max": block.high}
-        for key, values in parts.items():
-            sets[key][rows if len(sets[key]) == tile.shape[0] else slice(0, 1)] = values
-        if block.low.size == block.target.size:
-            stuck.append(np.argwhere(block.stuck) + np.array([block.first, 0]))
-    cells = np.concatenate(stuck) if stuck else np.zeros((0, 2))
-    _dataset(group, "stuck", cells.astype(np.int32), axes="cell, (word line, bit line)")
+    tiles, g = crossbar.tiling.tiles, crossbar.conductance
+    shape = *tiles, *crossbar.tile(0, 0).shape
+    cells = {"g_target": g, "g_min": crossbar.low, "g_max": crossbar.high}
+    sets, each = {}, []
+    for key, values in cells.items():
+        alike = values.size == 1 < g.size
+        sets[key] = group.create_dataset(key, (1, 1, 1, 1) if alike else shape, values.dtype)
+        sets[key].attrs["unit"], sets[key].attrs["axes"] = _text("S"), _text(_AXES)
+        if alike:
+            sets[key][...] = values
+        else:
+            each.append(key)
+    lines = {"input": np.empty(shape[:3], np.int32), "unit": np.empty((*tiles, shape[3]), np.int32)}
+    stuck = [np.zeros((0, 4), np.int32)]
+    for tile in crossbar.tiles():
+        place = tile.row, tile.column
+        lines["input"][place], lines["unit"][place] = tile.inputs, tile.units
+        for block in weights.blocks(tile):
+            rows = slice(block.first, block.first + len(block.target))
+            parts = {"g_target": block.target, "g_min": block.low, "g_max": block.high}
+            for key in each:
+                sets[key][(*place, rows)] = parts[key]
+            if "g_min" in each:
+                word, bit = np.nonzero(block.stuck)
+                found = np.full((len(word), 4), (*place, 0, 0))
+                found[:, 2], found[:, 3] = word + block.first, bit
+                stuck.append(found)
+    _dataset(group, "input", lines["input"], axes="tile row, tile column, word line")
+    _dataset(group, "unit", lines["unit"], axes="tile row, tile column, bit line")
+    _dataset(group, "stuck", np.concatenate(stuck).astype(np.int32), axes=f"cell, ({_AXES})")
 
 
 def _tiles(path: Path) -> Iterator[ReadTile]:
     with _opened(path) as file:
         for layer in file["layers"].values():
-            for crossbar in (member for member in layer.values() if isinstance(member, h5py.Group)):
-                for name, tile in crossbar.items():
+            for name, crossbar in layer.items():
+                if not isinstance(crossbar, h5py.Group):
+                    continue
+                inputs, units = crossbar["input"][...], crossbar["unit"][...]
+                for row, column in np.ndindex(*inputs.shape[:2]):
                     yield ReadTile(
-                        name=name,
-                        conductance=tile["g_target"][...],
-                        inputs=tile["input"][...].astype(np.intp),
-                        units=tile["unit"][...].astype(np.intp),
+                        name=tile_name(name, row, column),
+                        conductance=crossbar["g_target"][row, column],
+                        inputs=inputs[row, column].astype(np.intp),
+                        units=units[row, column].astype(np.intp),
                     )
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from neurohw.errors import ExportError
 from neurohw.experiments import run_file
 from neurohw.export.formats import Contents, ReadTile
-from neurohw.export.weight_map import Crossbar, Layer, WeightMap
+from neurohw.export.weight_map import Crossbar, Layer, WeightMap, tile_name
 
 FORMAT = "neurohw weight map"
 SCHEMA_VERSION = 1
@@ -76,10 +76,10 @@ def tiles_of(found: dict[str, Any], path: Path) -> list[tuple[str, int, int]]:
     """Return name, word lines and bit lines of every tile that a manifest lists."""
     try:
         return [
-            (str(tile["array"]), int(tile["word_lines"]), int(tile["bit_lines"]))
+            (tile_name(each["name"], *place), int(each["word_lines"]), int(each["bit_lines"]))
             for layer in found["layers"]
-            for crossbar in layer["crossbars"]
-            for tile in crossbar["tiles"]
+            for each in layer["crossbars"]
+            for place in np.ndindex(*each["tiles"])
         ]
     except (LookupError, TypeError, ValueError) as error:
         raise ExportError(f"{path}: the manifest is damaged: {error!r}") from None
@@ -122,8 +122,7 @@ def _crossbar(crossbar: Crossbar) -> dict[str, Any]:
         "g_min_S": finite(low),
         "g_max_S": finite(high),
         "tolerance_S": crossbar.tolerance,
-        "tiles": [
-            {"array": tile.name, "word_lines": tile.shape[0], "bit_lines": tile.shape[1]}
-            for tile in crossbar.tiles()
-        ],
+        "tiles": list(crossbar.tiling.tiles),
+        "word_lines": crossbar.tile(0, 0).shape[0],
+        "bit_lines": crossbar.tile(0, 0).shape[1],
     }

@@ -60,6 +60,8 @@ class Tile:
     name : str
         ``crossbar-row-column``: its place along the units, and along the inputs.
     crossbar : Crossbar
+    row, column : int
+        That place.
     inputs : (word lines,) array of int
         The input that each word line carries, or `UNUSED`.
     units : (bit lines,) array of int
@@ -68,6 +70,8 @@ class Tile:
 
     name: str
     crossbar: "Crossbar"
+    row: int
+    column: int
     inputs: Lines
     units: Lines
 
@@ -171,8 +175,14 @@ class Crossbar:
         if self.word_lines is not None and self.bit_lines is not None:
             word, bit = self.word_lines[row, held_inputs], self.bit_lines[held_units, column]
         inputs[word], units[bit] = held_inputs, held_units
-        name = f"{self.name}-{row}-{column}"
-        return Tile(name=name, crossbar=self, inputs=inputs, units=units)
+        return Tile(
+            name=tile_name(self.name, row, column),
+            crossbar=self,
+            row=row,
+            column=column,
+            inputs=inputs,
+            units=units,
+        )
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -262,6 +272,11 @@ class WeightMap:
             yield block
             if self.advance is not None:
                 self.advance(block.target.size)
+
+
+def tile_name(crossbar: str, row: int, column: int) -> str:
+    """Return the name of a tile of a crossbar."""
+    return f"{crossbar}-{row}-{column}"
 
 
 def _consecutive(lines: Lines) -> bool:

@@ -43,15 +43,18 @@ def test_hdf5_states_units_orientation_and_stuck_cells(repaired, tmp_path):
         assert layer.attrs["scheme"] == b"single-ended"
         assert layer.attrs["scale_unit"] == b"1/S"
         assert layer["layer1"].attrs["role"] == b"conductance"
-        stuck = 0
+        group = layer["layer1"]
+        axes = b"tile row, tile column, word line, bit line"
+        assert (group["g_target"].attrs["unit"], group["g_target"].attrs["axes"]) == (b"S", axes)
+        for place in map(tuple, group["stuck"][...]):
+            assert group["g_min"][place] == group["g_max"][place]
+            assert group["g_target"][place] == np.float32(group["g_min"][place])
         for tile in repaired.layers[0].crossbars[0].tiles():
-            group = layer["layer1"][tile.name]
-            g = group["g_target"]
-            assert (g.attrs["unit"], g.attrs["axes"]) == (b"S", b"word line, bit line")
-            for word, bit in group["stuck"][...]:
-                assert group["g_min"][word, bit] == group["g_max"][word, bit]
-                assert g[word, bit] == np.float32(group["g_min"][word, bit])
-            stuck += len(group["stuck"])
+            place = tile.row, tile.column
+            assert_array_equal(group["g_target"][place], tile.matrix())
+            assert_array_equal(group["input"][place], tile.inputs)
+            assert_array_equal(group["unit"][place], tile.units)
+        stuck = len(group["stuck"])
     record = repaired.run.arrays[0]
     assert stuck == np.count_nonzero(record["g_min"] == record["g_max"]) > 0
 
@@ -75,8 +78,9 @@ def test_the_long_table_names_every_weight(repaired, tmp_path):
 def test_npz_opens_without_neurohw(repaired, tmp_path):
     with np.load(written("npz", repaired, tmp_path), allow_pickle=False) as archive:
         about = json.loads(archive["map"].tobytes())
-        names = [t["array"] for x in about["layers"] for c in x["crossbars"] for t in c["tiles"]]
-        assert names == [tile.name for tile in repaired.tiles()]
+        crossbars = [each for layer in about["layers"] for each in layer["crossbars"]]
+        assert [each["name"] for each in crossbars] == [c.name for c in repaired.crossbars]
+        assert crossbars[0]["tiles"] == list(repaired.crossbars[0].tiling.tiles)
         for tile in repaired.tiles():
             assert archive[f"{tile.name}.g_target"].shape == tile.shape
             assert_array_equal(archive[f"{tile.name}.input"], tile.inputs)
