@@ -23,6 +23,7 @@ from neurohw.experiments.programming import pulsed
 from neurohw.experiments.run_file import Run
 from neurohw.experiments.scheduled import Schedule
 from neurohw.export import long_table, manifest
+from neurohw.export.fitting import Fitted, require_range
 from neurohw.export.formats import Contents, Format
 from neurohw.export.mapping import weight_map
 from neurohw.export.weight_map import CELLS_AT_ONCE, UNUSED, Block, Crossbar, Tile, WeightMap
@@ -314,29 +315,23 @@ class _Writer:
 
 def _assembled(path: Path, weights: WeightMap, column: str) -> list[Array]:
     """Return a column of the table as (units, inputs) of every crossbar of a map."""
-    crossbars = weights.crossbars
-    found = [np.full(crossbar.conductance.shape, np.nan) for crossbar in crossbars]
-    places = {t.name: (t, k) for k, c in enumerate(crossbars) for t in c.tiles()}
-    for read in long_table.read(path / TABLE, column):
-        if read.name not in places:
-            raise ExportError(f"{path / TABLE}: array {read.name}: the network's chip has none")
-        tile, k = places[read.name]
-        words, bits = read.conductance.shape
-        if words > tile.shape[0] or bits > tile.shape[1]:
-            raise ExportError(
-                f"{path / TABLE}: array {read.name}: has {words} word lines and {bits} bit lines,"
-                f" that of the chip {tile.shape[0]} and {tile.shape[1]}"
-            )
-        inputs, units = tile.inputs[:words], tile.units[:bits]
-        word, bit = np.flatnonzero(inputs != UNUSED), np.flatnonzero(units != UNUSED)
-        found[k][np.ix_(units[bit], inputs[word])] = read.conductance[np.ix_(word, bit)].T
-    for crossbar, values in zip(crossbars, found, strict=True):
-        for unit, line in np.argwhere(np.isnan(values))[:1]:
-            raise ExportError(
-                f"{path / TABLE}: crossbar {crossbar.name}: the cell of unit {unit}, input {line}"
-                " is missing"
-            )
-    return found
+    fitted = {crossbar.name: Fitted(crossbar) for crossbar in weights.crossbars}
+    tiles = {tile.name: tile for tile in weights.tiles()}
+    try:
+        for read in long_table.read(path / TABLE, column):
+            if read.name not in tiles:
+                raise ExportError(f"array {read.name}: the network's chip has none")
+            tile = tiles.pop(read.name)
+            fitted[tile.crossbar.name].put(read, tile)
+        for name in tiles:
+            raise ExportError(f"array {name}: is missing, and {len(tiles) - 1} others")
+        if column == "g_target_S":
+            for each in fitted.values():
+                require_range(each, 0.0, measured=False)
+    except ExportError as error:
+        text = str(error).removeprefix(f"{path / TABLE}: ")
+        raise ExportError(f"{path / TABLE}: {text}") from None
+    return [each.taken for each in fitted.values()]
 
 
 def _text(path: Path) -> str:

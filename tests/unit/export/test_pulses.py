@@ -227,16 +227,52 @@ def test_narrow_cells_are_planned_but_not_simulated(make_run, tmp_path):
         simulate(run, pulses.schedules(out, run), seed=0)
 
 
-def test_damaged_schedules_are_refused(quiet, noisy, tmp_path):
+def test_schedules_of_another_network_are_refused(quiet, noisy, make_run, tmp_path):
     _, out = written(quiet, tmp_path)
-    with pytest.raises(ExportError, match="array layer1-0-0: has 32 word lines"):
-        pulses.schedules(out, noisy)
-    lines = (out / pulses.TABLE).read_text().splitlines(keepends=True)
-    (out / pulses.TABLE).write_text("".join(lines[:-1]))
     with pytest.raises(
-        ExportError, match="crossbar layer2: the cell of unit 9, input 8 is missing"
+        ExportError, match=r"pulses\.csv: array layer1-0-0: word line 31: it has 20"
     ):
+        pulses.schedules(out, noisy)
+    deeper = ("data.train=40", "data.crop=2", "network.hidden=[9,4]", "learning.learning_rate=0.02")
+    rates = ("learning.bias_learning_rate=0.02", *QUIET)
+    other = make_run("drn-digits", "epiram", (*deeper, *rates))
+    with pytest.raises(ExportError, match="array layer2-0-0: bit line 9: it has 4"):
+        pulses.schedules(out, other)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda lines: lines[:-1], "array layer2-0-0, word line 8, bit line 9: is missing"),
+        (lambda lines: [*lines, lines[-1]], "stands in line .* already"),
+        (lambda lines: [*lines[:-1], lines[-1][:40]], "fields, the header has 15"),
+        (lambda lines: [s.replace(",u3i", ",u4i") for s in lines], "were lines swapped"),
+        (
+            lambda lines: [lines[0], *map(in_microsiemens, lines[1:])],
+            "1e6 too large: are they in uS",
+        ),
+        (
+            lambda lines: [lines[0].replace("set_pulses", "pulses"), *lines[1:]],
+            "set_pulses: is miss",
+        ),
+    ],
+)
+def test_damaged_schedules_are_refused(change, message, quiet, tmp_path):
+    _, out = written(quiet, tmp_path)
+    lines = (out / pulses.TABLE).read_text().splitlines()
+    (out / pulses.TABLE).write_text("\n".join(change(lines)) + "\n")
+    with pytest.raises(ExportError, match=rf"pulses\.csv: .*{message}"):
         pulses.schedules(out, quiet)
+
+
+def in_microsiemens(line):
+    fields = line.split(",")
+    fields[4] = repr(1e6 * float(fields[4]))
+    return ",".join(fields)
+
+
+def test_a_damaged_description_is_refused(quiet, tmp_path):
+    _, out = written(quiet, tmp_path)
     about = json.loads((out / pulses.ABOUT).read_text())
     del about["retries"]
     (out / pulses.ABOUT).write_text(json.dumps(about))
