@@ -11,6 +11,7 @@ arc1pyqt, the control software of ArC Instruments: saving and loading of session
 """
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -76,13 +77,17 @@ class ArcOne(Format, frozen=True):
                 _write(weights, tile, voltage, csv.writer(file))
 
     def read(self, path: Path) -> Contents:
-        """Read the last resistance of every cell, of sessions that the instrument saved too."""
+        """Read the last resistance of every cell, of sessions that the instrument saved too.
+
+        Measured cells need not be within the limits of the chip's description.
+        """
         try:
             found = manifest.parse((path / MARK).read_bytes(), path / MARK)
         except OSError as error:
             raise ExportError(f"{path / MARK}: cannot be read: {error.strerror}") from None
         tiles = manifest.tiles_of(found, path / MARK)
-        return manifest.contents(found, path, (_read(path, *tile) for tile in tiles))
+        read = manifest.contents(found, path, (_read(path, *tile) for tile in tiles))
+        return replace(read, measured=True)
 
 
 def _write(weights: WeightMap, tile: Tile, voltage: float, rows: Any) -> None:

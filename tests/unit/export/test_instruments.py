@@ -6,7 +6,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from neurohw.errors import ConfigurationError, ExportError
 from neurohw.export import formats, writing
-from neurohw.export.importing import imported
+from neurohw.export.importing import imported, take
 from neurohw.export.mapping import weight_map
 
 
@@ -154,6 +154,35 @@ def test_the_network_is_the_same_after_the_way_there_and_back(name, small, tmp_p
     back = imported(form, out, small)
     for found, expected in zip(back.arrays, small.arrays, strict=True):
         assert_array_equal(found["conductance"], expected["conductance"])
+
+
+@pytest.mark.parametrize("name", ["arc-one", "fusion-csv"])
+def test_every_scheme_comes_back(name, case, tmp_path):
+    machine, run = case
+    weights = weight_map(run)
+    signed = any(crossbar.role == "signed" for crossbar in weights.crossbars)
+    large = max(max(tile.shape) for tile in weights.tiles()) > 32
+    if signed or (large and name == "arc-one"):
+        with pytest.raises(ExportError, match=f"format = {name}"):
+            written(name, run, tmp_path)
+        return
+    form, out, _ = written(name, run, tmp_path)
+    for crossbar in machine.chip.crossbars:
+        crossbar.take_over(np.full(crossbar.values().shape, 2e-6), None)
+    assert take(form.read(out), machine, weights, whole=False) == 0
+    for array, record in zip(machine.chip.arrays, run.arrays, strict=True):
+        assert_array_equal(array.record()["conductance"], record["conductance"])
+
+
+def test_measured_cells_may_be_outside_of_their_limits(small, tmp_path):
+    form, out, weights = written("arc-one", small, tmp_path)
+    tile = next(weights.tiles())
+    word, bit = (int(np.flatnonzero(lines >= 0)[0]) for lines in (tile.inputs, tile.units))
+    path = out / f"{tile.name}.csv"
+    path.write_text(path.read_text() + f"{word + 1},{bit + 1},50000.0,0.1,0,S R2,R2,0.1\n")
+    back = imported(form, out, small)
+    unit, line = tile.units[bit], tile.inputs[word]
+    assert back.arrays[0]["conductance"][unit, line] == pytest.approx(20e-6)
 
 
 @pytest.mark.parametrize("name", ["arc-one", "fusion-csv", "spice"])
