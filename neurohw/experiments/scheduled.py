@@ -132,7 +132,7 @@ def simulate(
     start : mapping, optional
         What the run to return says of its start, see `programmed.snapshot`; none is without.
     progress : callable, optional
-        Told which share of the crossbars is programmed.
+        Told which share of the work is done, train by train.
 
     Raises
     ------
@@ -160,10 +160,9 @@ def simulate(
                 f" network's are {shapes}"
             )
         found = []
-        for done, (array, schedule) in enumerate(zip(crossbars, schedules, strict=True), start=1):
-            found.append(_programmed(array, schedule, experiment.chip, retries))
-            if progress is not None:
-                progress(done / len(crossbars))
+        for done, (array, schedule) in enumerate(zip(crossbars, schedules, strict=True)):
+            told = _share_of(progress, done, len(crossbars))
+            found.append(_programmed(array, schedule, experiment.chip, retries, told))
         if start is None:
             error = machine.error(dataset.test_images, dataset.test_labels)
     after = None if start is None else snapshot(machine, dataset, start)
@@ -178,6 +177,18 @@ def simulate(
         ],
         run=after,
     )
+
+
+def _share_of(
+    progress: Callable[[float], None] | None, done: int, parts: int
+) -> Callable[[float], None]:
+    """Return what is told the share of one of some equal parts that is done."""
+
+    def told(share: float) -> None:
+        if progress is not None:
+            progress((done + share) / parts)
+
+    return told
 
 
 class _Given(msgspec.Struct, frozen=True, eq=False, kw_only=True):
@@ -206,7 +217,11 @@ def _take_over(machine: Machine, run: Run) -> None:
 
 
 def _programmed(
-    array: CrossbarArray, schedule: Schedule, chip: ChipSpecification, retries: int
+    array: CrossbarArray,
+    schedule: Schedule,
+    chip: ChipSpecification,
+    retries: int,
+    told: Callable[[float], None],
 ) -> _Given:
     """Program one crossbar."""
     law = replace(array.cells.law, limit_down=schedule.nominal.law.limit_down)
@@ -220,6 +235,7 @@ def _programmed(
     noise, reads = array.reading.noise, 0
     due = np.ones(bank.read.shape, bool)
     for turn in range(retries):
+        told((turn + 1) / (retries + 1))
         seen: Array = bank.read.astype(np.float64)
         if noise is not None:
             seen = noise.noisy(seen, _VERIFYING + turn, 0)
@@ -228,6 +244,7 @@ def _programmed(
         if not due.any():
             break
         given.give(_further(schedule, seen, due))
+    told(1.0)
     array.take_over(bank.read)
     end = bank.read.astype(np.float64)
     off = np.abs(end - schedule.target)

@@ -11,6 +11,7 @@ from neurohw.devices.laws.label import curvature
 from neurohw.errors import ConfigurationError, ExportError, UnsupportedError
 from neurohw.experiments import run_file
 from neurohw.experiments.scheduled import simulate
+from neurohw.experiments.step import crossbars_of
 from neurohw.export import formats, pulses, writing
 from neurohw.export.importing import imported
 from neurohw.export.mapping import weight_map
@@ -173,6 +174,26 @@ def test_pairs_of_one_sided_cells(make_run, tmp_path):
     assert outcomes[1].within > outcomes[0].within + 0.1
     assert outcomes[1].rms < 0.8 * outcomes[0].rms
     assert outcomes[1].erased > outcomes[0].erased > 0 and outcomes[1].reset_pulses == 0
+
+
+def test_crossbars_of_every_scheme_are_told_apart(case, tmp_path):
+    """Pairs, references, slices, bias cells, narrow ones: each gets its own schedule."""
+    machine, run = case
+    if run.experiment.chip.device.law == "ideal":
+        with pytest.raises(UnsupportedError, match="takes any change without pulses"):
+            written(run, tmp_path)
+        return
+    _, out = written(run, tmp_path)
+    schedules = pulses.schedules(out, run)
+    if run.experiment.chip.programming.accumulate == "carry":
+        assert len(schedules) == 2 * len(crossbars_of(machine.chip))
+        return
+    for schedule, crossbar in zip(schedules, crossbars_of(machine.chip), strict=True):
+        assert_array_equal(schedule.target, crossbar.values())
+    shares = []
+    found = simulate(run, schedules, seed=0, progress=shares.append)
+    assert shares == sorted(shares) and shares[-1] == 1.0
+    assert found.outcome.rms < 0.3 and len(found.reached) == len(schedules)
 
 
 def test_amplifiers_and_currents_are_those_of_the_run(make_run, tmp_path):
