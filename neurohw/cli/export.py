@@ -71,7 +71,7 @@ def export(
     """
     from dataclasses import replace
 
-    from neurohw.cli.progress import CellsLine
+    from neurohw.cli.progress import CellsLine, terminable
     from neurohw.experiments import programmed, run_file
     from neurohw.export import formats, verification, writing
     from neurohw.export.mapping import weight_map
@@ -87,7 +87,8 @@ def export(
     weights = weight_map(run, layers)
     progress = CellsLine(sys.stderr, weights.cells, "writing")
     try:
-        writing.write(form, replace(weights, advance=progress), out, force=force)
+        with terminable():
+            writing.write(form, replace(weights, advance=progress), out, force=force)
     finally:
         progress.close()
     tiles = sum(1 for _ in weights.tiles())

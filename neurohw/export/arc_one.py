@@ -71,7 +71,6 @@ class ArcOne(Format, frozen=True):
                 raise ExportError(f"format = arc-one: {crossbar.name}: has negative conductances")
         chip = weights.run.experiment.chip
         voltage = self.read_voltage or chip.device.reading.read_voltage
-        (out / MARK).write_text(manifest.to_text(weights), encoding="utf-8")
         for tile in weights.tiles():
             with (out / f"{tile.name}.csv").open("w", encoding="utf-8", newline="") as file:
                 _write(weights, tile, voltage, csv.writer(file))

@@ -27,7 +27,6 @@ class CsvTables(Format, frozen=True):
     lossless = True
 
     def write(self, weights: WeightMap, out: Path) -> None:  # noqa: D102
-        (out / MARK).write_text(manifest.to_text(weights), encoding="utf-8")
         with (out / TABLE).open("w", encoding="utf-8") as table:
             table.write(COLUMNS + "\n")
             for tile in weights.tiles():

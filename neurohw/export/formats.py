@@ -122,10 +122,10 @@ class Format(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     reads: ClassVar[bool] = True
 
     def write(self, weights: WeightMap, out: Path) -> None:
-        """Write a map to a path where nothing is yet; of a folder, into an empty one.
+        """Write a map to a path where nothing is yet; of a folder, into one with its manifest only.
 
-        Whoever calls gives the file its name once it is whole (`writing.write`). Tiles are to be
-        taken block by block from `WeightMap.blocks`, which tells how far it is.
+        `writing.write` calls it, and gives file or folder its name once it is whole. Tiles are to
+        be taken block by block from `WeightMap.blocks`, which tells how far it is.
 
         Raises
         ------

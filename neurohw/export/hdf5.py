@@ -109,10 +109,9 @@ def _write_crossbar(layer: h5py.Group, crossbar: Crossbar, weights: WeightMap) -
         place = tile.row, tile.column
         lines["input"][place], lines["unit"][place] = tile.inputs, tile.units
         for block in weights.blocks(tile):
-            rows = slice(block.first, block.first + len(block.target))
             parts = {"g_target": block.target, "g_min": block.low, "g_max": block.high}
             for key in each:
-                sets[key][(*place, rows)] = parts[key]
+                _put(sets[key], (*place, block.first, 0), parts[key])
             if "g_min" in each:
                 word, bit = np.nonzero(block.stuck)
                 found = np.full((len(word), 4), (*place, 0, 0))
@@ -137,6 +136,14 @@ def _tiles(path: Path) -> Iterator[ReadTile]:
                         inputs=inputs[row, column].astype(np.intp),
                         units=units[row, column].astype(np.intp),
                     )
+
+
+def _put(dataset: h5py.Dataset, first: tuple[int, ...], values: Array) -> None:
+    """Write some lines of a tile; h5py's own indexing takes longer than small tiles do."""
+    shape = (1,) * (len(first) - values.ndim) + values.shape
+    place = dataset.id.get_space()
+    place.select_hyperslab(first, shape)
+    dataset.id.write(h5py.h5s.create_simple(shape), place, np.ascontiguousarray(values))
 
 
 def _dataset(group: h5py.Group, key: str, values: Array, *, unit: str = "", axes: str) -> None:

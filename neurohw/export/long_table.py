@@ -18,7 +18,7 @@ from neurohw.export.formats import ReadTile
 from neurohw.export.weight_map import UNUSED, Lines
 from neurohw.specification import nearest
 
-_WEIGHT = re.compile(r"u(\d+)i(\d+)")
+_WEIGHT = re.compile(r"u(\d{1,9})i(\d{1,9})")
 _PLACE = ("array", "word_line", "bit_line")
 _LONGEST_LINE = 1 << 17
 # Of a matrix, beside as many cells as a table has.
@@ -29,11 +29,11 @@ _MOST_EMPTY = 1 << 24
 class _Rows:
     """The rows of one array: cells, conductances [S], weights and where they stand in the file."""
 
-    word: "array[int]" = field(default_factory=lambda: array("q"))
-    bit: "array[int]" = field(default_factory=lambda: array("q"))
+    word: "array[int]" = field(default_factory=lambda: array("i"))
+    bit: "array[int]" = field(default_factory=lambda: array("i"))
     value: "array[float]" = field(default_factory=lambda: array("d"))
-    unit: "array[int]" = field(default_factory=lambda: array("q"))
-    input: "array[int]" = field(default_factory=lambda: array("q"))
+    unit: "array[int]" = field(default_factory=lambda: array("i"))
+    input: "array[int]" = field(default_factory=lambda: array("i"))
     line: "array[int]" = field(default_factory=lambda: array("q"))
 
 
@@ -99,9 +99,9 @@ def _take(
 
 
 def _tile(name: str, rows: _Rows, path: Path) -> ReadTile:
-    word, bit, lines = (np.array(values) for values in (rows.word, rows.bit, rows.line))
+    word, bit, lines = (np.asarray(values) for values in (rows.word, rows.bit, rows.line))
     shape = int(word.max()) + 1, int(bit.max()) + 1
-    place = word * shape[1] + bit
+    place = word * np.int64(shape[1]) + bit
     order = np.argsort(place, kind="stable")
     twice = np.flatnonzero(np.diff(place[order]) == 0)
     if len(twice):
@@ -119,7 +119,7 @@ def _tile(name: str, rows: _Rows, path: Path) -> ReadTile:
     matrix[word, bit] = rows.value
     inputs = units = None
     if rows.unit:
-        said = np.array(rows.input), np.array(rows.unit)
+        said = np.asarray(rows.input), np.asarray(rows.unit)
         inputs = _along(word, said[0], shape[0], ("word line", "input"), name, lines, path)
         units = _along(bit, said[1], shape[1], ("bit line", "unit"), name, lines, path)
     return ReadTile(name=name, conductance=matrix, inputs=inputs, units=units)

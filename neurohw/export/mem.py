@@ -44,7 +44,6 @@ class Mem(Format, frozen=True):
             raise InvalidValueError(f"bits = {self.bits}: must lie between 1 and {_MOST_BITS}")
 
     def write(self, weights: WeightMap, out: Path) -> None:  # noqa: D102
-        (out / MARK).write_text(manifest.to_text(weights), encoding="utf-8")
         for crossbar in weights.crossbars:
             low, step = self._levels(crossbar)
             for tile in crossbar.tiles():

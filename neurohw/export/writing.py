@@ -5,10 +5,11 @@ import shutil
 from pathlib import Path
 
 from neurohw.errors import ExportError
+from neurohw.export import manifest
 from neurohw.export.formats import Format
 from neurohw.export.weight_map import WeightMap
 
-# A file that marks a folder as an export, which may be replaced.
+# The manifest in every folder; marks it as an export, which may be replaced.
 MARK = "map.json"
 
 
@@ -44,6 +45,7 @@ def write(form: Format, weights: WeightMap, out: Path, *, force: bool = False) -
         _remove(unfinished)
         if form.folder:
             unfinished.mkdir()
+            (unfinished / MARK).write_text(manifest.to_text(weights), encoding="utf-8")
         form.write(weights, unfinished)
         for path in (*unfinished.rglob("*"), unfinished):
             _synchronise(path)

@@ -1,5 +1,7 @@
 """Written and read back: the same cells bit for bit, or within half a level."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
@@ -7,6 +9,8 @@ from numpy.testing import assert_array_equal
 from neurohw.export import formats, writing
 from neurohw.export.importing import take
 from neurohw.export.mapping import weight_map
+
+from .conftest import fresh
 
 LOSSLESS = [name for name in formats.names() if formats.load(name).lossless]
 
@@ -68,3 +72,47 @@ def test_quantised_within_half_a_level(bits, case, tmp_path):
             half = 0.5 * (high - low) / (2**bits - 1)
             # The codes are exact; float32 rounds what is made of them.
             assert np.abs(crossbar.main_values() - g).max() <= half + 1e-6 * np.abs(g).max()
+
+
+def drawn(seed):
+    """Return recipe, chip and settings of any shape, scheme, tiling, yield and repair."""
+    rng = np.random.default_rng(seed)
+
+    def pick(*choices):
+        return choices[rng.integers(len(choices))]
+
+    recipe = pick("drn-digits", "mlp-1h", "ep-1h")
+    settings = [
+        "data.name=digits",
+        "data.train=40",
+        f"network.hidden=[{rng.integers(1, 41)}]",
+        f"chip.mapping.tile={pick(0, *rng.integers(1, 70, 3))}",
+        f"chip.mapping.spare_word_lines={rng.integers(0, 4)}",
+        f"chip.mapping.spare_bit_lines={rng.integers(0, 4)}",
+        f"chip.device.stuck.yield={pick(1.0, 0.99, 0.8)}",
+        f"training.precision={pick('float32', 'float64')}",
+    ]
+    if recipe != "drn-digits":
+        settings += [
+            f"chip.mapping.scheme={pick('differential-pair', 'offset', 'bit-sliced')}",
+            f"chip.mapping.reference={pick('fixed', 'column')}",
+            f"chip.mapping.slices={pick(2, 3)}",
+        ]
+    return recipe, "epiram", settings
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_any_network_on_any_tiling(seed, tmp_path):
+    machine, run = fresh(*drawn(seed), seed=seed)
+    weights = weight_map(run)
+    for name, levels in (("hdf5", 0), ("mem", 255)):
+        form, out = formats.load(name), tmp_path / name
+        writing.write(form, weights, out)
+        scramble(machine)
+        assert take(form.read(out), machine, weights) == 0
+        read = weight_map(replace(run, arrays=[array.record() for array in machine.chip.arrays]))
+        for found, expected in zip(read.crossbars, weights.crossbars, strict=True):
+            worst = np.abs(found.conductance - expected.conductance).max(initial=0.0)
+            top = max(expected.conductance.max(), expected.window[1])
+            # No more than the range from 0 is divided into levels; float32 rounds the values.
+            assert worst <= (0.5 / levels + 1e-6) * top if levels else worst == 0
