@@ -169,7 +169,9 @@ def _take_circuits(contents: Contents, chip: AnyChip, *, whole: bool) -> None:
         current = contents.currents.get(name)
         if current is None:
             if whole:
-                raise ExportError(f"{contents.path}: {name}: its currents are missing")
+                raise ExportError(
+                    f"{contents.path}: {name}: its currents are missing: give a run as the network"
+                )
             continue
         _require_finite(contents, name, current, bias.values.shape)
         bias.restore({"current": current})

@@ -203,3 +203,16 @@ def test_read_outs_may_leave_the_limits_of_the_device(square, tmp_path):
             take(read(), machine, weights, whole=False)
     finally:
         restore_chip(machine.chip, weights.run)
+
+
+def test_a_read_out_without_the_run_lacks_its_sources(tmp_path):
+    machine, run = fresh(*CASES["resistive, sources"])
+    out, weights = tmp_path / "map", weight_map(run)
+    writing.write(formats.load("csv"), weights, out)
+    text = (out / "cells.csv").read_text().replace("g_target_S", "g_S")
+    (tmp_path / "read.csv").write_text(text)
+    contents = formats.load("measured").read(tmp_path / "read.csv")
+    with pytest.raises(
+        ExportError, match=r"read\.csv: bias1: its currents are missing: give a run"
+    ):
+        take(contents, machine, weights)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from neurohw.errors import ConfigurationError
+from neurohw.errors import ConfigurationError, UnsupportedError
 from neurohw.export.mapping import weight_map
 from neurohw.export.weight_map import UNUSED
 
@@ -77,3 +77,11 @@ def test_layers_by_name_or_number():
     assert not weight_map(run, ["layer1"]).currents
     with pytest.raises(ConfigurationError, match=r"layer = 3: there are layer1, layer2, bias1"):
         weight_map(run, ["3"])
+
+
+def test_narrower_cells_need_their_limits():
+    _, run = fresh(*CASES["pairs, carry"])
+    for record in run.arrays:
+        del record["fast_g_min_1"]
+    with pytest.raises(UnsupportedError, match=r"^layer1: the run file has no limits of the narro"):
+        weight_map(run)
