@@ -21,6 +21,10 @@ class RunFileError(NeurohwError, ValueError):
     """A run file that cannot be read, written or continued."""
 
 
+class ExportError(NeurohwError, ValueError):
+    """A weight map that cannot be written, read or does not fit the network."""
+
+
 class StudyError(NeurohwError, ValueError):
     """A folder of results, or a scheduler, that a study cannot use."""
 

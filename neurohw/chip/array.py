@@ -306,6 +306,16 @@ class CrossbarArray:
         self.refresh()
         self._sum()
 
+    def take_over(self, conductance: Array, narrow: Array | None = None) -> None:
+        """Let all cells stand where a read-out found them, (units, inputs) [S].
+
+        Within their limits or not; narrow are the cells beside them that carry. Pulse counts and
+        digital memory stay. Where no cell moves, line sums and wires stay as they are to the bit.
+        """
+        if self.scheme.take_over(conductance, narrow):
+            self.refresh()
+            self._sum()
+
     def approach(
         self,
         wanted: Array,

@@ -57,6 +57,14 @@ class Bank:
             pulses = rewriting_pulses(self.cells, written, event).astype(np.uint32)
             np.add(self.pulses, pulses, out=self.pulses, where=where)
 
+    def take_over(self, conductance: Array) -> bool:
+        """Let cells stand where they were read (units, inputs) [S]; return whether any moves."""
+        if np.array_equal(self.read, conductance):
+            return False
+        for values in (self.state, self.read):
+            np.copyto(values, conductance, "same_kind")
+        return True
+
     def add(self, lines: Any, coming: Any, event: int) -> None:
         """Apply wanted changes in one pass; lines and coming as in `kernels.program_ideal`."""
         if self.cells.ideal:

@@ -96,6 +96,8 @@ class Chip(ConvertedChip):
         if specification.bias.kind == "rails":
             numbers |= {_FIRST_BIAS_ARRAY + k for k in numbers}
         require_arrays(specification.device, numbers)
+        shapes = list(zip(network.layers, network.fan_in, strict=True))
+        specification.require_tiles(shapes, specification.programming.memory[1])
         for k, (inputs, units) in enumerate(zip(network.fan_in, network.layers, strict=True)):
             cells = np.arange(units * inputs).reshape(units, inputs)
             key = randomness.key(randomness.stream(seed, "initial", k))

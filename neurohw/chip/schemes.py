@@ -123,6 +123,14 @@ class Scheme:
                 np.copyto(memory, 0, where=where)
         self.gather()
 
+    def take_over(self, conductance: Array, narrow: Array | None = None) -> bool:
+        """Let cells stand where they were read; see `CrossbarArray`. Return whether any moves."""
+        moved = self.bank.take_over(conductance)
+        if self._fast is not None and narrow is not None:
+            moved |= self._fast.take_over(narrow)
+        self.gather()
+        return moved
+
     def approach(
         self,
         wanted: Array,
@@ -156,6 +164,9 @@ class Scheme:
             state |= self._fast.record("fast_")
             if self._fast.cells.repair is not None:
                 state |= self._fast.cells.repair.record("fast_")
+            if self.carries:
+                cells = self._fast.cells
+                state |= {"fast_g_min": np.array(cells.low), "fast_g_max": np.array(cells.high)}
         return state
 
     def gather(self) -> None:
@@ -221,7 +232,7 @@ class Scheme:
         pulses = self._pulses(bank, wanted / step, update, k, event)
         if accumulated is not None:
             accumulated -= pulses * step
-        self._give(bank, pulses, event)
+        self.give(bank, pulses, event)
 
     def _filtered(self, wanted: Array, event: int, bank: Bank) -> Array:
         """Return what the digital optimizer makes of the wanted change [S]."""
@@ -295,13 +306,13 @@ class Scheme:
             if not count.any():
                 break
             left -= count.astype(left.dtype)
-            self._give(bank, np.copysign(count, missing), first_event + turn)
+            self.give(bank, np.copysign(count, missing), first_event + turn)
 
     def _of_bank(self, wanted: Array) -> Array:
         """Return what the bank's cells hold where both together hold `wanted` [S]."""
         return wanted - self._fast.read if self.carries and self._fast is not None else wanted
 
-    def _give(self, bank: Bank, pulses: Array, event: int) -> None:
+    def give(self, bank: Bank, pulses: Array, event: int) -> None:
         """Give cells pulses, which others on their lines may feel."""
         bank.pulse(pulses, event)
         if self.programming.half_select > 0:

@@ -69,7 +69,7 @@ class SignedArray:
         self.scheme = scheme
         self.reference = reference
         self.writing = writing or Writing()
-        self._amplify(np.ones(self.shape[0]))
+        self.amplify(np.ones(self.shape[0]))
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -200,7 +200,7 @@ class SignedArray:
         largest = self.scheme.largest
         if fit and self.writing.scale == "column" and np.isfinite(largest):
             rows = np.abs(wanted).max(axis=1)
-            self._amplify(np.where(rows > 0, rows / largest, 1.0))
+            self.amplify(np.where(rows > 0, rows / largest, 1.0))
         cells = self.scheme.to_conductances(wanted / self._gains[:, None], self._draws(0))
         for crossbar, conductance in zip(self.crossbars, cells, strict=True):
             self._write(crossbar, conductance, np.ones(conductance.shape, bool), 0, again=False)
@@ -255,14 +255,14 @@ class SignedArray:
 
     def restore(self, state: dict[str, Array]) -> None:
         """Take over the state of `record`."""
-        self._amplify(state["gains"].copy())
+        self.amplify(state["gains"].copy())
         for k, crossbar in enumerate(self.every_crossbar):
             end = f"_{k}"
             crossbar.restore(
                 {key.removesuffix(end): v for key, v in state.items() if key.endswith(end)}
             )
 
-    def _amplify(self, gains: Array) -> None:
+    def amplify(self, gains: Array) -> None:
         """Set the gains of the units' amplifiers, (units,)."""
         self._gains = gains
         self._alike = bool((gains == 1).all())

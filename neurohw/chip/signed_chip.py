@@ -20,7 +20,7 @@ from neurohw.engines.equilibrium import SeenArray, Source
 from neurohw.errors import UnsupportedError
 from neurohw.mappings.chip_specification import ChipSpecification
 from neurohw.mappings.programming import Programming
-from neurohw.mappings.signed_scale import scheme_of, signed_scale
+from neurohw.mappings.signed_scale import memory, scheme_of, signed_scale
 
 Array = NDArray[np.floating]
 
@@ -75,6 +75,8 @@ class SignedChip:
         parts = [k * _NEXT_CROSSBAR for k in range(len(scheme_of(specification).coefficients))]
         numbers = {first + part + k for first in firsts for part in parts for k in layers}
         require_arrays(specification.device, numbers)
+        shapes = [(len(wanted), wanted.shape[1]) for wanted in weights]
+        specification.require_tiles(shapes, memory(specification)[1])
         for k, wanted in enumerate(weights):
             unit = self.scale.unit_conductances[k]
             self.arrays.append(self._fabricate(wanted * unit, k, seed, dtype))

@@ -129,13 +129,15 @@ def instance(name: str, nodes: str, cell: str, **parameters: float) -> str:
     return f"{name} {nodes} {cell} {values}".rstrip()
 
 
-def crossbar(label: str, conductance: Array, words: Sequence[str], bits: Sequence[str]) -> Elements:
+def crossbar(
+    label: str, conductance: Array, words: Sequence[str], bits: Sequence[str], first: int = 0
+) -> Elements:
     """Return the cells of a crossbar without wires, those of 0 S left out.
 
     conductance (units, inputs) [S] lies between the nodes `words`, one an input, and `bits`, one
-    a unit.
+    a unit; the first input has the number `first` in the names of cells.
     """
-    return _resistors(label, conductance, lambda j, i: f"{words[i]} {bits[j]}")
+    return _resistors(label, conductance, lambda j, i: f"{words[i]} {bits[j]}", first)
 
 
 def wired_crossbar(
@@ -212,16 +214,18 @@ def require_held(
         raise InvalidValueError(f"{nodes[k]} floats: no conductance joins it to a source")
 
 
-def _resistors(label: str, conductance: Array, nodes: Callable[[int, int], str]) -> Elements:
+def _resistors(
+    label: str, conductance: Array, nodes: Callable[[int, int], str], first: int = 0
+) -> Elements:
     g = np.asarray(conductance, np.float64)
     for j, i in np.argwhere(~(g >= 0) | np.isinf(g))[:1]:
         raise InvalidValueError(
-            f"conductance r{label}_{j}_{i} (array {label}, unit {j}, input {i}) is {g[j, i]} S:"
-            " must be finite, 0 or more"
+            f"conductance r{label}_{j}_{first + i} (array {label}, unit {j}, input {first + i}) is"
+            f" {g[j, i]} S: must be finite, 0 or more"
         )
     there = np.argwhere(g > 0).tolist()
     return Elements(
-        names=tuple(f"r{label}_{j}_{i}" for j, i in there),
+        names=tuple(f"r{label}_{j}_{first + i}" for j, i in there),
         nodes=tuple(nodes(j, i) for j, i in there),
         values=1.0 / g[g > 0][:, None],
     )

@@ -13,11 +13,14 @@ import click
 from neurohw.cli.compare import compare
 from neurohw.cli.estimate import estimate
 from neurohw.cli.evaluate import evaluate
+from neurohw.cli.export import export
 from neurohw.cli.fit import fit
 from neurohw.cli.gradcheck import gradcheck
+from neurohw.cli.importing import import_
 from neurohw.cli.info import info
 from neurohw.cli.listing import listing
 from neurohw.cli.new import new
+from neurohw.cli.program import program
 from neurohw.cli.replay import replay
 from neurohw.cli.report import report
 from neurohw.cli.settle import settle
@@ -76,6 +79,9 @@ for command in (
     listing,
     new,
     spice,
+    export,
+    import_,
+    program,
     settle,
     estimate,
     replay,

@@ -4,14 +4,14 @@ import click
 
 from neurohw.cli.output import print_json, print_table
 
+KINDS = ("recipes", "chips", "devices", "datasets", "rules", "studies", "formats")
+
 
 @click.command("list")
-@click.argument(
-    "kind", type=click.Choice(["recipes", "chips", "devices", "datasets", "rules", "studies"])
-)
+@click.argument("kind", type=click.Choice(KINDS))
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON list of objects.")
 def listing(kind: str, as_json: bool) -> None:
-    """List the recipes, chips, devices, data sets, learning rules or studies that can be named."""
+    """List recipes, chips, devices, data sets, learning rules, studies or export formats."""
     entries = available(kind)
     if as_json:
         print_json(entries)
@@ -20,7 +20,7 @@ def listing(kind: str, as_json: bool) -> None:
 
 
 def available(kind: str) -> list[dict[str, object]]:
-    """Return `name`, `description` and more of what there is of a kind."""
+    """Return `name`, `description` and more of everything of a kind, as `list` takes it."""
     if kind == "recipes":
         from neurohw.experiments import configuration
 
@@ -41,6 +41,10 @@ def available(kind: str) -> list[dict[str, object]]:
         from neurohw.experiments.studies import study
 
         return study.available()
+    if kind == "formats":
+        from neurohw.export import formats
+
+        return formats.available()
     from neurohw import datasets
 
     return datasets.available()

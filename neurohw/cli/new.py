@@ -128,6 +128,7 @@ MEANINGS = {
     "mapping.verify_pulses": "most pulses of a cell written with reads between; 0: no verifying",
     "mapping.verify_tolerance": "of the range, at which no further pulse follows",
     "mapping.tile": "word lines, and bit lines, of a tile; 0: each array is one; see wires.tile",
+    "mapping.tiles": "that the chip has; 0: as many as the network takes",
     "mapping.spare_word_lines": "of each tile, in place of those with the most stuck cells",
     "mapping.spare_bit_lines": "likewise",
     "programming.events": '"batch" (the sum over a mini-batch) or "sample"',

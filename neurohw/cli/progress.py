@@ -134,6 +134,39 @@ class StudyLine:
         self._bar.close()
 
 
+class CellsLine:
+    """Shows how many cells were written, or read, on a terminal.
+
+    Parameters
+    ----------
+    stream : text file
+    cells : int, optional
+        All of them, where that is known.
+    what : str
+        Is being done with them.
+    """
+
+    def __init__(self, stream: TextIO, cells: int | None, what: str) -> None:
+        self._bar = tqdm(
+            desc=what,
+            total=cells,
+            unit=" cells",
+            unit_scale=True,
+            file=stream,
+            disable=not stream.isatty(),
+            leave=False,
+            dynamic_ncols=True,
+        )
+
+    def __call__(self, cells: int) -> None:
+        """Count further cells."""
+        self._bar.update(cells)
+
+    def close(self) -> None:
+        """Take the line off the terminal."""
+        self._bar.close()
+
+
 def _minutes(seconds: float) -> str:
     """Return a time in hours, minutes and seconds; a dash for one that is not known."""
     if seconds != seconds:

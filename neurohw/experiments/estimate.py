@@ -28,7 +28,7 @@ from neurohw.experiments.machine import build, computing, dataset_of, require_sa
 from neurohw.experiments.phases import BITS, Phase, Times, Usage, Use, repeated
 from neurohw.experiments.programming import Writing, writing
 from neurohw.experiments.run_file import Run
-from neurohw.experiments.step import Machine
+from neurohw.experiments.step import crossbars_of
 from neurohw.mappings.signed_scale import memory as signed_memory
 from neurohw.units import show
 
@@ -186,7 +186,7 @@ def estimate(
     require_same_data(run, dataset, experiment.data.name)
     with computing():
         machine = build(experiment, dataset)
-        crossbars = _crossbars(machine)
+        crossbars = crossbars_of(machine.chip)
         fabricated = [(array.main_values(), array.pulses.copy()) for array in crossbars]
         machine.restore(run)
         images, labels = dataset.train_images[:samples], dataset.train_labels[:samples]
@@ -270,12 +270,6 @@ def _energy(costs: Costs, use: Use, pulsed: _Share) -> dict[str, float]:
         "wires": sum(p.time * p.wires for p in use.phases) + use.charging + pulsed.lines,
         "memory": 2 * use.numbers * (costs.adc_bits or BITS) * costs.memory_energy_per_bit,
     }
-
-
-def _crossbars(machine: Machine) -> list[CrossbarArray]:
-    """Return all crossbars of a chip, those of bias cells last."""
-    chip = machine.chip
-    return [*chip.crossbars, *(array for bias in chip.biases for array in bias.crossbars)]
 
 
 def _written(

@@ -47,17 +47,20 @@ class FeedforwardMachine(ConvertedMachine):
         table = np.eye(self.network.sizes[-1], dtype=self.experiment.training.precision)
         return np.asarray(table[labels] * table.dtype.type(self.chip.scale.unit_voltage))
 
-    def error(self, images: Array, labels: NDArray[np.integer]) -> float:
-        """Return the share of images whose largest output is not the label's."""
-        wrong = 0
+    def outputs(self, images: Array) -> Array:
+        """Return the outputs of images, (n, outputs), dimensionless."""
+        parts = []
         for first in range(0, len(images), _EVALUATED_AT_ONCE):
             part = slice(first, first + _EVALUATED_AT_ONCE)
             event = EVALUATION + first
             inputs = self.encode(images[part], event)
             current = self.chip.arrays[0].read(inputs)
-            outputs = self.rule.forward(current, event, inputs).states[-1]
-            wrong += int(np.count_nonzero(outputs.argmax(axis=1) != labels[part]))
-        return wrong / len(images)
+            parts.append(self.rule.forward(current, event, inputs).states[-1])
+        return np.concatenate(parts)
+
+    def error(self, images: Array, labels: NDArray[np.integer]) -> float:
+        """Return the share of images whose largest output is not the label's."""
+        return float(np.mean(self.outputs(images).argmax(axis=1) != labels))
 
     def learning_rates(self, epoch: int) -> tuple[Sequence[float], Sequence[float]]:
         """Return the rates of arrays [S/V²] and of biases [A/V] in an epoch counted from 0."""

@@ -70,25 +70,46 @@ def writing(
     events: int,
     tile: int | None = None,
 ) -> Writing:
+    """Return the costs of an array's pulses, of which only the number is known.
+
+    cells, start, end and pulses as `signs` takes them, the rest as `pulsed`.
+    """
+    given = signs(cells, start, end, pulses)
+    return pulsed(costs, device, given, start, end, events=events, tile=tile)
+
+
+def pulsed(
+    costs: Costs,
+    device: MemoryDevice,
+    given: tuple[Array, Array],
+    start: Array,
+    end: Array,
+    *,
+    events: int,
+    tile: int | None = None,
+    lines: tuple[int, int] | None = None,
+) -> Writing:
     """Return the costs of an array's pulses.
 
     Parameters
     ----------
     costs : Costs
     device : MemoryDevice
-    cells : Cells
-    start, end, pulses : (units, inputs) arrays
-        See `signs`.
+    given : two (units, inputs) arrays
+        Pulses up and down that each cell took.
+    start, end : (units, inputs) arrays [S]
+        Its conductances before and after.
     events : int
         Updates in which the pulses came, independently of each other where `costs.write` asks how
         many cells of a line are written at once.
     tile : int, optional
         Largest number of lines that are wired together; tiles are written at the same time.
+    lines : (int, int), optional
+        Cells that a word line and a bit line pass, where these cells are a part of a tile only.
     """
-    rising, falling = signs(cells, start, end, pulses)
     directions = (
-        (rising, device.pulse_voltage_up, device.pulse_width_up),
-        (falling, device.pulse_voltage_down, device.pulse_width_down),
+        (given[0], device.pulse_voltage_up, device.pulse_width_up),
+        (given[1], device.pulse_voltage_down, device.pulse_width_down),
     )
     total = {"pulses": 0.0, "cells": 0.0, "half_selected": 0.0, "lines": 0.0}
     longest = 0.0
@@ -99,7 +120,7 @@ def writing(
             count = count[part]
             energy = pulse_energy(voltage, width, before, after)
             slots = _slots(costs, count, events)
-            word, bit = (costs.line_capacitance(lines) for lines in before.shape)
+            word, bit = map(costs.line_capacitance, lines or before.shape)
             total["pulses"] += count.sum()
             total["cells"] += (count * energy).sum()
             total["lines"] += voltage**2 * (word * slots.sum() + bit * count.sum())

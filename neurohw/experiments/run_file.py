@@ -34,6 +34,8 @@ UNITS = {
     "main_conductance": "S",
     "main_state": "S",
     "fast_conductance": "S",
+    "fast_g_min": "S",
+    "fast_g_max": "S",
     "fast_state": "S",
     "accumulated": "S",
     "momentum": "S",

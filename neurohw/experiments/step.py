@@ -7,7 +7,14 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from neurohw.chip import Chip, FeedforwardChip, HopfieldChip, SignedArray, SignedChip
+from neurohw.chip import (
+    Chip,
+    CrossbarArray,
+    FeedforwardChip,
+    HopfieldChip,
+    SignedArray,
+    SignedChip,
+)
 from neurohw.datasets import Dataset
 from neurohw.experiments.experiment import Experiment
 from neurohw.experiments.run_file import Run
@@ -97,6 +104,10 @@ class Machine(Protocol):
         """Return what the outputs are to be, (n, outputs) [V]."""
         ...
 
+    def outputs(self, images: Array) -> Array:
+        """Return the outputs of images, (n, outputs), in any unit; NaN where none were found."""
+        ...
+
     def error(self, images: Array, labels: NDArray[np.integer]) -> float:
         """Return the share of images whose largest output is not the label's."""
         ...
@@ -128,6 +139,11 @@ class Machine(Protocol):
         ...
 
 
+def crossbars_of(chip: AnyChip) -> list[CrossbarArray]:
+    """Return all crossbars of a chip, those of bias cells last."""
+    return [*chip.crossbars, *(array for bias in chip.biases for array in bias.crossbars)]
+
+
 def restore_chip(chip: AnyChip, run: Run) -> None:
     """Give a chip the arrays, biases and ranges of converters of a run."""
     for k, record in enumerate(run.arrays):
@@ -137,6 +153,11 @@ def restore_chip(chip: AnyChip, run: Run) -> None:
     for name, group in beside_of(chip).items():
         for k, array in enumerate(group):
             array.restore(run.beside[f"{name}_{k}"])
+    restore_ranges(chip, run)
+
+
+def restore_ranges(chip: AnyChip, run: Run) -> None:
+    """Give a chip the ranges of converters of a run."""
     chip.ranges.clear()
     for key, values in run.state.items():
         if key.endswith(_RANGE):

@@ -263,7 +263,7 @@ class _Training:
                 "seconds_per_epoch": np.array(self.seconds),
                 "seconds_in_epoch": self.seconds_before,
             },
-            versions=_versions(),
+            versions=versions(),
             start=self.start,
         )
 
@@ -394,7 +394,8 @@ def _located(where: str) -> Iterator[None]:
         raise type(error)(f"{where}: {error}") from None
 
 
-def _versions() -> dict[str, str]:
+def versions() -> dict[str, str]:
+    """Return the versions of what computes, as a run file holds them."""
     packages = ("neurohw", "numpy", "numba", "h5py")
     return {"python": platform.python_version()} | {
         name: metadata.version(name) for name in packages

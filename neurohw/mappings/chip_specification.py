@@ -1,6 +1,8 @@
 """What a chip is made of: memory device, mapping of conductances, inputs, biases."""
 
+import math
 from collections.abc import Mapping as TableLike
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -35,6 +37,7 @@ DEVICES = (
 # Key paths that may name files of measured points.
 CURVES = ("neuron.curve", "neuron.curve.file", "synapse", "synapse.file")
 _LARGEST_TILE = 1 << 16
+_MOST_TILES = 1 << 30
 _MOST_SPARES = 1024
 # Of the polynomial that is fitted to the points of a cell.
 SYNAPSE_DEGREE = 5
@@ -84,6 +87,9 @@ class Mapping(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     tile : int
         Word lines, and bit lines, of a tile; 0: each array is one. Where wires have resistance
         `wires.tile` says it.
+    tiles : int
+        That the chip has; 0: as many as the network takes. Those of weights count, a narrower or
+        fast array as well; reference columns and bias cells have none.
     spare_word_lines, spare_bit_lines : int
         That each tile has besides, for those with the most stuck cells; see
         `neurohw.devices.redundancy`. All kinds of networks take notice.
@@ -104,6 +110,7 @@ class Mapping(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     verify_pulses: int = 0
     verify_tolerance: Fraction = 0.01
     tile: int = 0
+    tiles: int = 0
     spare_word_lines: int = 0
     spare_bit_lines: int = 0
 
@@ -131,6 +138,7 @@ class Mapping(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
             )
         for key, most in (
             ("tile", _LARGEST_TILE),
+            ("tiles", _MOST_TILES),
             ("spare_word_lines", _MOST_SPARES),
             ("spare_bit_lines", _MOST_SPARES),
         ):
@@ -277,6 +285,19 @@ class ChipSpecification(msgspec.Struct, frozen=True, forbid_unknown_fields=True,
             spare_word_lines=self.mapping.spare_word_lines,
             spare_bit_lines=self.mapping.spare_bit_lines,
         )
+
+    def require_tiles(self, shapes: Sequence[tuple[int, int]], crossbars: int) -> None:
+        """Raise `InvalidValueError` where arrays (units, inputs) need more tiles than there are.
+
+        crossbars, of each array.
+        """
+        needed = sum(crossbars * math.prod(self.tiling(*shape).tiles) for shape in shapes)
+        if 0 < self.mapping.tiles < needed:
+            size = "" if self.tile is None else f" of {self.tile} × {self.tile}"
+            raise InvalidValueError(
+                f"mapping.tiles = {self.mapping.tiles}: the network takes {needed} tiles{size}:"
+                f" {needed - self.mapping.tiles} are missing"
+            )
 
     @property
     def interconnect(self) -> Wires | None:

@@ -66,6 +66,24 @@ def test_reads_sum_the_currents_of_a_line():
             assert_allclose(back[b, i], total, rtol=1e-10, atol=1e-13 * np.abs(g).max())
 
 
+def test_cells_stand_where_a_read_out_found_them():
+    array = make_array()
+    # Outside of the limits, too.
+    found = 1.5 * array.values()
+    array.take_over(found)
+    assert_array_equal(array.values(), found)
+    assert_sums_belong(array)
+
+
+def test_a_read_out_of_the_same_cells_changes_no_bit():
+    array = make_array("ideal")
+    array.program(make_update(array), 0)
+    before = array.record()
+    array.take_over(array.values())
+    for key, values in array.record().items():
+        assert_array_equal(values, before[key], err_msg=key)
+
+
 def test_values_are_a_copy():
     array = make_array()
     values = array.values()

@@ -59,6 +59,17 @@ def test_reads_are_those_of_the_terminals():
         assert seen.wires == wires
 
 
+def test_a_read_out_of_cells_reduces_their_wires():
+    rng, chip = np.random.default_rng(0), make()
+    for array in chip.arrays:
+        found = array.values() * rng.uniform(0.5, 2, array.values().shape)
+        array.take_over(found)
+        x = voltages_for(array, rng)
+        lines = pairs(x) if array.paired else x
+        _, out = tiles.currents(found, chip.specification.wires, lines, np.zeros((3, len(found))))
+        assert_allclose(array.read(x), out, rtol=0, atol=1e-9 * np.abs(out).max())
+
+
 @pytest.mark.parametrize(("device", "dtype"), [("ideal", "float64"), ("epiram", "float32")])
 def test_cells_learn_as_without_wires_and_reads_follow(device, dtype):
     wired, plain = make(device, dtype=dtype), make(device, dtype=dtype, wires=False)

@@ -3,7 +3,7 @@ import math
 import pytest
 
 from neurohw.devices import memory
-from neurohw.errors import ConfigurationError
+from neurohw.errors import ConfigurationError, InvalidValueError
 from neurohw.mappings.chip_specification import PRESETS, Bias, available, load
 
 
@@ -102,3 +102,15 @@ def test_costs_take_the_bits_of_converters_and_the_node_of_wires():
     built = chip.built_costs
     assert (built.node, built.half_pitches, built.dac_bits, built.adc_bits) == (22, 2, 5, 12)
     assert load("epiram").built_costs == load("epiram").costs
+
+
+def test_a_chip_may_have_so_many_tiles():
+    few = load({"preset": "epiram", "mapping": {"tile": 64, "tiles": 6}})
+    # 2 × 2 tiles and 1 × 2.
+    few.require_tiles([(100, 128), (10, 100)], 1)
+    with pytest.raises(InvalidValueError, match=r"^mapping.tiles = 6: .* 12 tiles of 64 × 64: 6 "):
+        few.require_tiles([(100, 128), (10, 100)], 2)
+    whole = load({"preset": "epiram", "mapping": {"tiles": 1}})
+    with pytest.raises(InvalidValueError, match=r"the network takes 2 tiles: 1 are missing"):
+        whole.require_tiles([(100, 128), (10, 100)], 1)
+    load("epiram").require_tiles([(1 << 15, 1 << 15)], 4)
