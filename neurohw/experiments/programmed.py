@@ -10,7 +10,7 @@ from neurohw.experiments import physics, run_file, transfer
 from neurohw.experiments.experiment import Experiment
 from neurohw.experiments.machine import build, computing, dataset_of, require_same_data
 from neurohw.experiments.run_file import Run
-from neurohw.experiments.step import Machine, ranges_of, restore_chip
+from neurohw.experiments.step import Machine, beside_records, ranges_of, restore_chip
 from neurohw.experiments.trainer import versions
 from neurohw.mappings.chip_specification import ChipSpecification
 
@@ -85,6 +85,7 @@ def snapshot(
         },
         arrays=[array.record() for array in machine.chip.arrays],
         biases=[bias.record() for bias in machine.chip.biases],
+        beside=beside_records(machine.chip),
         state=ranges_of(machine.chip),
         counters={"epoch": 0, "step": 0, "errors": 0},
         history={

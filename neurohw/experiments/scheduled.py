@@ -124,7 +124,7 @@ def simulate(
     run : Run
         Whose network it is; gains of amplifiers, bias currents and ranges of converters are its.
     schedules : sequence of Schedule
-        In the order of `neurohw.experiments.step.crossbars_of`.
+        In the order of `neurohw.experiments.step.crossbars_of`, without arrays beside the layers'.
     seed : int
         Of spread and noise.
     retries : int
@@ -152,7 +152,7 @@ def simulate(
     with computing():
         machine = build(experiment, dataset)
         _take_over(machine, run)
-        crossbars = crossbars_of(machine.chip)
+        crossbars = crossbars_of(machine.chip, beside=False)
         shapes = [array.values().shape for array in crossbars]
         if shapes != [each.target.shape for each in schedules]:
             raise RunFileError(

@@ -139,9 +139,12 @@ class Machine(Protocol):
         ...
 
 
-def crossbars_of(chip: AnyChip) -> list[CrossbarArray]:
-    """Return all crossbars of a chip, those of bias cells last."""
-    return [*chip.crossbars, *(array for bias in chip.biases for array in bias.crossbars)]
+def crossbars_of(chip: AnyChip, *, beside: bool = True) -> list[CrossbarArray]:
+    """Return all crossbars of a chip, those of bias cells last, with arrays beside or without."""
+    others = [array for group in beside_of(chip).values() for array in group]
+    count = 0 if beside else sum(len(array.every_crossbar) for array in others)
+    layers = chip.crossbars[: len(chip.crossbars) - count]
+    return [*layers, *(array for bias in chip.biases for array in bias.crossbars)]
 
 
 def restore_chip(chip: AnyChip, run: Run) -> None:
@@ -167,6 +170,15 @@ def restore_ranges(chip: AnyChip, run: Run) -> None:
 def beside_of(chip: AnyChip) -> Mapping[str, Sequence[SignedArray]]:
     """Return the arrays beside those of the layers, by group; none of a resistive network."""
     return chip.beside if isinstance(chip, SignedChip) else {}
+
+
+def beside_records(chip: AnyChip) -> dict[str, dict[str, Array]]:
+    """Return what a run file holds of the arrays beside those of the layers."""
+    return {
+        f"{name}_{k}": array.record()
+        for name, group in beside_of(chip).items()
+        for k, array in enumerate(group)
+    }
 
 
 def ranges_of(chip: AnyChip) -> dict[str, Array]:

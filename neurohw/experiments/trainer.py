@@ -25,7 +25,7 @@ from neurohw.experiments import cells, configuration, physics, run_file, transfe
 from neurohw.experiments.experiment import Experiment
 from neurohw.experiments.machine import build, computing, dataset_of, require_same_data
 from neurohw.experiments.run_file import Run
-from neurohw.experiments.step import Batch, beside_of
+from neurohw.experiments.step import Batch, beside_of, beside_records
 from neurohw.learning.continual import program
 
 Array = NDArray[np.floating]
@@ -250,11 +250,7 @@ class _Training:
             },
             arrays=[array.record() for array in chip.arrays],
             biases=[bias.record() for bias in chip.biases],
-            beside={
-                f"{name}_{k}": array.record()
-                for name, group in beside_of(chip).items()
-                for k, array in enumerate(group)
-            },
+            beside=beside_records(chip),
             state=state,
             counters={"epoch": self.epoch, "step": self.step, "errors": self.errors},
             history={key: np.array(values) for key, values in self.history.items()},

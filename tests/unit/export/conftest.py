@@ -6,7 +6,7 @@ import pytest
 from neurohw.experiments import configuration
 from neurohw.experiments.machine import build, computing, dataset_of
 from neurohw.experiments.run_file import Run
-from neurohw.experiments.step import restore_chip
+from neurohw.experiments.step import beside_records, restore_chip
 
 TILED = ("chip.mapping.tile=16", "chip.mapping.spare_word_lines=2")
 BROKEN = (*TILED, "chip.mapping.spare_bit_lines=1", "chip.device.stuck.yield=93 %")
@@ -27,6 +27,7 @@ CASES = {
         (*SIGNED, *TILED, "chip.mapping.scheme=offset", "chip.mapping.reference=column"),
     ),
     "slices": ("ep-1h", "epiram", (*SIGNED, "chip.mapping.scheme=bit-sliced")),
+    "arrays beside": ("fa-1h", "epiram", SIGNED),
     "pairs, carry": ("mlp-1h", "epiram", (*SIGNED, "chip.programming.accumulate=carry")),
 }
 
@@ -44,6 +45,7 @@ def fresh(recipe, chip, settings, seed=0):
         dataset={"name": dataset.name, "checksum": dataset.checksum},
         arrays=[array.record() for array in machine.chip.arrays],
         biases=[bias.record() for bias in machine.chip.biases],
+        beside=beside_records(machine.chip),
         state={key: value for key, value in carried.items() if key.endswith("_range")},
         counters={"epoch": 0},
         history={"test_error": np.zeros(0)},

@@ -9,7 +9,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from neurohw.devices.laws.label import curvature
 from neurohw.errors import ConfigurationError, ExportError, UnsupportedError
-from neurohw.experiments import run_file
+from neurohw.experiments import evaluation, run_file
 from neurohw.experiments.scheduled import simulate
 from neurohw.experiments.step import crossbars_of
 from neurohw.export import formats, pulses, writing
@@ -108,6 +108,15 @@ def test_a_quiet_chip_ends_where_it_is_expected(quiet, tmp_path):
     assert outcome.time == pytest.approx(totals["time_s"])
 
 
+def test_arrays_beside_the_layers_have_no_schedule_but_stay(make_run, tmp_path):
+    settings = ["data.name=digits", "data.train=40", "network.hidden=[9]"]
+    run = make_run("fa-1h", "epiram", settings)
+    _, out = written(run, tmp_path)
+    found = simulate(run, pulses.schedules(out, run), seed=5, start={"checksum": ""}).run
+    assert found.beside.keys() == run.beside.keys() == {"feedback_0"}
+    assert evaluation.evaluate(found)["test_error"] == float(found.start["test_error"])
+
+
 def test_reads_between_trains_bring_cells_nearer(noisy, tmp_path):
     _, out = written(noisy, tmp_path, "retries=20")
     schedules = pulses.schedules(out, noisy)
@@ -186,9 +195,9 @@ def test_crossbars_of_every_scheme_are_told_apart(case, tmp_path):
     _, out = written(run, tmp_path)
     schedules = pulses.schedules(out, run)
     if run.experiment.chip.programming.accumulate == "carry":
-        assert len(schedules) == 2 * len(crossbars_of(machine.chip))
+        assert len(schedules) == 2 * len(crossbars_of(machine.chip, beside=False))
         return
-    for schedule, crossbar in zip(schedules, crossbars_of(machine.chip), strict=True):
+    for schedule, crossbar in zip(schedules, crossbars_of(machine.chip, beside=False), strict=True):
         assert_array_equal(schedule.target, crossbar.values())
     shares = []
     found = simulate(run, schedules, seed=0, progress=shares.append)
