@@ -185,6 +185,11 @@ class SignedArray:
             self._rewrite(after)
         return None if next_input is None else self.read(next_input)
 
+    def rest(self, event: int) -> None:
+        """Let a mini-batch pass in which no cell is programmed."""
+        for crossbar in self.every_crossbar:
+            crossbar.rest(event)
+
     def write(self, wanted: Array, *, fit: bool = False) -> None:
         """Program every weight, into fresh cells, to the value nearest to `wanted` [S].
 

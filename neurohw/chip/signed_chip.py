@@ -24,10 +24,11 @@ from neurohw.mappings.signed_scale import scheme_of, signed_scale
 
 Array = NDArray[np.floating]
 
-# Crossbars beside the first one of an array, those of biases, and what stands beside each, are
-# numbered from these.
+# Crossbars beside the first one of an array, those of biases, arrays beside those of the layers,
+# and what stands beside each, are numbered from these.
 _NEXT_CROSSBAR = 1 << 18
 _FIRST_BIAS_ARRAY = 1 << 16
+_FIRST_BESIDE = 1 << 17
 _REFERENCE = 1 << 24
 _FIRST_FAST_ARRAY = 1 << 25
 
@@ -49,6 +50,8 @@ class SignedChip:
     arrays : list of SignedArray
     biases : list of BiasCurrents or BiasLine
         One a layer of units; empty where the chip has none.
+    beside : dict of lists of SignedArray
+        What was added to those of the layers, by name; see `add`.
     scale : SignedScale
 
     Raises
@@ -65,6 +68,8 @@ class SignedChip:
         self.scale = signed_scale(specification, len(weights))
         self.arrays: list[SignedArray] = []
         self.biases: list[BiasCurrents | BiasLine] = []
+        self.beside: dict[str, list[SignedArray]] = {}
+        self._seed, self._dtype = seed, dtype
         layers = range(len(weights))
         firsts = [0, _FIRST_BIAS_ARRAY] if specification.bias.kind == "rails" else [0]
         parts = [k * _NEXT_CROSSBAR for k in range(len(scheme_of(specification).coefficients))]
@@ -80,6 +85,26 @@ class SignedChip:
                 line = self._fabricate(none, _FIRST_BIAS_ARRAY + k, seed, dtype)
                 rail = specification.bias.rail or self.scale.unit_voltage
                 self.biases.append(BiasLine(line, rail))
+
+    def add(self, name: str, conductances: Sequence[Array]) -> list[SignedArray]:
+        """Fabricate arrays beside those of the layers, such as those of feedback.
+
+        They have cells, programming errors, wires and noise of their own, no biases, and are
+        programmed only by updates of their own.
+
+        Parameters
+        ----------
+        name : str
+            Of the group, in `beside` and in run files.
+        conductances : sequence of (units, inputs) arrays [S]
+            What is first written.
+        """
+        first = _FIRST_BESIDE + sum(map(len, self.beside.values()))
+        self.beside[name] = [
+            self._fabricate(wanted, first + k, self._seed, self._dtype)
+            for k, wanted in enumerate(conductances)
+        ]
+        return self.beside[name]
 
     def write(self, weights: Sequence[Array], biases: Sequence[Array]) -> None:
         """Program a trained network: dimensionless weights, and biases (units,) or none at all."""
@@ -99,17 +124,22 @@ class SignedChip:
 
     @property
     def crossbars(self) -> list[CrossbarArray]:
-        """Every crossbar of the arrays."""
-        return [crossbar for array in self.arrays for crossbar in array.every_crossbar]
+        """Every crossbar of the arrays, those beside the layers' last."""
+        return [crossbar for array in self.every_array for crossbar in array.every_crossbar]
+
+    @property
+    def every_array(self) -> list[SignedArray]:
+        """The arrays of the layers, and those beside them."""
+        return [*self.arrays, *(array for group in self.beside.values() for array in group)]
 
     @property
     def noisy(self) -> bool:
         """Whether reads at two moments may differ."""
-        return any(array.noisy for array in self.arrays)
+        return any(array.noisy for array in self.every_array)
 
     def wait(self, seconds: float) -> None:
         """Leave all cells alone for a time after they were programmed [s]."""
-        for array in self.arrays:
+        for array in self.every_array:
             array.wait(seconds)
         for bias in self.biases:
             if isinstance(bias, BiasLine):
@@ -159,7 +189,7 @@ class SignedChip:
         """Return an array written to effective conductances [S]."""
         chip, scheme = self.specification, scheme_of(self.specification)
         # Bias cells stand at the nodes themselves.
-        biases = number >= _FIRST_BIAS_ARRAY
+        biases = _FIRST_BIAS_ARRAY <= number < _FIRST_BESIDE
         wires = None if biases else chip.interconnect
         tiling = None if biases else chip.tiling(*wanted.shape)
 

@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
 Facts = dict[str, Any]
 
-_NAMED = ("chip", "device", "dataset", "recipe")
+_NAMED = ("chip", "device", "dataset", "recipe", "rule")
 
 
 @click.command()
-@click.argument("target", metavar="RUN.h5|CHIP|DEVICE|DATASET|RECIPE")
+@click.argument("target", metavar="RUN.h5|CHIP|DEVICE|DATASET|RECIPE|RULE")
 @click.option(
     "--kind",
     type=click.Choice(["run", *_NAMED]),
@@ -34,7 +34,7 @@ _NAMED = ("chip", "device", "dataset", "recipe")
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object, in SI units.")
 def info(target: str, kind: str | None, recipe: str | None, as_json: bool) -> None:
-    """Show a run file, a chip with its device, a device, a data set or a recipe."""
+    """Show a run file, a chip with its device, a device, a data set, a recipe or a rule."""
     facts = describe(target, recipe, kind)
     if as_json:
         print_json(facts)
@@ -72,11 +72,13 @@ def describe(target: str, recipe: str | None = None, kind: str | None = None) ->
         return _recipe(target)
     if kind == "dataset":
         return _dataset(target)
+    if kind == "rule":
+        return _rule(target)
     names = {str(entry["name"]) for named in _NAMED for entry in available(f"{named}s")}
     near = difflib.get_close_matches(target, names, n=3)
     hint = f"; did you mean {' or '.join(near)}?" if near else ""
     raise ConfigurationError(
-        f"{target}: neither a file nor the name of a chip, device, dataset or recipe{hint}"
+        f"{target}: neither a file nor the name of a chip, device, dataset, recipe or rule{hint}"
     )
 
 
@@ -261,6 +263,15 @@ def _recipe(target: str) -> Facts:
 
     experiment = configuration.load(target)
     return {"kind": "recipe", "name": experiment.recipe, **_builtins(experiment)}
+
+
+def _rule(target: str) -> Facts:
+    """Return what a learning rule is, and what hardware it needs."""
+    from neurohw.learning import rules
+
+    rule = rules.find(target)
+    facts = next(each for each in rules.available() if each["name"] == rule.name)
+    return {"kind": "rule", **facts}
 
 
 def _dataset(target: str) -> Facts:

@@ -6,10 +6,12 @@ from neurohw.cli.output import print_json, print_table
 
 
 @click.command("list")
-@click.argument("kind", type=click.Choice(["recipes", "chips", "devices", "datasets", "studies"]))
+@click.argument(
+    "kind", type=click.Choice(["recipes", "chips", "devices", "datasets", "rules", "studies"])
+)
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON list of objects.")
 def listing(kind: str, as_json: bool) -> None:
-    """List the recipes, chips, devices, data sets or studies that can be named."""
+    """List the recipes, chips, devices, data sets, learning rules or studies that can be named."""
     entries = available(kind)
     if as_json:
         print_json(entries)
@@ -18,7 +20,7 @@ def listing(kind: str, as_json: bool) -> None:
 
 
 def available(kind: str) -> list[dict[str, object]]:
-    """Return `name`, `description` and more of each recipe, chip, device, data set or study."""
+    """Return `name`, `description` and more of what there is of a kind."""
     if kind == "recipes":
         from neurohw.experiments import configuration
 
@@ -31,6 +33,10 @@ def available(kind: str) -> list[dict[str, object]]:
         from neurohw.devices import memory
 
         return memory.available()
+    if kind == "rules":
+        from neurohw.learning import rules
+
+        return rules.available()
     if kind == "studies":
         from neurohw.experiments.studies import study
 

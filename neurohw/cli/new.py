@@ -16,6 +16,7 @@ _LINE = re.compile(r'(?P<key>\w+)\s*=\s*(?P<value>"[^"]*"|[^#]*?)\s*(?:#\s*(?P<c
 MEANINGS = {
     "description": "",
     "temperature": "of diodes, wires and thermal noise",
+    "transposed_read": "whether arrays can be driven from their units as well",
     "device.name": "",
     "device.description": "",
     "device.source": "",

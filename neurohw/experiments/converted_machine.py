@@ -36,6 +36,10 @@ class ConvertedMachine:
         """Return what there is to say of the epoch that ends: nothing."""
         return []
 
+    def measures(self, dataset: Dataset) -> dict[str, float]:
+        """Return what else to note of the epoch that ends: nothing."""
+        return {}
+
     def encode(self, images: Array, event: int = 0) -> Array:
         """Return the voltages that the first array takes for (n, pixels) images in [0, 1] [V]."""
         raise NotImplementedError

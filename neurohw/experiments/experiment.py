@@ -7,11 +7,12 @@ import msgspec
 from neurohw.errors import InvalidValueError
 from neurohw.experiments.settings import (
     DataSettings,
-    LearningSettings,
     NetworkSettings,
     RelaxationSettings,
     TrainingSettings,
 )
+from neurohw.learning import rules
+from neurohw.learning.settings import LearningSettings
 from neurohw.learning.variants import (
     circuit,
     require_circuit,
@@ -38,11 +39,6 @@ _MAY_HAVE: dict[str, tuple[str, ...]] = {
         *("learning.points", "learning.averaged_sweeps"),
     ),
 }
-_RULES = {
-    "resistive": ("equilibrium-propagation",),
-    "feedforward": ("backpropagation",),
-    "hopfield": ("equilibrium-propagation", "stdp"),
-}
 
 
 class Experiment(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -66,6 +62,7 @@ class Experiment(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
                     f"learning.{key} = {list(rates)}: must be one number, or {layers}, one a layer"
                 )
         _require_of_kind(self)
+        _require_rule(self)
         _require_quiet(self)
         if self.relaxation is not None:
             _require_variant(self, self.relaxation)
@@ -120,6 +117,11 @@ class Experiment(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
         return len(self.network.convolutions or ()) + len(self.network.hidden) + 1
 
     @property
+    def rule(self) -> rules.Rule:
+        """What is known of the learning rule."""
+        return rules.RULES[self.learning.rule]
+
+    @property
     def learning_rates(self) -> tuple[float, ...]:
         """Learning rate of each layer's conductances."""
         return _each(self.learning.learning_rate, self.layers)
@@ -133,10 +135,11 @@ class Experiment(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
 def _require_of_kind(experiment: Experiment) -> None:
     """Refuse a rule or keys of another kind of network, and ask for those of this one."""
     kind = experiment.network.kind
-    if experiment.learning.rule not in _RULES[kind]:
+    if kind not in experiment.rule.networks:
         raise InvalidValueError(
-            f"learning.rule = {experiment.learning.rule}: a {kind} network learns by"
-            f" {' or '.join(_RULES[kind])}"
+            f"learning.rule = {experiment.learning.rule}: trains network.kind ="
+            f" {' or '.join(experiment.rule.networks)}; a {kind} network learns by"
+            f" {', '.join(rules.of_network(kind))}"
         )
     needed, possible = _NEEDS[kind], _MAY_HAVE[kind]
     hebbian = experiment.learning.variant == "contrastive_hebbian"
@@ -157,6 +160,33 @@ def _require_of_kind(experiment: Experiment) -> None:
         )
     if kind == "hopfield":
         _require_readout(experiment)
+
+
+def _require_rule(experiment: Experiment) -> None:
+    """Refuse keys of other rules, and a network or chip that the rule cannot work with."""
+    rule, learning = experiment.rule, experiment.learning
+    for key in rules.own_keys():
+        value: Any = learning
+        for part in key.split("."):
+            value = getattr(value, part, None)
+        if value is None and key in rule.needs:
+            raise InvalidValueError(f"learning.{key}: is missing")
+        if value is not None and key not in rule.keys:
+            raise InvalidValueError(f"learning.{key}: the rule {rule.name} has none")
+    for key, allowed in rule.requires.items():
+        table, _, name = key.partition(".")
+        value = getattr(getattr(experiment, table), name)
+        if value not in allowed:
+            raise InvalidValueError(
+                f"learning.rule = {rule.name}: not with {key} = {value}; take"
+                f" {' or '.join(allowed)}"
+            )
+    if rule.hardware.both_ways and not experiment.chip.transposed_read:
+        other = f"take learning.rule = {rule.nearest}, or " if rule.nearest else ""
+        raise InvalidValueError(
+            f"learning.rule = {rule.name}: needs cells that are reached from both sides, but"
+            f" chip.transposed_read = false; {other}a chip with transposed_read = true"
+        )
 
 
 def _require_readout(experiment: Experiment) -> None:

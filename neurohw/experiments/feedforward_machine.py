@@ -1,4 +1,4 @@
-"""A feed-forward network of signed weights on its chip, with backpropagation."""
+"""A feed-forward network of signed weights on its chip, with its learning rule."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from neurohw.experiments.converted_machine import ConvertedMachine
 from neurohw.experiments.experiment import Experiment
 from neurohw.experiments.run_file import Run
 from neurohw.experiments.step import EVALUATION, Batch, Step, ranges_of, restore_chip
-from neurohw.learning.backpropagation import Backpropagation
+from neurohw.learning.feedforward import FeedforwardRule
 from neurohw.networks.feedforward import FeedforwardNetwork, initial_weights
 
 Array = NDArray[np.floating]
@@ -28,7 +28,7 @@ class FeedforwardMachine(ConvertedMachine):
     experiment: Experiment
     chip: FeedforwardChip
     network: FeedforwardNetwork
-    rule: Backpropagation
+    rule: FeedforwardRule
 
     def check(self) -> None:
         """Do nothing: any weights will do."""
@@ -71,15 +71,22 @@ class FeedforwardMachine(ConvertedMachine):
     def step(
         self, batch: Batch, event: int, rates: Sequence[float], bias_rates: Sequence[float]
     ) -> Step:
-        """Read a mini-batch forwards, and its errors backwards."""
+        """Read a mini-batch forwards, and learn from it."""
         activity = self.rule.forward(batch.pending, event, batch.inputs)
         targets = batch.targets * batch.targets.dtype.type(1 / self.chip.scale.unit_voltage)
-        errors = self.rule.errors(activity, targets, event)
-        updates, bias_updates = self.rule.updates(batch.inputs, activity, errors, rates, bias_rates)
-        self.rule.disturb(batch.inputs, activity, errors, event)
+        learnt = self.rule.learn(batch.inputs, activity, targets, event, rates, bias_rates)
         outputs = activity.states[-1]
-        cost = float(self.network.costs(outputs, targets).sum())
-        return Step(updates=updates, bias_updates=bias_updates, outputs=outputs, cost=cost)
+        return Step(
+            updates=learnt.updates,
+            bias_updates=learnt.bias_updates,
+            outputs=outputs,
+            cost=float(self.network.costs(outputs, targets).sum()),
+            beside=learnt.beside,
+        )
+
+    def warnings(self) -> list[str]:
+        """Return what the rule has to say of the epoch that ends."""
+        return self.rule.warnings()
 
     def carried(self) -> dict[str, Array]:
         """Return the ranges of converters [V]."""
@@ -112,6 +119,5 @@ def build(experiment: Experiment, dataset: Dataset) -> FeedforwardMachine:
     chip = FeedforwardChip(
         experiment.chip, network, weights, seed=training.seed, dtype=training.precision
     )
-    return FeedforwardMachine(
-        experiment=experiment, chip=chip, network=network, rule=Backpropagation(network, chip)
-    )
+    rule = experiment.rule.load()(network, chip, experiment.learning, seed=training.seed)
+    return FeedforwardMachine(experiment=experiment, chip=chip, network=network, rule=rule)

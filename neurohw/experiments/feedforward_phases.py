@@ -1,9 +1,12 @@
 """The reads of a feed-forward network as its chip spends them, one after the other.
 
-Each array is read forwards by pulses that its inputs' DACs give, and, but for the first, backwards
-by those of the errors; the sums are converted and go through the activations as numbers. A unit has
-one DAC and a share of one ADC, which serve the unit line below it and the input line above it.
+Each array is read forwards by pulses that its inputs' DACs give; then come the reads that bring the
+errors, of the same arrays backwards or of others, as the learning rule takes them. Sums are
+converted and go through the activations as numbers. A unit has one DAC and a share of one ADC,
+which serve all lines that end at it.
 """
+
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +16,7 @@ from neurohw.errors import InvalidValueError
 from neurohw.experiments import virtual_ground
 from neurohw.experiments.feedforward_machine import FeedforwardMachine
 from neurohw.experiments.phases import Phase, Times, Usage, Use
+from neurohw.learning.feedforward import Read
 
 Array = NDArray[np.floating]
 
@@ -38,36 +42,29 @@ def usage(
             " chip.costs.read_time is the length of its reads"
         )
     chip, costs = machine.chip, machine.experiment.chip.built_costs
-    forward, backward = _lines(machine, images, labels)
+    inference, learning = _reads(machine, images, labels)
     phases, charging = {}, {}
-    for k, (array, lines) in enumerate(zip(chip.arrays, forward, strict=True)):
-        name = f"forward {k + 1}"
-        cells, wires = virtual_ground.power(array, lines)
-        biases = virtual_ground.bias_power(chip, k)[0]
-        held = virtual_ground.amplifiers(array)
-        phases[name] = _phase(costs, cells + biases, wires, held)
-        charging[name] = virtual_ground.charging(costs, array, lines)
-    inference = dict(phases)
-    for k in reversed(backward):
-        name = f"backward {k + 1}"
-        array, lines = chip.arrays[k], backward[k]
-        cells, wires = virtual_ground.power(array, lines, backwards=True, phase=1)
-        held = virtual_ground.amplifiers(array, backwards=True)
-        phases[name] = _phase(costs, cells, wires, held)
-        charging[name] = virtual_ground.charging(costs, array, lines, backwards=True)
-    inputs, *units = machine.network.sizes
-    hidden = units[:-1]
-    reads = [(n, m) for n, m in zip((inputs, *hidden), units, strict=True)]
-    errors = [(m, n) for n, m in zip(hidden, units[1:], strict=True)]
+    for read in (*inference, *learning):
+        backwards = read.transposed
+        cells, wires = virtual_ground.power(
+            read.array, read.voltages, backwards=backwards, phase=int(read in learning)
+        )
+        biases = virtual_ground.bias_power(chip, read.layer)[0] if read in inference else 0.0
+        held = virtual_ground.amplifiers(read.array, backwards=backwards)
+        phases[read.name] = _phase(costs, cells + biases, wires, held)
+        charging[read.name] = virtual_ground.charging(
+            costs, read.array, read.voltages, backwards=backwards
+        )
 
-    def use(names: dict[str, Phase], sides: list[tuple[int, int]]) -> Use:
+    def use(reads: Sequence[Read]) -> Use:
+        sides = [_sides(read) for read in reads]
         return Use(
-            phases=list(names.values()),
+            phases=[phases[read.name] for read in reads],
             dacs=sum(driven for driven, _ in sides),
             adcs=sum(read for _, read in sides),
             dac_time=len(sides) * costs.dac_time if costs.dac_bits else 0.0,
             adc_time=sum(costs.reading_time(read) for _, read in sides),
-            charging=sum(charging[name] for name in names),
+            charging=sum(charging[read.name] for read in reads),
         )
 
     return Usage(
@@ -75,23 +72,28 @@ def usage(
         settling="a read pulse each (chip.costs.read_time)",
         slowest=None,
         imbalance=None,
-        inference=use(inference, reads),
-        training=use(phases, reads + errors),
-        area=_area(machine, costs),
+        inference=use(inference),
+        training=use([*inference, *learning]),
+        area=_area(machine, costs, [*inference, *learning]),
         not_counted=NOT_COUNTED,
     )
 
 
-def _lines(
+def _reads(
     machine: FeedforwardMachine, images: Array, labels: NDArray[np.integer]
-) -> tuple[list[Array], dict[int, Array]]:
-    """Return what drives each array forwards, and backwards by its index, (samples, lines) [V]."""
+) -> tuple[list[Read], list[Read]]:
+    """Return the reads of an inference, and those that learning adds."""
     chip, rule, unit = machine.chip, machine.rule, machine.chip.scale.unit_voltage
     inputs = machine.encode(images)
     activity = rule.forward(chip.arrays[0].read(inputs), 0, inputs)
     errors = rule.errors(activity, machine.targets(labels) / unit, 0)
-    forward = [inputs, *(unit * states for states in activity.states[:-1])]
-    return forward, {k: unit * errors[k] for k in range(1, len(errors))}
+    return rule.forward_reads(inputs, activity, 0), rule.error_reads(activity, errors, 0)
+
+
+def _sides(read: Read) -> tuple[int, int]:
+    """Return the lines that a read drives, and those that it reads."""
+    units, inputs = read.array.shape
+    return (units, inputs) if read.transposed else (inputs, units)
 
 
 def _phase(costs: Costs, cells: float, wires: float, held: int) -> Phase:
@@ -105,13 +107,12 @@ def _phase(costs: Costs, cells: float, wires: float, held: int) -> Phase:
     )
 
 
-def _area(machine: FeedforwardMachine, costs: Costs) -> dict[str, float]:
+def _area(machine: FeedforwardMachine, costs: Costs, reads: Sequence[Read]) -> dict[str, float]:
     """Return the area of each kind of circuit [m²]."""
     chip, (inputs, *units) = machine.chip, machine.network.sizes
-    held = sum(virtual_ground.amplifiers(array) for array in chip.arrays)
-    held += sum(virtual_ground.amplifiers(array, backwards=True) for array in chip.arrays[1:])
+    held = sum(virtual_ground.amplifiers(r.array, backwards=r.transposed) for r in reads)
     # Outputs have DACs for their errors, where these go back.
-    driven = sum(units) if len(units) > 1 else 0
+    driven = sum(units) if len(reads) > len(units) else sum(units[:-1])
     return {
         "cells": virtual_ground.cell_area(costs, chip),
         "unused cells": virtual_ground.unused_area(costs, chip),

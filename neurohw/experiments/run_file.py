@@ -81,6 +81,9 @@ class Run:
         may hold `pulses` and per-cell device parameters of that shape.
     biases : list of dict of arrays
         One a layer of units.
+    beside : dict of dict of arrays
+        As `arrays`, of those that stand beside the layers', each by its group and number:
+        `feedback_0`; empty where there are none.
     state : dict of arrays
         What a resume needs to continue bit for bit.
     counters : dict of int
@@ -117,6 +120,7 @@ class Run:
     versions: dict[str, str]
     start: dict[str, str] = field(default_factory=dict)
     settings: str | None = None
+    beside: dict[str, dict[str, Array]] = field(default_factory=dict)
 
     @property
     def image_shape(self) -> tuple[int, ...]:
@@ -226,6 +230,8 @@ def _groups(run: Run) -> Iterator[tuple[str, Mapping[str, Array]]]:
     for name, members in (("arrays", run.arrays), ("biases", run.biases)):
         for index, values in enumerate(members):
             yield f"{name}/{index}", values
+    for key, values in sorted(run.beside.items()):
+        yield f"beside/{key}", values
     yield "state", run.state
     yield "history", run.history
     yield "physical", run.physical
@@ -269,7 +275,7 @@ def _write_array(group: h5py.Group, key: str, array: Array) -> None:
     name = re.sub(r"_\d+$", "", key)
     if unit := UNITS.get(name):
         dataset.attrs["unit"] = _text(unit)
-    if group.name.startswith("/arrays/") and array.ndim == 2:
+    if group.name.startswith(("/arrays/", "/beside/")) and array.ndim == 2:
         dataset.attrs["axes"] = _text(_AXES.get(name, PER_CELL))
 
 
@@ -290,6 +296,7 @@ def _read(file: h5py.File, path: Path) -> tuple[Run, str]:
         dataset=_read_texts(file, "dataset", path),
         arrays=_read_list(file, "arrays", path),
         biases=_read_list(file, "biases", path),
+        beside=_read_named(file, "beside", path) if "beside" in file else {},
         state=_read_arrays(file, "state", path),
         counters={
             key: int(count)
@@ -351,6 +358,11 @@ def _read_arrays(group: h5py.Group, name: str, path: Path) -> dict[str, Array]:
 def _read_list(file: h5py.File, name: str, path: Path) -> list[dict[str, Array]]:
     group = _member(file, name, h5py.Group, path)
     return [_read_arrays(group, str(index), path) for index in range(len(group))]
+
+
+def _read_named(group: h5py.Group, name: str, path: Path) -> dict[str, dict[str, Array]]:
+    group = _member(group, name, h5py.Group, path)
+    return {key: _read_arrays(group, key, path) for key in group}
 
 
 def _temporary(path: Path) -> Path:

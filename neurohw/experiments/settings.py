@@ -1,4 +1,7 @@
-"""The tables of an experiment: data, network, relaxation, learning, training."""
+"""The tables of an experiment: data, network, relaxation, training.
+
+That of learning is in `neurohw.learning.settings`.
+"""
 
 from typing import Annotated, Literal
 
@@ -6,12 +9,10 @@ import msgspec
 from msgspec import Meta
 
 from neurohw.errors import InvalidValueError
-from neurohw.learning.variants import Variant
 from neurohw.units import Seconds
 
 Count = Annotated[int, Meta(ge=0)]
 Positive = Annotated[int, Meta(ge=1)]
-Rate = Annotated[float, Meta(ge=0)]
 
 
 class DataSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -152,44 +153,6 @@ class RelaxationSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True
             value = getattr(self, key)
             if value is not None and not 0 < value < float("inf"):
                 raise InvalidValueError(f"{key} = {value:g} s: must be finite, above 0")
-
-
-class LearningSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Learning rule; rates are dimensionless, one number or one a layer.
-
-    Parameters
-    ----------
-    rule : {"equilibrium-propagation", "stdp", "backpropagation"}
-        ``stdp``, of Hopfield networks: equilibrium propagation whose update is integrated while
-        the nudged phase runs, see `neurohw.learning.stdp`.
-    variant : str
-        ``positive``, ``negative``, ``random_sign``, ``centered``: sign of the nudging, one nudged
-        phase or both. ``continual``, ``agnostic``: cells move while the nudged phase runs, see
-        `neurohw.learning.continual`. ``coupled``, ``contrastive_hebbian``: the outputs are driven
-        towards the targets, or to them, for which `chip.nudging.kind` is clamp. Of Hopfield
-        networks, ``holomorphic``, with a smooth activation: points on a circle; ``langevin``:
-        products of states averaged over the later part of each phase.
-    nudging : float
-        Magnitude of the nudging, of equilibrium propagation, which has to have it; of the variant
-        contrastive_hebbian it is 1, also where it is left out.
-    points : int, optional
-        Hopfield: points of the variant holomorphic, an even number, 8 without it; other variants
-        take no notice.
-    averaged_sweeps : int, optional
-        Hopfield: last sweeps of each phase that the variant langevin averages over, half of the
-        nudged ones without it; other variants take no notice.
-    learning_rate_decay : float
-        Factor on all rates after each epoch.
-    """
-
-    rule: Literal["equilibrium-propagation", "stdp", "backpropagation"] = "equilibrium-propagation"
-    variant: Variant = "centered"
-    nudging: Annotated[float, Meta(gt=0)] | None = None
-    points: Annotated[int, Meta(ge=2, multiple_of=2)] | None = None
-    averaged_sweeps: Positive | None = None
-    learning_rate: Rate | tuple[Rate, ...]
-    bias_learning_rate: Rate | tuple[Rate, ...]
-    learning_rate_decay: Annotated[float, Meta(gt=0, le=1)] = 0.99
 
 
 class TrainingSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

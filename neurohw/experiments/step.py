@@ -1,13 +1,13 @@
 """What the trainer asks of a machine, whatever the kind of its network."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from neurohw.chip import Chip, FeedforwardChip, HopfieldChip
+from neurohw.chip import Chip, FeedforwardChip, HopfieldChip, SignedArray, SignedChip
 from neurohw.datasets import Dataset
 from neurohw.experiments.experiment import Experiment
 from neurohw.experiments.run_file import Run
@@ -48,6 +48,8 @@ class Batch:
 class Step:
     """What a mini-batch gave: an update an array, one a bias, and how far the outputs are.
 
+    beside are the updates of arrays beside those of the layers, by group; those without are at
+    rest.
     outputs (batch, outputs) are in any unit, the largest is the answer; cost is the sum over the
     mini-batch, dimensionless; programmed, the events that cells took while it ran, before these.
     """
@@ -57,6 +59,7 @@ class Step:
     outputs: Array
     cost: float
     programmed: int = 0
+    beside: Mapping[str, Sequence[Update]] = field(default_factory=dict)
 
 
 class Machine(Protocol):
@@ -106,6 +109,10 @@ class Machine(Protocol):
         """Run a mini-batch through the chip; its arrays are not changed yet, or not for good."""
         ...
 
+    def measures(self, dataset: Dataset) -> dict[str, float]:
+        """Return what else to note of an epoch that ends, by name; always the same names."""
+        ...
+
     def carried(self) -> dict[str, Array]:
         """Return what one mini-batch leaves to the next, beside the chip: for the run file."""
         ...
@@ -121,10 +128,18 @@ def restore_chip(chip: AnyChip, run: Run) -> None:
         chip.arrays[k].restore(record)
     for k, record in enumerate(run.biases):
         chip.biases[k].restore(record)
+    for name, group in beside_of(chip).items():
+        for k, array in enumerate(group):
+            array.restore(run.beside[f"{name}_{k}"])
     chip.ranges.clear()
     for key, values in run.state.items():
         if key.endswith(_RANGE):
             chip.ranges[key.removesuffix(_RANGE)] = values
+
+
+def beside_of(chip: AnyChip) -> Mapping[str, Sequence[SignedArray]]:
+    """Return the arrays beside those of the layers, by group; none of a resistive network."""
+    return chip.beside if isinstance(chip, SignedChip) else {}
 
 
 def ranges_of(chip: AnyChip) -> dict[str, Array]:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import metadata
+from itertools import chain
 from pathlib import Path
 from types import FrameType
 from typing import Any, Literal
@@ -24,7 +25,7 @@ from neurohw.experiments import cells, configuration, physics, run_file, transfe
 from neurohw.experiments.experiment import Experiment
 from neurohw.experiments.machine import build, computing, dataset_of, require_same_data
 from neurohw.experiments.run_file import Run
-from neurohw.experiments.step import Batch
+from neurohw.experiments.step import Batch, beside_of
 from neurohw.learning.continual import program
 
 Array = NDArray[np.floating]
@@ -205,8 +206,10 @@ class _Training:
             "learning_rate": rates[0],
             "cost": self.cost / samples,
         }
+        with _located(f"epoch {self.epoch + 1}, evaluation"):
+            values |= machine.measures(self.dataset)
         for key, value in values.items():
-            self.history[key].append(float(value))
+            self.history.setdefault(key, []).append(float(value))
         self.epoch, self.step, self.errors = self.epoch + 1, 0, 0
         self.cost = self.seconds_before = 0.0
         self.order, self.following = self.following, self._order(self.epoch + 1)
@@ -246,6 +249,11 @@ class _Training:
             },
             arrays=[array.record() for array in chip.arrays],
             biases=[bias.record() for bias in chip.biases],
+            beside={
+                f"{name}_{k}": array.record()
+                for name, group in beside_of(chip).items()
+                for k, array in enumerate(group)
+            },
             state=state,
             counters={"epoch": self.epoch, "step": self.step, "errors": self.errors},
             history={key: np.array(values) for key, values in self.history.items()},
@@ -264,7 +272,7 @@ class _Training:
         self.start = run.start
         self.epoch, self.step = run.counters["epoch"], run.counters["step"]
         self.errors, self.cost = run.counters["errors"], float(run.state["cost"])
-        self.history = {key: [float(v) for v in run.history[key]] for key in _HISTORY}
+        self.history = {key: [float(v) for v in values] for key, values in run.history.items()}
         self.seconds = [float(v) for v in np.atleast_1d(run.times["seconds_per_epoch"])]
         self.seconds_before = float(run.times["seconds_in_epoch"])
         self.order, self.following = self._order(self.epoch), self._order(self.epoch + 1)
@@ -275,7 +283,7 @@ class _Training:
         """Make exact what evaluation, checkpoint and the next epoch start from."""
         chip = self.machine.chip
         if chip.specification.interconnect is not None:
-            for array in chip.arrays:
+            for array in (*chip.arrays, *chain(*beside_of(chip).values())):
                 array.refresh()
             self.pending = chip.arrays[0].read(self.inputs)
 
@@ -299,7 +307,9 @@ class _Training:
         # Where a mini-batch is several events, they have numbers of their own.
         events = step.programmed + len(step.updates[0].presynaptic)
         first = event * events + step.programmed
-        self.pending = program(chip, step.updates, step.bias_updates, first, self.inputs)
+        self.pending = program(
+            chip, step.updates, step.bias_updates, first, self.inputs, step.beside
+        )
         self.cost += step.cost
         labels = self.dataset.train_labels[samples]
         self.errors += int(np.count_nonzero(step.outputs.argmax(axis=1) != labels))

@@ -23,14 +23,14 @@ Ernoult et al. (2020), arXiv:2005.04168, continual; Scellier, Mishra, Bengio and
 arXiv:2205.15021, agnostic.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 import numpy as np
 from msgspec.structs import replace
 from numpy.typing import NDArray
 
-from neurohw.chip import Chip, FeedforwardChip, HopfieldChip
+from neurohw.chip import Chip, FeedforwardChip, HopfieldChip, SignedChip
 from neurohw.engines.equilibrium import Equilibrium
 from neurohw.learning.equilibrium_propagation import Contrast, EquilibriumPropagation
 from neurohw.learning.variants import MOVING
@@ -105,10 +105,12 @@ def program(
     bias_updates: Sequence[Update],
     event: int,
     next_input: Array,
+    beside: Mapping[str, Sequence[Update]] | None = None,
 ) -> Array:
     """Program all cells, and return the first array's currents for what comes next [A].
 
-    event, number of the first one in the life of the arrays; next_input (batch, lines) [V].
+    event, number of the first one in the life of the arrays; next_input (batch, lines) [V];
+    beside, updates of arrays beside those of the layers, by group.
     """
     current = chip.arrays[0].program(updates[0], event, next_input)
     assert current is not None
@@ -116,4 +118,12 @@ def program(
         chip.arrays[k].program(update, event)
     for k, update in enumerate(bias_updates):
         chip.biases[k].program(update, event)
+    if isinstance(chip, SignedChip):
+        for name, group in chip.beside.items():
+            wanted = (beside or {}).get(name)
+            for k, array in enumerate(group):
+                if wanted is None:
+                    array.rest(event)
+                else:
+                    array.program(wanted[k], event)
     return current

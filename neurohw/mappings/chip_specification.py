@@ -179,7 +179,8 @@ class ChipSpecification(msgspec.Struct, frozen=True, forbid_unknown_fields=True,
     """A chip: device, mapping, programming, inputs, biases, neurons, wires, periphery, costs.
 
     Without `wires` they have no resistance; without `synapse`, the curve of one cell, cells are
-    resistors; the curve's slope at 0 V stands for a cell's conductance. temperature [K] is that of
+    resistors; the curve's slope at 0 V stands for a cell's conductance. transposed_read says
+    whether arrays can be driven from their units' lines as well. temperature [K] is that of
     diodes, of wires given by their technology node, and of thermal noise.
     """
 
@@ -197,6 +198,7 @@ class ChipSpecification(msgspec.Struct, frozen=True, forbid_unknown_fields=True,
     hold: SampleAndHold = msgspec.field(default_factory=SampleAndHold)
     converters: Converters = msgspec.field(default_factory=Converters)
     costs: Costs = msgspec.field(default_factory=Costs)
+    transposed_read: bool = True
     temperature: Kelvins = 300.0
 
     def __post_init__(self) -> None:

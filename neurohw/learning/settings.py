@@ -1,0 +1,61 @@
+"""The table `learning` of an experiment, with a table of its own for what some rules have."""
+
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from neurohw.errors import InvalidValueError
+from neurohw.learning.rules import RULES
+from neurohw.learning.variants import Variant
+from neurohw.specification import nearest
+
+Positive = Annotated[int, Meta(ge=1)]
+Rate = Annotated[float, Meta(ge=0)]
+
+
+class LearningSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Learning rule; rates are dimensionless, one number or one a layer.
+
+    Parameters
+    ----------
+    rule : str
+        A name of `neurohw.learning.rules`, which says what networks it trains and which of the
+        keys that may be left out it has.
+    variant : str
+        ``positive``, ``negative``, ``random_sign``, ``centered``: sign of the nudging, one nudged
+        phase or both. ``continual``, ``agnostic``: cells move while the nudged phase runs, see
+        `neurohw.learning.continual`. ``coupled``, ``contrastive_hebbian``: the outputs are driven
+        towards the targets, or to them, for which `chip.nudging.kind` is clamp. Of Hopfield
+        networks, ``holomorphic``, with a smooth activation: points on a circle; ``langevin``:
+        products of states averaged over the later part of each phase.
+    nudging : float
+        Magnitude of the nudging, of equilibrium propagation, which has to have it; of the variant
+        contrastive_hebbian it is 1, also where it is left out.
+    points : int, optional
+        Hopfield: points of the variant holomorphic, an even number, 8 without it; other variants
+        take no notice.
+    averaged_sweeps : int, optional
+        Hopfield: last sweeps of each phase that the variant langevin averages over, half of the
+        nudged ones without it; other variants take no notice.
+    learning_rate_decay : float
+        Factor on all rates after each epoch.
+    weight_decay : float, optional
+        Feedforward: λ of λ/2·Σ W² beside the cost: weights shrink by their learning rate times it.
+    """
+
+    rule: str = "equilibrium-propagation"
+    variant: Variant = "centered"
+    nudging: Annotated[float, Meta(gt=0)] | None = None
+    points: Annotated[int, Meta(ge=2, multiple_of=2)] | None = None
+    averaged_sweeps: Positive | None = None
+    learning_rate: Rate | tuple[Rate, ...]
+    bias_learning_rate: Rate | tuple[Rate, ...]
+    learning_rate_decay: Annotated[float, Meta(gt=0, le=1)] = 0.99
+    weight_decay: Annotated[float, Meta(gt=0)] | None = None
+
+    def __post_init__(self) -> None:
+        if self.rule not in RULES:
+            raise InvalidValueError(
+                f"rule = {self.rule}: unknown value; {nearest(self.rule, RULES)}"
+            )
