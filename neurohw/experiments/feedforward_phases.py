@@ -51,7 +51,7 @@ def usage(
         )
         biases = virtual_ground.bias_power(chip, read.layer)[0] if read in inference else 0.0
         held = virtual_ground.amplifiers(read.array, backwards=backwards)
-        phases[read.name] = _phase(costs, cells + biases, wires, held)
+        phases[read.name] = _phase(costs, cells + biases, wires, held, read.times)
         charging[read.name] = virtual_ground.charging(
             costs, read.array, read.voltages, backwards=backwards
         )
@@ -60,11 +60,11 @@ def usage(
         sides = [_sides(read) for read in reads]
         return Use(
             phases=[phases[read.name] for read in reads],
-            dacs=sum(driven for driven, _ in sides),
-            adcs=sum(read for _, read in sides),
-            dac_time=len(sides) * costs.dac_time if costs.dac_bits else 0.0,
-            adc_time=sum(costs.reading_time(read) for _, read in sides),
-            charging=sum(charging[read.name] for read in reads),
+            dacs=sum(n * driven for n, driven, _ in sides),
+            adcs=sum(n * read for n, _, read in sides),
+            dac_time=sum(n for n, *_ in sides) * costs.dac_time if costs.dac_bits else 0.0,
+            adc_time=sum(n * costs.reading_time(read) for n, _, read in sides),
+            charging=sum(read.times * charging[read.name] for read in reads),
         )
 
     return Usage(
@@ -90,16 +90,17 @@ def _reads(
     return rule.forward_reads(inputs, activity, 0), rule.error_reads(activity, errors, 0)
 
 
-def _sides(read: Read) -> tuple[int, int]:
-    """Return the lines that a read drives, and those that it reads."""
+def _sides(read: Read) -> tuple[int, int, int]:
+    """Return how often a read is done, the lines that it drives, and those that it reads."""
     units, inputs = read.array.shape
-    return (units, inputs) if read.transposed else (inputs, units)
+    sides = (units, inputs) if read.transposed else (inputs, units)
+    return read.times, *sides
 
 
-def _phase(costs: Costs, cells: float, wires: float, held: int) -> Phase:
-    """Return a read of so much power [W], with so many lines held at 0 V."""
+def _phase(costs: Costs, cells: float, wires: float, held: int, times: int) -> Phase:
+    """Return so many reads of so much power [W], with so many lines held at 0 V."""
     return Phase(
-        time=costs.read_time,
+        time=times * costs.read_time,
         arrays=cells,
         neurons=held * costs.amplifier_power,
         wires=wires,

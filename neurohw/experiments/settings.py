@@ -13,6 +13,7 @@ from neurohw.units import Seconds
 
 Count = Annotated[int, Meta(ge=0)]
 Positive = Annotated[int, Meta(ge=1)]
+Range = Annotated[float, Meta(gt=0)]
 
 
 class DataSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -86,9 +87,12 @@ class NetworkSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     cost : {"squared", "cross-entropy"}
         Feedforward; cross-entropy goes with the outputs softmax and sigmoid. Hopfield: the same
         with softmax, which needs it; squared without it.
-    initial_range : float, optional
-        Feedforward: weights start uniform between ± this; default Glorot's sqrt(6/(inputs +
-        units)) of each layer.
+    initial_range : float or tuple of float, optional
+        Feedforward: weights start uniform between ± this, one number a layer or one; default
+        Glorot's sqrt(6/(inputs + units)) of each layer.
+    targets : (float, float), optional
+        Feedforward: what an output is taught where the label is another one, and where it is its
+        own; 0 and 1 without it.
     """
 
     kind: Literal["resistive", "feedforward", "hopfield"] = "resistive"
@@ -98,7 +102,8 @@ class NetworkSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     activation: Literal["hard-sigmoid", "sigmoid", "tanh", "relu"] | None = None
     output: Literal["linear", "hard-sigmoid", "sigmoid", "tanh", "relu", "softmax"] | None = None
     cost: Literal["squared", "cross-entropy"] | None = None
-    initial_range: Annotated[float, Meta(gt=0)] | None = None
+    initial_range: Range | tuple[Range, ...] | None = None
+    targets: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
         if not self.hidden and not self.convolutions:

@@ -36,7 +36,8 @@ class Read(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     """A read of an array.
 
     voltages (batch, lines) [V] are those of its inputs or, `transposed`, of its units; layer is
-    that of the units whose sums or errors come of it, counted from 0.
+    that of the units whose sums or errors come of it, counted from 0. `times` of them follow each
+    other, whose voltages are all here, (times·batch, lines).
     """
 
     name: str
@@ -44,17 +45,20 @@ class Read(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     voltages: Array
     layer: int
     transposed: bool = False
+    times: int = 1
 
 
 class Learnt(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     """What a mini-batch gave: updates of the arrays, of the biases, and of arrays beside them.
 
-    beside has an update an array, by the name of their group; see `SignedChip.add`.
+    beside has an update an array, by the name of their group; see `SignedChip.add`. programmed are
+    events that cells took already.
     """
 
     updates: Sequence[Update]
     bias_updates: Sequence[Update]
     beside: Mapping[str, Sequence[Update]] = msgspec.field(default_factory=dict)
+    programmed: int = 0
 
 
 class FeedforwardRule:

@@ -138,6 +138,21 @@ _ALL = (
         implementation="neurohw.learning.backpropagation:Backpropagation",
         keys=("weight_decay",),
     ),
+    Rule(
+        name="predictive-coding",
+        short="pc",
+        description="values relax between predictions and errors (Whittington and Bogacz 2017)",
+        networks=("feedforward",),
+        hardware=Hardware(
+            transport="transposed",
+            symmetry="exact",
+            phases=("forward", "relaxation"),
+            local="presynaptic state, error of the unit",
+            memory=2,
+        ),
+        implementation="neurohw.learning.predictive_coding:PredictiveCoding",
+        keys=("weight_decay", "inference"),
+    ),
 )
 
 RULES: Mapping[str, Rule] = {rule.name: rule for rule in _ALL}

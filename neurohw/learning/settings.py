@@ -1,6 +1,6 @@
 """The table `learning` of an experiment, with a table of its own for what some rules have."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
@@ -12,6 +12,36 @@ from neurohw.specification import nearest
 
 Positive = Annotated[int, Meta(ge=1)]
 Rate = Annotated[float, Meta(ge=0)]
+
+
+class InferenceSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How the values of predictive coding relax; see `neurohw.learning.predictive_coding`.
+
+    Parameters
+    ----------
+    mode : {"strict", "fixed-prediction", "incremental"}
+        Down the free energy; with predictions of the forward pass; or while cells are programmed
+        after every step.
+    steps : int
+        Most sets of errors that are taken of a mini-batch: n move the values n − 1 times.
+    rate : float
+        Of a step, in time constants of a unit.
+    halving : bool
+        Strict: a step that would raise the free energy of a sample is taken back, and its rate
+        halved. Without it every step is taken, and none is left out, as noise may need it.
+    tolerance : float
+        With halving: a sample has settled where the free energy falls by less than this times the rate,
+        over the output variance and the number of hidden units and outputs.
+    output_variance : float
+        Σ of the outputs: one over the strength with which they are nudged.
+    """
+
+    mode: Literal["strict", "fixed-prediction", "incremental"] = "strict"
+    steps: Positive = 50
+    rate: Annotated[float, Meta(gt=0, le=1)] = 0.1
+    halving: bool = True
+    tolerance: Annotated[float, Meta(ge=0)] = 1e-6
+    output_variance: Annotated[float, Meta(gt=0)] = 1.0
 
 
 class LearningSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -42,6 +72,8 @@ class LearningSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
         Factor on all rates after each epoch.
     weight_decay : float, optional
         Feedforward: λ of λ/2·Σ W² beside the cost: weights shrink by their learning rate times it.
+    inference : InferenceSettings, optional
+        Predictive coding: how its values relax; as published without it.
     """
 
     rule: str = "equilibrium-propagation"
@@ -53,6 +85,7 @@ class LearningSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
     bias_learning_rate: Rate | tuple[Rate, ...]
     learning_rate_decay: Annotated[float, Meta(gt=0, le=1)] = 0.99
     weight_decay: Annotated[float, Meta(gt=0)] | None = None
+    inference: InferenceSettings | None = None
 
     def __post_init__(self) -> None:
         if self.rule not in RULES:
