@@ -69,6 +69,11 @@ PURPOSES = {
     "fluctuation": 70,
     "spike": 71,
     "membrane": 80,
+    "feedback": 90,
+    "feedback_spread": 91,
+    "mirror": 92,
+    "choice": 93,
+    "lateral": 94,
 }
 
 # Of the odd polynomial that makes the sum of four bytes normal: least squares weighted by the

@@ -191,6 +191,15 @@ def _require_rule(experiment: Experiment) -> None:
                 f"learning.rule = {rule.name}: not with {key} = {value}; take"
                 f" {' or '.join(allowed)}"
             )
+    mapping = experiment.chip.mapping
+    if rule.decays or learning.weight_decay:
+        for key, value in (("sides", "one"), ("scheme", "bit-sliced")):
+            if getattr(mapping, key) == value:
+                raise InvalidValueError(
+                    f"learning.rule = {rule.name}: makes weights decay, but with chip.mapping.{key}"
+                    f" = {value} updates do not move all cells both ways; take learning.rule ="
+                    " feedback-alignment without weight_decay, or mapping.scheme = offset"
+                )
     if rule.hardware.both_ways and not experiment.chip.transposed_read:
         other = f"take learning.rule = {rule.nearest}, or " if rule.nearest else ""
         raise InvalidValueError(

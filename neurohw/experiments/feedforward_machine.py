@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from neurohw import randomness
 from neurohw.chip import FeedforwardChip
 from neurohw.datasets import Dataset
+from neurohw.experiments import alignment
 from neurohw.experiments.converted_machine import ConvertedMachine
 from neurohw.experiments.experiment import Experiment
 from neurohw.experiments.run_file import Run
@@ -29,6 +30,7 @@ class FeedforwardMachine(ConvertedMachine):
     chip: FeedforwardChip
     network: FeedforwardNetwork
     rule: FeedforwardRule
+    activations: alignment.Activations
 
     def check(self) -> None:
         """Do nothing: any weights will do."""
@@ -76,6 +78,7 @@ class FeedforwardMachine(ConvertedMachine):
         """Read a mini-batch forwards, and learn from it."""
         activity = self.rule.forward(batch.pending, event, batch.inputs)
         targets = batch.targets * batch.targets.dtype.type(1 / self.chip.scale.unit_voltage)
+        self.activations.see(activity.states[:-1])
         learnt = self.rule.learn(batch.inputs, activity, targets, event, rates, bias_rates)
         outputs = activity.states[-1]
         return Step(
@@ -89,7 +92,28 @@ class FeedforwardMachine(ConvertedMachine):
 
     def warnings(self) -> list[str]:
         """Return what the rule has to say of the epoch that ends."""
-        return self.rule.warnings()
+        return [*self.activations.lines(), *self.rule.warnings()]
+
+    def measures(self, dataset: Dataset) -> dict[str, float]:
+        """Return the mean angle of each hidden layer's errors to the exact ones [deg].
+
+        Of rules that give errors, other than backpropagation.
+        """
+        rule = self.experiment.rule
+        if not rule.aligned or rule.name == "backpropagation":
+            return {}
+        found = self.angles(dataset)
+        return {f"angle_{k + 1}": angle for k, angle in enumerate(found)}
+
+    def angles(self, dataset: Dataset) -> list[float]:
+        """Return the angle of each hidden layer's errors on the first training images [deg]."""
+        samples = slice(0, alignment.SAMPLES)
+        inputs = self.encode(dataset.train_images[samples], EVALUATION)
+        current = self.chip.arrays[0].read(inputs)
+        activity = self.rule.forward(current, EVALUATION, inputs)
+        targets = self.targets(dataset.train_labels[samples])
+        unit = targets.dtype.type(self.chip.scale.unit_voltage)
+        return alignment.angles(self.rule, activity, targets / unit, EVALUATION)
 
     def carried(self) -> dict[str, Array]:
         """Return the ranges of converters [V]."""
@@ -123,4 +147,10 @@ def build(experiment: Experiment, dataset: Dataset) -> FeedforwardMachine:
         experiment.chip, network, weights, seed=training.seed, dtype=training.precision
     )
     rule = experiment.rule.load()(network, chip, experiment.learning, seed=training.seed)
-    return FeedforwardMachine(experiment=experiment, chip=chip, network=network, rule=rule)
+    return FeedforwardMachine(
+        experiment=experiment,
+        chip=chip,
+        network=network,
+        rule=rule,
+        activations=alignment.Activations(network),
+    )

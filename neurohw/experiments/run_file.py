@@ -90,7 +90,8 @@ class Run:
         `epoch` (finished epochs) and other counts.
     history : dict of (epochs,) arrays
         `epoch`, `train_error` (while learning) and `test_error` (at its end) as fractions,
-        `learning_rate` of the first layer [S/V²], `cost` a sample (dimensionless).
+        `learning_rate` of the first layer [S/V²], `cost` a sample (dimensionless); `angle_1` and
+        so on of each hidden layer's errors to those of backpropagation [deg], of other rules.
     physical : dict of arrays
         One value a layer or array: `voltage`, `voltage_p90`, `difference` [V], `bits`,
         `power` [W], and the shares `above_write_threshold`, `saturated_low`, `saturated_high`;

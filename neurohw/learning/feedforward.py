@@ -157,11 +157,11 @@ class FeedforwardRule:
         return Learnt(
             updates=updates,
             bias_updates=bias_updates,
-            beside=self.beside_updates(activity, errors, rates),
+            beside=self.beside_updates(activity, errors, rates, event),
         )
 
     def beside_updates(
-        self, activity: Activity, errors: Sequence[Array], rates: Sequence[float]
+        self, activity: Activity, errors: Sequence[Array], rates: Sequence[float], event: int
     ) -> Mapping[str, Sequence[Update]]:
         """Return the updates of arrays beside those of the layers, by group; see `Learnt`."""
         return {}
@@ -224,7 +224,7 @@ class FeedforwardRule:
         unit, batch = self.chip.scale.unit_voltage, len(inputs)
         below = [inputs, *(a * inputs.dtype.type(unit) for a in activity.states[:-1])]
         updates = [
-            self._outer(x, delta, -rate * unit, self._shrinking(rate, k))
+            self.outer(x, delta, -rate * unit, self.shrinking(rate, k))
             for k, (x, delta, rate) in enumerate(zip(below, errors, rates, strict=True))
         ]
         by_sample = self.chip.specification.programming.by_sample
@@ -234,7 +234,7 @@ class FeedforwardRule:
         ]
         return updates, bias_updates
 
-    def _outer(self, x: Array, d: Array, factor: float, shrinking: float = 0.0) -> Update:
+    def outer(self, x: Array, d: Array, factor: float, shrinking: float = 0.0) -> Update:
         """Return the update of an array by the mean of its lines' products over a mini-batch.
 
         x (batch, inputs) and d (batch, units) times factor; shrinking, the share of each weight
@@ -250,7 +250,7 @@ class FeedforwardRule:
         decay = np.full((events, d.shape[1]), shrinking / events, x.dtype)
         return msgspec.structs.replace(update, decay=decay)
 
-    def _shrinking(self, rate: float, layer: int) -> float:
+    def shrinking(self, rate: float, layer: int) -> float:
         """Return the share of a layer's weights that decays at its rate [S/V²]."""
         return self.weight_decay * rate / self.chip.scale.learning_rate(1.0, layer)
 

@@ -71,6 +71,8 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
         Those of them that it cannot do without.
     requires : mapping of str to tuple of str
         Values that other keys have to have, the first one of each a good choice.
+    decays : bool
+        Whether its updates make weights decay, also without the key `weight_decay`.
     aligned : bool
         Whether it gives every hidden unit an error, to be compared with that of backpropagation.
     nearest : str
@@ -86,6 +88,7 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
     keys: tuple[str, ...] = ()
     needs: tuple[str, ...] = ()
     requires: Mapping[str, tuple[str, ...]] = msgspec.field(default_factory=dict)
+    decays: bool = False
     aligned: bool = True
     nearest: str = ""
 
@@ -96,6 +99,18 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
 
 
 _BACKWARD = ("forward", "backward")
+_FEEDBACK = ("feedback.range", "feedback.spread")
+_FIXED = Hardware(
+    transport="fixed",
+    symmetry="none",
+    phases=_BACKWARD,
+    local="presynaptic state, error of the unit",
+    memory=2,
+)
+_VALUES: Mapping[str, tuple[str, ...]] = {
+    "network.output": ("linear",),
+    "network.cost": ("squared",),
+}
 
 _ALL = (
     Rule(
@@ -137,6 +152,122 @@ _ALL = (
         ),
         implementation="neurohw.learning.backpropagation:Backpropagation",
         keys=("weight_decay",),
+        nearest="kolen-pollack",
+    ),
+    Rule(
+        name="feedback-alignment",
+        short="fa",
+        description="errors through random weights of their own (Lillicrap et al. 2016)",
+        networks=("feedforward",),
+        hardware=_FIXED,
+        implementation="neurohw.learning.feedback_alignment:FeedbackAlignment",
+        keys=("weight_decay", *_FEEDBACK),
+    ),
+    Rule(
+        name="direct-feedback-alignment",
+        short="dfa",
+        description="errors of the outputs through random weights to every layer (Nøkland 2016)",
+        networks=("feedforward",),
+        hardware=_FIXED,
+        implementation="neurohw.learning.feedback_alignment:DirectFeedbackAlignment",
+        keys=("weight_decay", *_FEEDBACK),
+    ),
+    Rule(
+        name="sign-symmetric",
+        short="ss",
+        description="errors through the first signs of the weights (after Liao et al. 2016)",
+        networks=("feedforward",),
+        hardware=_FIXED,
+        implementation="neurohw.learning.feedback_alignment:SignSymmetric",
+        keys=("weight_decay", *_FEEDBACK),
+    ),
+    Rule(
+        name="kolen-pollack",
+        short="kp",
+        description="errors through weights that take the same updates (Akrout et al. 2019)",
+        networks=("feedforward",),
+        hardware=Hardware(
+            transport="learned",
+            symmetry="learned",
+            phases=_BACKWARD,
+            local="presynaptic state, error of the unit, at both synapses; own weight",
+            memory=2,
+        ),
+        implementation="neurohw.learning.learned_feedback:KolenPollack",
+        keys=("weight_decay", *_FEEDBACK),
+        needs=("weight_decay",),
+    ),
+    Rule(
+        name="weight-mirror",
+        short="wm",
+        description="errors through weights that random signals teach (Akrout et al. 2019)",
+        networks=("feedforward",),
+        hardware=Hardware(
+            transport="learned",
+            symmetry="learned",
+            phases=(*_BACKWARD, "mirror"),
+            local="presynaptic state, error of the unit; random signal and answer, own weight",
+            memory=2,
+        ),
+        implementation="neurohw.learning.learned_feedback:WeightMirror",
+        keys=("weight_decay", *_FEEDBACK, "feedback.mirror_rate"),
+        decays=True,
+    ),
+    Rule(
+        name="brainprop",
+        short="brainprop",
+        description="one reward, and feedback from the action taken (Pozzi et al. 2020)",
+        networks=("feedforward",),
+        hardware=Hardware(
+            transport="transposed",
+            symmetry="exact",
+            phases=_BACKWARD,
+            local="presynaptic state, feedback of the unit",
+            memory=2,
+            broadcast="reward prediction error",
+        ),
+        implementation="neurohw.learning.brainprop:BrainProp",
+        keys=("weight_decay", "brainprop"),
+        requires=_VALUES,
+        nearest="brainprop-reciprocal",
+    ),
+    Rule(
+        name="brainprop-reciprocal",
+        short="brainprop-r",
+        description="the same, through feedback weights that learn by the same rule",
+        networks=("feedforward",),
+        hardware=Hardware(
+            transport="learned",
+            symmetry="learned",
+            phases=_BACKWARD,
+            local="presynaptic state, feedback of the unit, at both synapses; own weight",
+            memory=2,
+            broadcast="reward prediction error",
+        ),
+        implementation="neurohw.learning.brainprop:ReciprocalBrainProp",
+        keys=("weight_decay", "brainprop", *_FEEDBACK),
+        needs=("weight_decay",),
+        requires=_VALUES,
+    ),
+    Rule(
+        name="burst",
+        short="burst",
+        description="changes of burst rates carry the errors (Payeur et al. 2021)",
+        networks=("feedforward",),
+        hardware=Hardware(
+            transport="learned",
+            symmetry="learned",
+            phases=("forward", "baseline", "teacher"),
+            local="presynaptic event rate, burst rate of the unit with and without a teacher",
+            memory=2,
+        ),
+        implementation="neurohw.learning.burst:BurstPropagation",
+        keys=("weight_decay", "burst", *_FEEDBACK),
+        requires={
+            "network.activation": ("sigmoid",),
+            "network.output": ("sigmoid",),
+            "network.cost": ("squared",),
+        },
     ),
     Rule(
         name="predictive-coding",

@@ -9,6 +9,7 @@ from neurohw.errors import InvalidValueError
 from neurohw.learning.rules import RULES
 from neurohw.learning.variants import Variant
 from neurohw.specification import nearest
+from neurohw.units import Fraction
 
 Positive = Annotated[int, Meta(ge=1)]
 Rate = Annotated[float, Meta(ge=0)]
@@ -30,8 +31,8 @@ class InferenceSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True,
         Strict: a step that would raise the free energy of a sample is taken back, and its rate
         halved. Without it every step is taken, and none is left out, as noise may need it.
     tolerance : float
-        With halving: a sample has settled where the free energy falls by less than this times the rate,
-        over the output variance and the number of hidden units and outputs.
+        With halving: a sample has settled where the free energy falls by less than this times the
+        rate, over the output variance and the number of hidden units and outputs.
     output_variance : float
         Σ of the outputs: one over the strength with which they are nudged.
     """
@@ -42,6 +43,79 @@ class InferenceSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True,
     halving: bool = True
     tolerance: Annotated[float, Meta(ge=0)] = 1e-6
     output_variance: Annotated[float, Meta(gt=0)] = 1.0
+
+
+class ChainSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The Markov chains of contrastive divergence; see `neurohw.learning.contrastive_divergence`.
+
+    Parameters
+    ----------
+    steps : int
+        k, reconstructions from the start of a chain to what is compared with the data.
+    persistent : bool
+        Chains go on where the last mini-batch left them; without it they start from its images.
+    sampling : {"drawn", "read-noise"}
+        Units draw their states with the probability of their sums; or are comparators, whose chance
+        is the read noise of the cells.
+    """
+
+    steps: Positive = 1
+    persistent: bool = False
+    sampling: Literal["drawn", "read-noise"] = "drawn"
+
+
+class FeedbackSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Arrays through which errors come down, beside those of the layers.
+
+    Parameters
+    ----------
+    range : float, optional
+        Weights start uniform between ± this; default Glorot's sqrt(6/(units + units above)) of
+        each. Of sign-symmetric feedback, the magnitude of all; default the root mean square of
+        the weights of the layer.
+    spread : float
+        Standard deviation of each weight about what it was to be, as a share of that: of feedback
+        that is written once and not verified. What the chip's cells spread comes on top.
+    mirror_rate : float, optional
+        Share of the distance to what a weight mirror sees that its feedback goes a mini-batch;
+        0.01 without it.
+    """
+
+    range: Annotated[float, Meta(gt=0)] | None = None
+    spread: Annotated[Fraction, Meta(ge=0)] = 0.0
+    mirror_rate: Annotated[float, Meta(gt=0, le=1)] | None = None
+
+    @property
+    def mirrored(self) -> float:
+        """The rate of a weight mirror."""
+        return 0.01 if self.mirror_rate is None else self.mirror_rate
+
+
+class BrainPropSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Choices of an action: `exploration`, the probability to draw it from the softmax of values.
+
+    0.02 as in Pozzi, Bohte and Roelfsema (2020).
+    """
+
+    exploration: Annotated[float, Meta(ge=0, le=1)] = 0.02
+
+
+class BurstSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Bursts, with the values of Payeur et al. (2021).
+
+    Parameters
+    ----------
+    probability : float
+        That an event of an output is a burst, without a teacher.
+    lateral_range : float
+        Weights between the dendrites of a layer start uniform between ± this.
+    lateral_rate : float
+        Learning rate of these, on the mean over a mini-batch.
+    """
+
+    probability: Annotated[float, Meta(gt=0, le=0.5)] = 0.2
+    lateral_range: Annotated[float, Meta(gt=0)] = 0.01
+    lateral_rate: Annotated[float, Meta(ge=0)] = 1e-4
 
 
 class LearningSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -74,6 +148,12 @@ class LearningSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
         Feedforward: λ of λ/2·Σ W² beside the cost: weights shrink by their learning rate times it.
     inference : InferenceSettings, optional
         Predictive coding: how its values relax; as published without it.
+    chain : ChainSettings, optional
+        Contrastive divergence: one step from the images without it.
+    feedback : FeedbackSettings, optional
+        Of rules with arrays of feedback.
+    brainprop : BrainPropSettings, optional
+    burst : BurstSettings, optional
     """
 
     rule: str = "equilibrium-propagation"
@@ -86,6 +166,10 @@ class LearningSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
     learning_rate_decay: Annotated[float, Meta(gt=0, le=1)] = 0.99
     weight_decay: Annotated[float, Meta(gt=0)] | None = None
     inference: InferenceSettings | None = None
+    chain: ChainSettings | None = None
+    feedback: FeedbackSettings | None = None
+    brainprop: BrainPropSettings | None = None
+    burst: BurstSettings | None = None
 
     def __post_init__(self) -> None:
         if self.rule not in RULES:
