@@ -29,6 +29,7 @@ _NEEDS = {
     "resistive": ("network.input_gain", "relaxation", "learning.nudging"),
     "feedforward": ("network.activation", "network.output", "network.cost"),
     "hopfield": ("network.activation", "relaxation", "learning.nudging"),
+    "boltzmann": (),
 }
 _MAY_HAVE: dict[str, tuple[str, ...]] = {
     "resistive": (),
@@ -38,6 +39,7 @@ _MAY_HAVE: dict[str, tuple[str, ...]] = {
         *("relaxation.overrelaxation", "network.convolutions", "network.output", "network.cost"),
         *("learning.points", "learning.averaged_sweeps"),
     ),
+    "boltzmann": (),
 }
 
 
@@ -117,7 +119,9 @@ class Experiment(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
 
     @property
     def layers(self) -> int:
-        """Number of crossbars: convolutions, hidden layers and output."""
+        """Number of crossbars: convolutions, hidden layers and output; of a Boltzmann machine 1."""
+        if self.network.kind == "boltzmann":
+            return 1
         return len(self.network.convolutions or ()) + len(self.network.hidden) + 1
 
     @property
@@ -170,6 +174,11 @@ def _require_of_kind(experiment: Experiment) -> None:
         )
     if kind == "hopfield":
         _require_readout(experiment)
+    if kind == "boltzmann" and len(experiment.network.hidden) != 1:
+        raise InvalidValueError(
+            f"network.hidden = {list(experiment.network.hidden)}: a boltzmann network has one"
+            " hidden layer"
+        )
 
 
 def _require_rule(experiment: Experiment) -> None:

@@ -6,11 +6,12 @@ converted and go through the activations as numbers. A unit has one DAC and a sh
 which serve all lines that end at it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
+from neurohw.chip import SignedChip
 from neurohw.circuits.costs import Costs
 from neurohw.errors import InvalidValueError
 from neurohw.experiments import virtual_ground
@@ -41,15 +42,26 @@ def usage(
             "free_time, nudged_time: a feed-forward network has no such phases;"
             " chip.costs.read_time is the length of its reads"
         )
-    chip, costs = machine.chip, machine.experiment.chip.built_costs
     inference, learning = _reads(machine, images, labels)
-    phases, charging = {}, {}
+    area = _area(machine, machine.experiment.chip.built_costs, [*inference, *learning])
+    return of_reads(machine.chip, inference, learning, area, NOT_COUNTED)
+
+
+def of_reads(
+    chip: SignedChip,
+    inference: Sequence[Read],
+    learning: Sequence[Read],
+    area: Mapping[str, float],
+    not_counted: Sequence[str],
+) -> Usage:
+    """Return what samples take whose classification, and what learning adds to it, are reads."""
+    costs, phases, charging = chip.specification.built_costs, {}, {}
     for read in (*inference, *learning):
         backwards = read.transposed
         cells, wires = virtual_ground.power(
             read.array, read.voltages, backwards=backwards, phase=int(read in learning)
         )
-        biases = virtual_ground.bias_power(chip, read.layer)[0] if read in inference else 0.0
+        biases = virtual_ground.bias_power(chip, read.layer)[0] if read.biased else 0.0
         held = virtual_ground.amplifiers(read.array, backwards=backwards)
         phases[read.name] = _phase(costs, cells + biases, wires, held, read.times)
         charging[read.name] = virtual_ground.charging(
@@ -74,8 +86,8 @@ def usage(
         imbalance=None,
         inference=use(inference),
         training=use([*inference, *learning]),
-        area=_area(machine, costs, [*inference, *learning]),
-        not_counted=NOT_COUNTED,
+        area=area,
+        not_counted=not_counted,
     )
 
 

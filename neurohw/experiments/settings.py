@@ -70,9 +70,9 @@ class NetworkSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
 
     Parameters
     ----------
-    kind : {"resistive", "feedforward", "hopfield"}
-        Deep resistive network; or signed weights, in layers one after the other, or between layers
-        of integrators that go both ways.
+    kind : {"resistive", "feedforward", "hopfield", "boltzmann"}
+        Deep resistive network; or signed weights: in layers one after the other, between layers of
+        integrators that go both ways, or between inputs with classes and one layer of binary units.
     hidden : tuple of int
         Units of each hidden layer; behind convolutions there may be none.
     convolutions : tuple of ConvolutionSettings, optional
@@ -95,7 +95,7 @@ class NetworkSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
         own; 0 and 1 without it.
     """
 
-    kind: Literal["resistive", "feedforward", "hopfield"] = "resistive"
+    kind: Literal["resistive", "feedforward", "hopfield", "boltzmann"] = "resistive"
     hidden: tuple[Annotated[int, Meta(ge=2)], ...]
     convolutions: tuple[ConvolutionSettings, ...] | None = None
     input_gain: Annotated[float, Meta(gt=0)] | None = None

@@ -7,14 +7,14 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from neurohw.chip import Chip, FeedforwardChip, HopfieldChip, SignedArray, SignedChip
+from neurohw.chip import BoltzmannChip, Chip, FeedforwardChip, HopfieldChip, SignedArray, SignedChip
 from neurohw.datasets import Dataset
 from neurohw.experiments.experiment import Experiment
 from neurohw.experiments.run_file import Run
 from neurohw.update import Update
 
 Array = NDArray[np.floating]
-AnyChip = Chip | FeedforwardChip | HopfieldChip
+AnyChip = Chip | FeedforwardChip | HopfieldChip | BoltzmannChip
 
 _RANGE = "_range"
 # Events of evaluation are numbered from here, apart from the mini-batches of training.

@@ -37,7 +37,8 @@ class Read(msgspec.Struct, frozen=True, eq=False, kw_only=True):
 
     voltages (batch, lines) [V] are those of its inputs or, `transposed`, of its units; layer is
     that of the units whose sums or errors come of it, counted from 0. `times` of them follow each
-    other, whose voltages are all here, (times·batch, lines).
+    other, whose voltages are all here, (times·batch, lines). biased, whether its layer's biases are
+    added.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Read(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     layer: int
     transposed: bool = False
     times: int = 1
+    biased: bool = False
 
 
 class Learnt(msgspec.Struct, frozen=True, eq=False, kw_only=True):
@@ -134,7 +136,7 @@ class FeedforwardRule:
             *(self._driven("state_dac", a, k, event) for k, a in enumerate(activity.states[:-1])),
         ]
         return [
-            Read(name=f"forward {k + 1}", array=array, voltages=lines, layer=k)
+            Read(name=f"forward {k + 1}", array=array, voltages=lines, layer=k, biased=True)
             for k, (array, lines) in enumerate(zip(self.chip.arrays, below, strict=True))
         ]
 

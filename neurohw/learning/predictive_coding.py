@@ -13,8 +13,9 @@ the squared cost, C/Σ is what an output of variance Σ adds that is clamped to 
 
 *strict* is this. A step that raises the free energy of a sample is taken back, and its rate halved
 from there on. Where reads are noisy nearly every step does, because the first point is that of one
-reading, which it fits: without `halving` every step is taken. δ is the error of backpropagation only as Σ grows: as the nudging of equilibrium
-propagation falls. At Σ = 1 the directions differ however small the error of the outputs is.
+reading, which it fits: without `halving` every step is taken. δ is the error of backpropagation
+only as Σ grows: as the nudging of equilibrium propagation falls. At Σ = 1 the directions differ
+however small the error of the outputs is.
 
 *fixed-prediction* keeps μ, φ(x) and φ'(x) as the forward pass had them, in a sample-and-hold of
 each unit, and takes reads backwards alone. δ settles at backpropagation's errors; at a rate of 1,
@@ -280,6 +281,7 @@ class _Log:
                 layer=k - transposed,
                 transposed=transposed,
                 times=len(lines),
+                biased=not transposed,
             )
             for (k, transposed), lines in self._lines.items()
         ]

@@ -284,6 +284,21 @@ _ALL = (
         implementation="neurohw.learning.predictive_coding:PredictiveCoding",
         keys=("weight_decay", "inference"),
     ),
+    Rule(
+        name="contrastive-divergence",
+        short="cd",
+        description="data against reconstructions of a Boltzmann machine (Hinton 2002)",
+        networks=("boltzmann",),
+        hardware=Hardware(
+            transport="transposed",
+            symmetry="exact",
+            phases=("data", "reconstruction"),
+            local="states of both ends in two phases",
+            memory=1,
+        ),
+        keys=("weight_decay", "chain"),
+        aligned=False,
+    ),
 )
 
 RULES: Mapping[str, Rule] = {rule.name: rule for rule in _ALL}
