@@ -152,13 +152,15 @@ class PredictiveCoding(FeedforwardRule):
     def infer(
         self,
         activity: Presented,
-        targets: Array,
+        targets: Array | None,
         event: int,
         teach: Callable[[Point], None] | None = None,
+        start: Sequence[Array] | None = None,
     ) -> Inferred:
-        """Let the values relax from a forward pass towards (batch, outputs) targets.
+        """Let the values relax towards (batch, outputs) targets; without, with outputs left free.
 
-        teach is called with every point but the last.
+        teach is called with every point but the last. start, (batch, units) values of the hidden
+        layers, those of the forward pass without it.
 
         Raises
         ------
@@ -166,12 +168,15 @@ class PredictiveCoding(FeedforwardRule):
             A free energy is NaN or infinite.
         """
         settings, log = self.inference, _Log(self.chip)
-        here = self._point(activity, activity.totals[:-1], activity.totals, targets)
+        predicted: Sequence[Array] = activity.totals
+        if start is not None:
+            predicted = self._predictions(activity, start, event, 0, log)
+        here = self._point(activity, start or activity.totals[:-1], predicted, targets)
         dtype = here.energy.dtype.type
-        rate = np.full(len(targets), settings.rate, dtype)
+        rate = np.full(len(here.energy), settings.rate, dtype)
         units = sum(self.network.sizes[1:])
         least = dtype(settings.tolerance / units / settings.output_variance)
-        settled = np.zeros(len(targets), bool)
+        settled = np.zeros(len(rate), bool)
         energies = [here.energy]
         for step in range(1, settings.steps):
             back = self._back(here, event, step, log)
@@ -235,7 +240,7 @@ class PredictiveCoding(FeedforwardRule):
         activity: Presented,
         values: Sequence[Array],
         predicted: Sequence[Array],
-        targets: Array,
+        targets: Array | None,
     ) -> Point:
         """Return what values miss of their predictions."""
         network, z = self.network, predicted[-1]
@@ -243,16 +248,19 @@ class PredictiveCoding(FeedforwardRule):
         states = [network.activate(k, x) for k, x in enumerate(at)]
         slopes = [network.slope(k, x, a) for k, (x, a) in enumerate(zip(at, states, strict=True))]
         outputs = network.activate(len(values), z)
-        weight = z.dtype.type(1 / self.inference.output_variance)
         errors = [mu - x for mu, x in zip(predicted, values, strict=False)]
-        energy = weight * network.costs(outputs, targets)
+        energy, last = np.zeros(len(z), z.dtype), np.zeros_like(z)
+        if targets is not None:
+            weight = z.dtype.type(1 / self.inference.output_variance)
+            energy = weight * network.costs(outputs, targets)
+            last = weight * network.output_error(z, outputs, targets)
         for delta in errors:
             energy = energy + (delta * delta).sum(axis=1) / 2
         return Point(
             values=list(values),
             slopes=slopes,
             states=[*states, outputs],
-            errors=[*errors, weight * network.output_error(z, outputs, targets)],
+            errors=[*errors, last],
             energy=energy,
         )
 

@@ -23,12 +23,12 @@ KINDS = [
 class Problem:
     """Four arrays without imperfections, in float64."""
 
-    def __init__(self, kind=KINDS[0], seed=1, **inference):
+    def __init__(self, kind=KINDS[0], seed=1, size=1.3, **inference):
         rng = np.random.default_rng(seed)
         hidden, output, cost = kind
         self.network = FeedforwardNetwork(sizes=SIZES, hidden=hidden, output=output, cost=cost)
         shapes = list(zip(SIZES[1:], SIZES[:-1], strict=True))
-        self.weights = [rng.normal(size=shape) * 1.3 / np.sqrt(shape[1]) for shape in shapes]
+        self.weights = [rng.normal(size=shape) * size / np.sqrt(shape[1]) for shape in shapes]
         self.biases = [0.1 * rng.normal(size=units) for units, _ in shapes]
         self.inputs = rng.uniform(size=(BATCH, SIZES[0]))
         self.targets = np.eye(SIZES[-1])[rng.integers(SIZES[-1], size=BATCH)]
@@ -125,6 +125,15 @@ def test_values_settle_where_the_free_energy_is_stationary():
             slope = (above - problem.free_energy(values)) / (2 * step)
             layer[:, unit] += step
             assert_allclose(slope, 0, rtol=0, atol=1e-6)
+
+
+def test_free_outputs_come_to_be_those_of_the_forward_pass():
+    # Larger weights may hold them in another minimum.
+    problem = Problem(size=0.5, rate=0.5, steps=200, halving=False)
+    start = [np.zeros_like(z) for z in problem.activity.totals[:-1]]
+    found = problem.rule.infer(problem.activity, None, 0, start=start)
+    assert (found.energies[0] > 0.01).all()
+    assert_allclose(found.end.states[-1], problem.activity.states[-1], rtol=0, atol=1e-6)
 
 
 def test_inference_ends_where_it_no_longer_gains():
