@@ -13,7 +13,8 @@ References
 Murmann, "ADC Performance Survey 1997-", for both figures of merit; Kull et al. (2013), ISSCC,
 26.4, an 8-bit SAR converter of 3.1 mW at 1.2 GS/s on 0.0015 mm² in 32 nm; Shafiee et al. (2016),
 ISCA, ISAAC, table of components; Ho, Mai, Horowitz (2001), Proc. IEEE 89, 490, for wires; Chen,
-Peng, Yu (2018), IEEE TCAD 37, 3067 (NeuroSim), for cells and pulses.
+Peng, Yu (2018), IEEE TCAD 37, 3067 (NeuroSim), for cells and pulses; Horowitz (2014), ISSCC, 1.1,
+"Computing's energy problem", for memory.
 """
 
 from typing import Literal
@@ -84,6 +85,9 @@ class Costs(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
         Diodes, sample-and-hold and amplifier of a node: 10 µm², our choice.
     capacitor_density : float [F/m²]
         Of the capacitor at a node: 2 fF/µm², usual for metal on metal; our choice.
+    memory_energy_per_bit : float [J]
+        Of a number that a unit writes or reads: 0.16 pJ, as 10 pJ for 64 bits of an 8 kB cache in
+        45 nm (Horowitz 2014).
     leakage_density : float [W/m²]
         Of the whole area while the chip is on: 1 mW/mm², our choice.
     """
@@ -108,6 +112,7 @@ class Costs(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     amplifier_area: SquareMetres = 5e-12
     neuron_area: SquareMetres = 10e-12
     capacitor_density: FaradsPerSquareMetre = 2e-3
+    memory_energy_per_bit: Joules = 0.16e-12
     leakage_density: WattsPerSquareMetre = 1e3
 
     def __post_init__(self) -> None:

@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 
 import click
 
+from neurohw.cli.compare import compare
 from neurohw.cli.estimate import estimate
 from neurohw.cli.evaluate import evaluate
 from neurohw.cli.fit import fit
@@ -82,5 +83,6 @@ for command in (
     gradcheck,
     sweep,
     tolerance,
+    compare,
 ):
     main.add_command(command)

@@ -229,6 +229,7 @@ MEANINGS = {
     "costs.amplifier_area": "of one that holds a line at 0 V; our choice",
     "costs.neuron_area": "diodes, sample-and-hold, amplifier of a node; our choice",
     "costs.capacitor_density": "of the capacitor at a node, metal on metal; our choice",
+    "costs.memory_energy_per_bit": "of a number of a learning rule's, written or read once",
     "costs.leakage_density": "of the whole area while the chip is on; our choice",
 }
 _ABSENT = {

@@ -56,8 +56,10 @@ class Activations:
         """Note the (batch, units) states of the hidden layers of a mini-batch."""
         if not self._rests:
             return
-        active = [(a > 0).any(axis=0) for a in states]
-        self._seen = [was | now for was, now in zip(self._seen or active, active, strict=True)]
+        active = [np.any(a > 0, axis=0) for a in states]
+        for was, now in zip(self._seen, active, strict=False):
+            now |= was
+        self._seen = active
 
     def lines(self) -> list[str]:
         """Return a line for each layer with units that no sample activated, and begin anew."""

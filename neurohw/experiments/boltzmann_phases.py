@@ -59,4 +59,5 @@ def usage(
         "neurons": costs.neuron_area * (units + visible),
         "amplifiers": costs.amplifier_area * held,
     }
-    return of_reads(chip, inference, rule.phases(labelled, 0).reads, area, NOT_COUNTED)
+    learning, hardware = rule.phases(labelled, 0).reads, machine.experiment.rule.hardware
+    return of_reads(chip, hardware, units + visible, inference, learning, area, NOT_COUNTED)

@@ -26,7 +26,7 @@ from neurohw.experiments import (
 )
 from neurohw.experiments.experiment import Experiment
 from neurohw.experiments.machine import build, computing, dataset_of, require_same_data
-from neurohw.experiments.phases import Phase, Times, Usage, Use, repeated
+from neurohw.experiments.phases import BITS, Phase, Times, Usage, Use, repeated
 from neurohw.experiments.programming import Writing, writing
 from neurohw.experiments.run_file import Run
 from neurohw.experiments.step import Machine
@@ -35,10 +35,10 @@ from neurohw.units import show
 
 Array = NDArray[np.floating]
 
-CLASSES = ("array read", "programming", "DAC", "ADC", "neurons", "wires", "leakage")
+CLASSES = ("array read", "programming", "DAC", "ADC", "neurons", "wires", "memory", "leakage")
 SCOPES = ("inference", "training sample", "training run")
 NOT_COUNTED = (
-    "digital control, memory and data movement",
+    "digital control and data movement",
     "what drivers lose between their supply and a line",
     "the making of write voltages",
     "the first programming of the chip",
@@ -261,6 +261,7 @@ def _energy(costs: Costs, use: Use, pulsed: _Share) -> dict[str, float]:
         "ADC": use.adcs * costs.adc_energy,
         "neurons": sum(phase.time * phase.neurons + phase.charging for phase in use.phases),
         "wires": sum(p.time * p.wires for p in use.phases) + use.charging + pulsed.lines,
+        "memory": 2 * use.numbers * (costs.adc_bits or BITS) * costs.memory_energy_per_bit,
     }
 
 

@@ -18,6 +18,7 @@ from neurohw.experiments import virtual_ground
 from neurohw.experiments.feedforward_machine import FeedforwardMachine
 from neurohw.experiments.phases import Phase, Times, Usage, Use
 from neurohw.learning.feedforward import Read
+from neurohw.learning.rules import Hardware
 
 Array = NDArray[np.floating]
 
@@ -44,17 +45,23 @@ def usage(
         )
     inference, learning = _reads(machine, images, labels)
     area = _area(machine, machine.experiment.chip.built_costs, [*inference, *learning])
-    return of_reads(machine.chip, inference, learning, area, NOT_COUNTED)
+    hardware, units = machine.experiment.rule.hardware, sum(machine.network.sizes[1:])
+    return of_reads(machine.chip, hardware, units, inference, learning, area, NOT_COUNTED)
 
 
 def of_reads(
     chip: SignedChip,
+    hardware: Hardware,
+    units: int,
     inference: Sequence[Read],
     learning: Sequence[Read],
     area: Mapping[str, float],
     not_counted: Sequence[str],
 ) -> Usage:
-    """Return what samples take whose classification, and what learning adds to it, are reads."""
+    """Return what samples take whose classification, and what learning adds to it, are reads.
+
+    hardware, what the rule needs; units, how many hold numbers for it; see `Usage` for the others.
+    """
     costs, phases, charging = chip.specification.built_costs, {}, {}
     for read in (*inference, *learning):
         backwards = read.transposed
@@ -68,7 +75,9 @@ def of_reads(
             costs, read.array, read.voltages, backwards=backwards
         )
 
-    def use(reads: Sequence[Read]) -> Use:
+    passed = costs.line_capacitance(units) * chip.scale.unit_voltage**2
+
+    def use(reads: Sequence[Read], *, learns: bool = False) -> Use:
         sides = [_sides(read) for read in reads]
         return Use(
             phases=[phases[read.name] for read in reads],
@@ -76,7 +85,10 @@ def of_reads(
             adcs=sum(n * read for n, _, read in sides),
             dac_time=sum(n for n, *_ in sides) * costs.dac_time if costs.dac_bits else 0.0,
             adc_time=sum(n * costs.reading_time(read) for n, _, read in sides),
-            charging=sum(read.times * charging[read.name] for read in reads),
+            # A signal to all units is on a line that passes them.
+            charging=sum(read.times * charging[read.name] for read in reads)
+            + (passed if learns and hardware.broadcast else 0.0),
+            numbers=hardware.memory * units if learns else 0,
         )
 
     return Usage(
@@ -85,7 +97,7 @@ def of_reads(
         slowest=None,
         imbalance=None,
         inference=use(inference),
-        training=use([*inference, *learning]),
+        training=use([*inference, *learning], learns=True),
         area=area,
         not_counted=not_counted,
     )

@@ -81,7 +81,8 @@ def usage(
         imbalances.append(imbalance)
         before = lines
     energies = charging[0], sum(charging)
-    uses = relaxing_uses(costs, network.inputs, network.layers, phases, energies)
+    memory = machine.experiment.rule.hardware.memory
+    uses = relaxing_uses(costs, network.inputs, network.layers, phases, energies, memory)
     return Usage(
         phases=phases,
         settling=settling,

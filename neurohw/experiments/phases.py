@@ -42,7 +42,8 @@ class Phase(msgspec.Struct, frozen=True, kw_only=True):
 class Use(msgspec.Struct, frozen=True, kw_only=True):
     """What one sample takes of the chip: phases, numbers and times of conversions.
 
-    dac_time and adc_time, in all [s]; charging, of the lines of the arrays [J].
+    dac_time and adc_time, in all [s]; charging, of the lines of the arrays [J]; numbers, those that
+    units hold from one phase to a later one, each written and read once.
     """
 
     phases: Sequence[Phase]
@@ -51,6 +52,7 @@ class Use(msgspec.Struct, frozen=True, kw_only=True):
     dac_time: float
     adc_time: float
     charging: float
+    numbers: int = 0
 
 
 class Usage(msgspec.Struct, frozen=True, kw_only=True):
@@ -141,11 +143,12 @@ def relaxing_uses(
     layers: Sequence[int],
     phases: Mapping[str, Phase],
     charging: tuple[float, float],
+    memory: int,
 ) -> tuple[Use, Use]:
     """Return what an inference and a training sample take of a chip whose network relaxes.
 
-    inputs, lines with a DAC; layers, nodes of each; charging, of lines, in both [J]. Learning reads
-    every node in the two phases that it compares.
+    inputs, lines with a DAC; layers, nodes of each; charging, of lines, in both [J]; memory,
+    numbers that a node holds. Learning reads every node in the two phases that it compares.
     """
     outputs = layers[-1]
     conversion = costs.dac_time if costs.dac_bits else 0.0
@@ -165,5 +168,6 @@ def relaxing_uses(
         dac_time=len(phases) * conversion,
         adc_time=2 * max(costs.reading_time(units) for units in layers),
         charging=charging[1],
+        numbers=memory * sum(layers),
     )
     return inference, training

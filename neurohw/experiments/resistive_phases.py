@@ -37,7 +37,10 @@ def usage(
     phases, imbalance = simulate(machine, images, machine.targets(labels), times)
     squares = pairs(machine.encode(images)).astype(np.float64) ** 2
     charging = costs.line_capacitance(network.layers[0]) * float(squares.sum(axis=1).mean())
-    uses = relaxing_uses(costs, network.inputs, network.layers, phases, (charging, charging))
+    memory = machine.experiment.rule.hardware.memory
+    uses = relaxing_uses(
+        costs, network.inputs, network.layers, phases, (charging, charging), memory
+    )
     return Usage(
         phases=phases,
         settling=settling,

@@ -33,7 +33,8 @@ Array = NDArray[np.floating]
 CHECKPOINT_SECONDS = 30.0
 _PROGRESS_SECONDS = 0.2
 History = Mapping[str, Sequence[float]]
-_HISTORY = ("epoch", "train_error", "test_error", "learning_rate", "cost")
+# What the history of every run has.
+HISTORY = ("epoch", "train_error", "test_error", "learning_rate", "cost")
 
 
 @dataclass(frozen=True)
@@ -148,7 +149,7 @@ class _Training:
         self.targets = self.machine.targets(dataset.train_labels)
         self.epoch = self.step = self.errors = 0
         self.cost = 0.0
-        self.history: dict[str, list[float]] = {key: [] for key in _HISTORY}
+        self.history: dict[str, list[float]] = {key: [] for key in HISTORY}
         self.seconds: list[float] = []
         self.seconds_before = 0.0
         self.physical: dict[str, Array] = {}

@@ -75,6 +75,8 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
         Whether its updates make weights decay, also without the key `weight_decay`.
     aligned : bool
         Whether it gives every hidden unit an error, to be compared with that of backpropagation.
+    recipe : str
+        Where comparisons start from; empty if it takes part in none.
     nearest : str
         Rule to take where the chip cannot carry this one; empty if there is none nearer.
     """
@@ -90,6 +92,7 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
     requires: Mapping[str, tuple[str, ...]] = msgspec.field(default_factory=dict)
     decays: bool = False
     aligned: bool = True
+    recipe: str = ""
     nearest: str = ""
 
     def load(self) -> Any:
@@ -116,6 +119,7 @@ _ALL = (
     Rule(
         name="equilibrium-propagation",
         short="ep",
+        recipe="ep-1h-fast",
         description="contrast of a free and a nudged equilibrium (Scellier and Bengio 2017)",
         networks=("resistive", "hopfield"),
         hardware=Hardware(
@@ -141,6 +145,7 @@ _ALL = (
     Rule(
         name="backpropagation",
         short="bp",
+        recipe="mlp-1h",
         description="errors through the same arrays, read backwards (Rumelhart et al. 1986)",
         networks=("feedforward",),
         hardware=Hardware(
@@ -157,6 +162,7 @@ _ALL = (
     Rule(
         name="feedback-alignment",
         short="fa",
+        recipe="fa-1h-relu",
         description="errors through random weights of their own (Lillicrap et al. 2016)",
         networks=("feedforward",),
         hardware=_FIXED,
@@ -166,6 +172,7 @@ _ALL = (
     Rule(
         name="direct-feedback-alignment",
         short="dfa",
+        recipe="dfa-1h",
         description="errors of the outputs through random weights to every layer (Nøkland 2016)",
         networks=("feedforward",),
         hardware=_FIXED,
@@ -175,6 +182,7 @@ _ALL = (
     Rule(
         name="sign-symmetric",
         short="ss",
+        recipe="sign-symmetric-1h",
         description="errors through the first signs of the weights (after Liao et al. 2016)",
         networks=("feedforward",),
         hardware=_FIXED,
@@ -184,6 +192,7 @@ _ALL = (
     Rule(
         name="kolen-pollack",
         short="kp",
+        recipe="kolen-pollack-1h",
         description="errors through weights that take the same updates (Akrout et al. 2019)",
         networks=("feedforward",),
         hardware=Hardware(
@@ -200,6 +209,7 @@ _ALL = (
     Rule(
         name="weight-mirror",
         short="wm",
+        recipe="weight-mirror-1h",
         description="errors through weights that random signals teach (Akrout et al. 2019)",
         networks=("feedforward",),
         hardware=Hardware(
@@ -216,6 +226,7 @@ _ALL = (
     Rule(
         name="brainprop",
         short="brainprop",
+        recipe="brainprop-1h",
         description="one reward, and feedback from the action taken (Pozzi et al. 2020)",
         networks=("feedforward",),
         hardware=Hardware(
@@ -234,6 +245,7 @@ _ALL = (
     Rule(
         name="brainprop-reciprocal",
         short="brainprop-r",
+        recipe="brainprop-reciprocal-1h",
         description="the same, through feedback weights that learn by the same rule",
         networks=("feedforward",),
         hardware=Hardware(
@@ -252,6 +264,7 @@ _ALL = (
     Rule(
         name="burst",
         short="burst",
+        recipe="burst-1h",
         description="changes of burst rates carry the errors (Payeur et al. 2021)",
         networks=("feedforward",),
         hardware=Hardware(

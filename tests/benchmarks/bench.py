@@ -13,6 +13,7 @@ from pathlib import Path
 import hopfield
 import passes
 import processes
+import rules
 import spice
 import training
 import wires
@@ -64,6 +65,10 @@ def measurements(*, quick: bool) -> dict[str, Callable[[], list[Row]]]:
         )
         found[f"hopfield, ep-{depth}h minima"] = partial(
             hopfield.partings, depth, images=20 if quick else 200
+        )
+    for recipe in rules.RECIPES:
+        found[f"rule, {recipe}"] = partial(
+            rules.against_products, recipe, steps=5 if quick else 50, rounds=rounds
         )
     for name in passes.SIZES:
         found[f"fused pass, {name}"] = partial(

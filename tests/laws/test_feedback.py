@@ -127,10 +127,11 @@ def test_fixed_feedback_stays_as_it_was_written_with_its_own_spread():
     assert abs(np.concatenate(shares).std() - 0.2) < 4 * 0.2 / np.sqrt(2 * 96)
 
 
-def test_kolen_pollack_weights_meet_at_the_rate_of_the_decay():
-    """W − Bᵀ shrinks by 1 − η·λ a mini-batch, whatever the errors are."""
+@pytest.mark.parametrize("rule", ["kolen-pollack", "burst"])
+def test_feedback_that_takes_the_same_updates_meets_the_weights_at_the_rate_of_the_decay(rule):
+    """W − Bᵀ shrinks by 1 − η·λ a mini-batch, whatever the errors are, so their angle goes to 0."""
     decay, rate = 0.5, 0.1
-    made, _, _, inputs, targets = problem("kolen-pollack", weight_decay=decay)
+    made, _, _, inputs, targets = problem(rule, weight_decay=decay)
 
     def apart():
         held = made.chip.logical()[0][1:]

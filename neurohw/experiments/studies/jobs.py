@@ -13,6 +13,7 @@ import traceback
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
+from math import isfinite
 from pathlib import Path
 from typing import Any, Literal
 
@@ -70,6 +71,9 @@ class Outcome(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
         ``interrupted`` is never written.
     test_errors, train_errors : tuple of float
         After each epoch, as fractions.
+    measures : dict of tuples of float
+        What else was noted after each epoch, such as angles; None for what is not a number; see
+        `Run.history`.
     message : str
         Why it failed.
     dataset : str
@@ -79,6 +83,7 @@ class Outcome(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     status: Status
     test_errors: tuple[float, ...] = ()
     train_errors: tuple[float, ...] = ()
+    measures: dict[str, tuple[float | None, ...]] = {}
     message: str = ""
     dataset: str = ""
 
@@ -147,6 +152,11 @@ def perform(job: Job, folder: Path | None = None) -> Result:
             status=whole if epochs == job.epochs else "stopped",
             test_errors=tuple(run.history["test_error"].tolist()),
             train_errors=tuple(run.history["train_error"].tolist()),
+            measures={
+                key: tuple(value if isfinite(value) else None for value in values.tolist())
+                for key, values in run.history.items()
+                if key not in trainer.HISTORY
+            },
             dataset=run.dataset["checksum"],
         )
         versions = run.versions

@@ -66,6 +66,9 @@ def test_every_recipe_is_listed():
     own = {"drn-digits", "drn-digits-16", "drn-xor", "ep-1h", "ep-2h", "kendall", "mlp-1h"}
     own |= {"ep-3h", "ep-1h-fast", "ep-2h-fast", "ep-3h-fast", "ep-conv", "ep-conv-fashion"}
     own |= {"drn-1h-fashion", "neurosim-400-100-10"}
+    own |= {"fa-1h", "fa-1h-relu", "dfa-1h", "sign-symmetric-1h", "kolen-pollack-1h"}
+    own |= {"weight-mirror-1h", "brainprop-1h", "brainprop-3h", "brainprop-reciprocal-1h"}
+    own |= {"burst-1h", "burst-3h"}
     assert {row["name"] for row in listed} == own | set(PUBLISHED)
     assert all(row["description"] for row in listed)
 

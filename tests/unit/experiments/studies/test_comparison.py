@@ -1,0 +1,134 @@
+"""Comparing rules: equal budgets, rates found without the test set, refusals as rows."""
+
+import json
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from neurohw.cli import main
+from neurohw.errors import InvalidValueError
+from neurohw.experiments import configuration
+from neurohw.experiments.studies import comparison
+from neurohw.experiments.studies.comparison import Entry, Plan
+from neurohw.learning import rules
+from neurohw.reports import comparison as report
+
+SMALL = {
+    "dataset": "digits",
+    "hidden": (8,),
+    "epochs": 2,
+    "seeds": (0, 1),
+    "target": 0.5,
+    "settings": ("data.train=200", "training.precision=float64"),
+}
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory):
+    """Two rules on the ideal chip, and on one that is only read from its inputs."""
+    folder = tmp_path_factory.mktemp("compared")
+    (folder / "oneway.toml").write_text('preset = "ideal"\ntransposed_read = false\n')
+    plan = Plan(rules=("bp", "fa"), chips=("ideal", str(folder / "oneway.toml")), **SMALL)
+    return comparison.compare(plan, folder=folder / "runs"), folder / "runs"
+
+
+def test_every_rule_with_a_recipe_can_be_compared():
+    plan = Plan(rules=("bp",), chips=("ideal",), hidden=(12, 9))
+    for rule in rules.RULES.values():
+        if rule.recipe:
+            experiment = comparison.experiment_of(plan, rule, "ideal", factor=2.0)
+            assert experiment.learning.rule == rule.name
+            assert experiment.network.hidden == (12, 9)
+            assert experiment.training.batch == 32
+            first = configuration.load(rule.recipe).learning_rates[0]
+            assert experiment.learning_rates[:2] == pytest.approx((2 * first, 2 * first))
+
+
+def test_the_search_holds_out_training_images_and_the_runs_hold_out_none():
+    plan = Plan(rules=("bp",), chips=("ideal",), **SMALL)
+    rule = rules.find("bp")
+    searched = comparison.experiment_of(plan, rule, "ideal", search=True)
+    assert searched.data.validation == 200 // 6
+    assert searched.training.epochs == 1
+    assert comparison.experiment_of(plan, rule, "ideal").data.validation == 0
+
+
+def test_the_search_goes_on_beyond_the_end_at_which_the_best_is():
+    candidate = comparison._Candidate(rules.find("bp"), "ideal")
+    candidate.searched = {1 / 3: 0.5, 1.0: 0.4, 3.0: 0.3}
+    assert comparison._further(candidate) == [9.0]
+    candidate.searched = {1 / 3: 0.5, 1.0: 0.4, 3.0: 0.45}
+    assert comparison._further(candidate) == []
+    candidate.searched = {1 / 3: 1.0, 1.0: 1.0, 3.0: 1.0}
+    assert comparison._further(candidate) == pytest.approx([1 / 9])
+    candidate.searched = {3.0**k: 0.5 / (k + 2) for k in range(comparison.MOST)}
+    assert comparison._further(candidate) == []
+
+
+def test_entries_have_all_seeds_and_angles_but_of_backpropagation(found):
+    entries = {(e.rule, e.chip): e for e in found[0].entries}
+    assert all(len(e.errors) == 2 for e in entries.values() if not e.message)
+    assert entries["bp", "ideal"].angles == ()
+    [angles] = entries["fa", "ideal"].angles
+    # Before the first, after each of two epochs.
+    assert len(angles) == 3
+    assert 60 < angles[0] < 120
+    assert len(entries["fa", "ideal"].searched) >= len(comparison.FACTORS)
+    assert entries["fa", "ideal"].energy > 0
+
+
+def test_a_chip_that_cannot_carry_a_rule_gives_a_row_that_says_so(found):
+    refused = next(e for e in found[0].entries if e.message)
+    assert refused.rule == "bp"
+    assert "transposed_read = false" in refused.message
+    assert any(refused.message in note for note in report.notes(found[0]))
+    assert np.isnan(refused.mean)
+
+
+def test_what_has_run_does_not_run_again(found, monkeypatch):
+    def never(*_):
+        raise AssertionError
+
+    monkeypatch.setattr("neurohw.experiments.studies.workers.in_turn", never)
+    again = comparison.compare(found[0].plan, folder=found[1])
+    assert [e.errors for e in again.entries] == [e.errors for e in found[0].entries]
+
+
+def test_samples_to_a_target_are_those_of_whole_epochs():
+    entry = Entry(
+        rule="bp", chip="ideal", hardware=rules.find("bp").hardware, images=100,
+        errors=((0.5, 0.2, 0.1), (0.4, 0.4, 0.1)),
+    )  # fmt: skip
+    assert entry.samples_to(0.31) == 200
+    assert np.isnan(entry.samples_to(0.05))
+    assert entry.trained == 300
+    assert entry.mean == pytest.approx(0.1)
+
+
+def test_the_page_has_results_needs_and_curves(found, tmp_path):
+    page = report.write(found[0], tmp_path / "compare.html").read_text()
+    for text in ("Results", "What hardware each rule needs", "angle to backpropagation", "<svg"):
+        assert text in page
+    assert (report.write(found[0], tmp_path / "c.svg")).read_text().startswith("<?xml")
+
+
+def test_unknown_rules_and_wrong_layers_are_refused_in_a_line(tmp_path):
+    with pytest.raises(InvalidValueError, match="no such learning rule"):
+        comparison.compare(Plan(rules=("magic",), chips=("ideal",)))
+    found = CliRunner().invoke(main, ["compare", "--rules", "bp", "--layers", "many"])
+    assert found.exit_code == 2
+    assert "--layers many" in found.output
+
+
+def test_the_command_prints_strict_json(found, tmp_path):
+    arguments = [
+        *("compare", "--rules", "bp,fa", "--dataset", "digits", "--layers", "8", "--epochs", "2"),
+        *("--seeds", "2", "--target", "50 %", "--runs", str(found[1]), "--json"),
+        *("--set", "data.train=200", "--set", "training.precision=float64"),
+    ]
+    result = CliRunner().invoke(main, arguments)
+    assert result.exit_code == 0
+    parsed = json.loads(result.stdout.strip().splitlines()[-1])
+    assert [entry["rule"] for entry in parsed["entries"]] == ["bp", "fa"]
+    assert parsed["entries"][0]["test_error"] == pytest.approx(found[0].entries[0].mean)
