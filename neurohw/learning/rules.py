@@ -143,6 +143,21 @@ _ALL = (
         ),
     ),
     Rule(
+        name="contrastive-hebbian",
+        short="chl",
+        recipe="chl-1h",
+        description="contrast of a free equilibrium and one of clamped outputs (Movellan 1991)",
+        networks=("resistive", "hopfield"),
+        hardware=Hardware(
+            transport="shared",
+            symmetry="exact",
+            phases=("free", "clamped"),
+            local="states of both ends in two phases",
+            memory=1,
+        ),
+        requires={"learning.variant": ("contrastive_hebbian",)},
+    ),
+    Rule(
         name="backpropagation",
         short="bp",
         recipe="mlp-1h",
@@ -285,6 +300,7 @@ _ALL = (
     Rule(
         name="predictive-coding",
         short="pc",
+        recipe="predictive-coding-1h",
         description="values relax between predictions and errors (Whittington and Bogacz 2017)",
         networks=("feedforward",),
         hardware=Hardware(
@@ -300,6 +316,7 @@ _ALL = (
     Rule(
         name="contrastive-divergence",
         short="cd",
+        recipe="rbm",
         description="data against reconstructions of a Boltzmann machine (Hinton 2002)",
         networks=("boltzmann",),
         hardware=Hardware(

@@ -38,7 +38,7 @@ def main() -> None:
     for epochs, colour in EPOCHS.items():
         found = [course(epochs, seed) for seed in SEEDS]
         apart, answers = np.mean(found, axis=0)
-        name = f"after {epochs} epochs" if epochs else "untrained"
+        name = f"after epoch {epochs}" if epochs else "untrained"
         panel.plot(NUDGINGS, apart[:-1], "o-", markersize=3, color=colour, label=name)
         panel.plot([CLAMPED_AT], apart[-1:], "s", color=colour)
         shares = zip((*NUDGINGS, np.inf), apart, answers, strict=True)
@@ -49,6 +49,7 @@ def main() -> None:
     panel.set_xticks([*ticks, CLAMPED_AT], [*(f"{b:g}" for b in ticks), "clamped"])
     panel.minorticks_off()
     shares = (0, 0.005, 0.01, 0.03, 0.1, 0.3)
+    panel.set_ylim(-0.0005, 0.33)
     panel.set_yticks(shares, [f"{100 * share:g} %" for share in shares])
     panel.set_xlabel("nudging β of equilibrium propagation; clamped: contrastive Hebbian")
     panel.set_ylabel("images, other minimum")

@@ -223,7 +223,7 @@ def experiment_of(
         The chip cannot carry the rule, or a setting is wrong.
     """
     recipe = configuration.load(rule.recipe)
-    layers = len(plan.hidden) + 1
+    layers = recipe.layers + len(plan.hidden) - len(recipe.network.hidden)
     changes = [
         f"data.name={plan.dataset}",
         f"network.hidden={list(plan.hidden)}",
