@@ -57,6 +57,7 @@ if TYPE_CHECKING:
     help="Picture of the curves: .svg, .png, .pdf.  [default: tolerance.svg in the folder]",
 )
 @click.option("--resume", is_flag=True, help="Go on with the runs in the folder.")
+@click.option("--retry-failed", is_flag=True, help="Resume, and run again what failed.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def tolerance(
     config: str | None,
@@ -75,6 +76,7 @@ def tolerance(
     out: Path,
     figure: Path | None,
     resume: bool,
+    retry_failed: bool,
     as_json: bool,
 ) -> None:
     """Find the largest value of each key at which the test error is within the drop of the ideal.
@@ -114,6 +116,7 @@ def tolerance(
                 workers=workers,
                 scheduler=scheduler,
                 resume=resume,
+                retry=retry_failed,
                 progress=line,
             )
     except KeyboardInterrupt:

@@ -102,6 +102,14 @@ def to_json(experiment: Experiment) -> str:
     return json.dumps(_finite(msgspec.to_builtins(experiment)), indent=2)
 
 
+def key(experiment: Experiment) -> str:
+    """Text that names an experiment: as `to_json`, without what stands at its default.
+
+    It stays the same when a later version has more keys.
+    """
+    return json.dumps(_finite(msgspec.to_builtins(_chosen(experiment))), sort_keys=True)
+
+
 def from_json(text: str, where: str) -> Experiment:
     """Experiment of `to_json`'s text; `ConfigurationError` naming `where` if it holds none."""
     try:
@@ -109,6 +117,23 @@ def from_json(text: str, where: str) -> Experiment:
     except json.JSONDecodeError as error:
         raise ConfigurationError(f"{where}: is not JSON: {error}") from None
     return specification.read(table, Experiment, where=where)
+
+
+def _chosen(value: object) -> object:
+    """Return a structure as a table of those fields that are not at their defaults."""
+    if isinstance(value, list | tuple):
+        return [_chosen(item) for item in value]
+    if not isinstance(value, msgspec.Struct):
+        return value
+    config = value.__struct_config__
+    table: dict[str, object] = {} if config.tag is None else {str(config.tag_field): config.tag}
+    for field in msgspec.structs.fields(value):
+        item, default = getattr(value, field.name), field.default
+        if field.default_factory is not msgspec.NODEFAULT:
+            default = field.default_factory()
+        if item != default:
+            table[field.encode_name] = _chosen(item)
+    return table
 
 
 def _finite(value: object) -> object:

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from neurohw.experiments.studies import jobs, sweep
+from neurohw.experiments.studies import jobs, study, sweep
 
 KILLS = 20
 STUDY = {
@@ -62,6 +62,8 @@ def finished(out: Path) -> dict[str, int]:
 
 def test_killed_at_random_moments(tmp_path: Path) -> None:
     chance, out = random.Random(0), tmp_path / "study"
+    points, seeds = study.points(study.load(STUDY)), range(STUDY["seeds"])
+    every = [jobs.Job(point.at(seed), 1) for point in points for seed in seeds]
     known: dict[str, int] = {}
     kills = 0
     while kills < KILLS:
@@ -87,7 +89,7 @@ def test_killed_at_random_moments(tmp_path: Path) -> None:
                 continue
         now = finished(out)
         assert {name: now[name] for name in known} == known
-        assert len(jobs.load(out / "jobs", [Path(name).stem for name in now])) == len(now)
+        assert len(jobs.load(out / "jobs", every)) == len(now)
         known = now
     found = sweep.sweep(STUDY, out=out, workers=2, resume=True)
     assert set(found["status"]) == {"done"} and len(found["seed"]) == 2000

@@ -25,6 +25,7 @@ from neurohw.experiments.studies.study import with_seed
 from neurohw.experiments.studies.sweep import Workshop
 from neurohw.learning import rules
 from neurohw.learning.rules import Hardware, Rule
+from neurohw.mappings import chip_specification
 
 FACTORS = (1 / 3, 1.0, 3.0)
 MOST = 6
@@ -191,7 +192,9 @@ def compare(
     Raises
     ------
     InvalidValueError
-        A rule that there is not, or one without a recipe.
+        A rule that there is not, or one without a recipe; or no chip can carry any of them.
+    ConfigurationError
+        A chip that there is not.
     StudyError
         A result cannot be read or written.
     """
@@ -199,15 +202,20 @@ def compare(
     for rule in found:
         if not rule.recipe:
             raise InvalidValueError(f"{rule.short}: the rule {rule.name} has no recipe to compare")
+    for chip in plan.chips:
+        chip_specification.load(chip)
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
     shop = Workshop(folder, workers, progress=progress)
     candidates = [_Candidate(rule, chip) for chip in plan.chips for rule in found]
     for candidate in candidates:
         try:
-            experiment_of(plan, candidate.rule, candidate.chip)
+            experiment = experiment_of(plan, candidate.rule, candidate.chip)
+            build(experiment, dataset_of(experiment))
         except NeurohwError as error:
             candidate.message = str(error)
+    if all(candidate.message for candidate in candidates):
+        raise InvalidValueError(candidates[0].message)
     _search(plan, candidates, shop)
     return Comparison(plan=plan, entries=_finals(plan, candidates, shop))
 

@@ -1,7 +1,8 @@
 """Jobs of a study: each trains one experiment, and leaves one small file, whole or not at all.
 
-A file is named by the hash of the resolved configuration, seed included, so a study finds what it,
-or an earlier form of it, has already run. Times and versions stand apart from the outcome: files of
+A file is named by the hash of what the configuration says, seed included, so a study finds what it,
+or an earlier form of it, has already run; what stands at its default is left out, so that a later
+version with more keys finds it too. Times and versions stand apart from the outcome: files of
 equal runs have equal outcomes.
 """
 
@@ -45,7 +46,7 @@ class Job:
     @cached_property
     def run(self) -> str:
         """Hash of what is trained, however long; 20 hex digits."""
-        return hashlib.sha256(configuration.to_json(self.experiment).encode()).hexdigest()[:20]
+        return hashlib.sha256(configuration.key(self.experiment).encode()).hexdigest()[:20]
 
     @cached_property
     def name(self) -> str:
@@ -221,20 +222,22 @@ def replace(path: Path, content: bytes) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def load(folder: Path, names: Iterable[str]) -> dict[str, Result]:
-    """Return those results that are there.
+def load(folder: Path, wanted: Iterable[Job]) -> dict[str, Result]:
+    """Return those results of jobs that are there, by name.
 
     Raises
     ------
     StudyError
-        A file is none of a result, is of another schema or has another job's name.
+        A file is none of a result, is of another schema, or has another job's name or experiment.
     """
     present = {path.name for path in folder.glob("*.json")}
-    return {
-        name: _read(path_of(folder, name))
-        for name in names
-        if path_of(folder, name).name in present
-    }
+    found = {}
+    for job in wanted:
+        path = path_of(folder, job.name)
+        if path.name in present:
+            found[job.name] = _read(path)
+            _require_same(path, found[job.name], job)
+    return found
 
 
 def sweep_up(folder: Path) -> None:
@@ -283,6 +286,18 @@ def _read(path: Path) -> Result:
     if result.job != path.stem:
         raise StudyError(f"{path}: job = {result.job}: is another job's result")
     return result
+
+
+def _require_same(path: Path, result: Result, job: Job) -> None:
+    """Refuse the result of an experiment that has the name of another one."""
+    text = bytes(result.experiment).decode()
+    if text == configuration.to_json(job.experiment):
+        return
+    if configuration.from_json(text, str(path)) != job.experiment:
+        raise StudyError(
+            f"{path}: is of an experiment that this version of neurohw takes otherwise; choose"
+            " another --out"
+        )
 
 
 def _ends(job: Job, history: History) -> bool:

@@ -80,7 +80,8 @@ class Workshop:
         """
         unique = {job.name: job for job in wanted}
         if self.folder is not None:
-            held = jobs.load(self.folder, [name for name in unique if name not in self._known])
+            unknown = [job for name, job in unique.items() if name not in self._known]
+            held = jobs.load(self.folder, unknown)
             found = {name: result.outcome for name, result in held.items()}
             self._known |= {
                 name: o for name, o in found.items() if not (self.retry and o.status == "failed")
@@ -227,7 +228,9 @@ def read(out: Path) -> tuple[Study, Table]:
         raise StudyError(f"{out / 'study.json'}: is no study: {error}") from None
     points = studies.points(study)
     wanted = [job for rung in _rungs(study, points) for job in _jobs(study, points, rung).values()]
-    held = jobs.load(out / "jobs", [job.name for job in wanted])
+    held = jobs.load(out / "jobs", wanted)
+    if not held and any((out / "jobs").glob("*.json")):
+        raise StudyError(f"{out}: no result there is of this study; neurohw sweep --resume runs it")
     found = {}
     for rung in _rungs(study, points):
         for place, job in _jobs(study, points, rung).items():
@@ -244,7 +247,8 @@ def _require_schema(path: Path, kind: str = FORMAT) -> dict[str, Any]:
     except msgspec.DecodeError as error:
         raise StudyError(f"{path}: is no study: {error}") from None
     if not isinstance(head, dict) or head.get("format") != kind:
-        raise StudyError(f"{path}: is not of a {kind}")
+        found = f" but of a {head['format']}" if isinstance(head, dict) and "format" in head else ""
+        raise StudyError(f"{path}: is not of a {kind}{found}")
     if head.get("schema_version") != SCHEMA_VERSION:
         raise StudyError(
             f"{path}: schema_version = {head.get('schema_version')}: this neurohw reads"

@@ -177,6 +177,7 @@ def tolerance(
     workers: int = 1,
     scheduler: str | None = None,
     resume: bool = False,
+    retry: bool = False,
     progress: Told | None = None,
 ) -> Tolerances:
     """Find the largest value of each key at which the test error is within `drop` of the ideal.
@@ -197,7 +198,7 @@ def tolerance(
         Fractions.
     seeds, runs : int
         Seeds of each value, and most runs of each key.
-    out, workers, scheduler, resume, progress
+    out, workers, scheduler, resume, retry, progress
         As `sweep` has them; with `out` a search goes on where it was, from the files of its runs.
 
     Raises
@@ -227,12 +228,12 @@ def tolerance(
         studies.check_axes(study)
     except ConfigurationError as error:
         raise ConfigurationError(f"{study.name}: {error}") from None
-    bench = _Bench(study, Workshop(None, workers, scheduler, progress))
+    bench = _Bench(study, Workshop(None, workers, scheduler, progress, retry))
     for number, axis in enumerate(axes):
         for end in axis.ends:
             bench.jobs_at(bench.along(number, end))
     if out is not None:
-        bench.shop.folder = sweep.prepare(Path(out), study, resume=resume, kind=FORMAT)
+        bench.shop.folder = sweep.prepare(Path(out), study, resume=resume or retry, kind=FORMAT)
     ideal_error = float(np.mean(bench.errors([bench.ideal])))
     searches = [_search(study, axis, runs) for axis in axes]
     while any(wanted := [search.wanted() for search in searches]):

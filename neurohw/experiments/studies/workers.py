@@ -52,7 +52,8 @@ def on_processes(waiting: Sequence[Job], folder: Path | None, workers: int) -> I
                 left.pop(result.job, None)
                 yield result
         except BrokenProcessPool:
-            known = {} if folder is None else jobs.load(folder, [n for n in taken if n in left])
+            lost = [left[name] for name in taken if name in left]
+            known = {} if folder is None else jobs.load(folder, lost)
             for name, result in known.items():
                 del left[name]
                 yield result

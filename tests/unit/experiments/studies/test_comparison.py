@@ -116,9 +116,16 @@ def test_the_page_has_results_needs_and_curves(found, tmp_path):
 def test_unknown_rules_and_wrong_layers_are_refused_in_a_line(tmp_path):
     with pytest.raises(InvalidValueError, match="no such learning rule"):
         comparison.compare(Plan(rules=("magic",), chips=("ideal",)))
-    found = CliRunner().invoke(main, ["compare", "--rules", "bp", "--layers", "many"])
-    assert found.exit_code == 2
-    assert "--layers many" in found.output
+    for words, expected in (
+        (["--layers", "many"], "--layers many"),
+        (["--chip", "epiran"], "epiran"),
+        (["--dataset", "nothing"], "nothing"),
+        (["--out", "page.txt"], "page.txt"),
+        (["--set", "chip.mapping.scheme=single-ended"], "holds no signed weights"),
+    ):
+        found = CliRunner().invoke(main, ["compare", "--rules", "bp", *words])
+        assert found.exit_code == 2, words
+        assert expected in found.output
 
 
 def test_the_command_prints_strict_json(found, tmp_path):

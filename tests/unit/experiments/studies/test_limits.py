@@ -1,5 +1,6 @@
 """Limits and their intervals: exact cases, coverage on synthetic data, and sensitivities."""
 
+from functools import partial
 from types import SimpleNamespace
 
 import numpy as np
@@ -9,7 +10,7 @@ from scipy.stats import qmc
 from neurohw.errors import ConfigurationError, NumericalError, StudyError
 from neurohw.experiments.studies import limits, search, sensitivity, study
 from neurohw.experiments.studies.axes import Grid, Sobol
-from neurohw.experiments.studies.sweep import sweep
+from neurohw.experiments.studies.sweep import read, sweep
 from neurohw.experiments.studies.table import designed
 from neurohw.experiments.studies.tolerance import Found, axis_of, tolerance
 
@@ -151,6 +152,26 @@ def test_no_limit_is_claimed_where_the_ideal_fails(trainer):
     with pytest.raises(StudyError, match="the ideal fails with seed 1: NaN"):
         tolerance("drn-digits", ["device.cycle_to_cycle"], chip="epiram", seeds=2)
     assert len(trainer.trained) == 2
+
+
+def test_a_search_goes_on_when_what_failed_is_run_again(trainer, tmp_path):
+    def error(experiment, epoch):
+        if experiment.training.seed == 1:
+            raise NumericalError("NaN")
+        return 0.1
+
+    find = partial(
+        tolerance, "drn-digits", ["device.cycle_to_cycle"], chip="epiram", seeds=2, out=tmp_path
+    )
+    trainer.error = error
+    with pytest.raises(StudyError, match="the ideal fails"):
+        find()
+    with pytest.raises(StudyError, match="the ideal fails"):
+        find(resume=True)
+    trainer.error = lambda experiment, epoch: 0.1 + experiment.chip.device.cycle_to_cycle
+    assert find(retry=True).found[0].limit.value == pytest.approx(0.01, rel=0.02)
+    with pytest.raises(StudyError, match="is not of a neurohw study but of a neurohw tolerance"):
+        read(tmp_path)
 
 
 def test_runs_that_fail_are_counted_and_nothing_is_tried_together_with_what_has_no_limit(trainer):

@@ -192,6 +192,29 @@ def test_a_job_is_named_by_all_that_decides_its_result(table):
     )
 
 
+def test_results_of_a_version_with_fewer_keys_are_found(trainer, table, tmp_path):
+    expected = sweep(table, out=tmp_path)
+    paths = sorted((tmp_path / "jobs").iterdir())
+    for path in paths:
+        result = json.loads(path.read_text())
+        del result["experiment"]["chip"]["device"]["reading"]["reads"]
+        path.write_text(json.dumps(result))
+    np.testing.assert_array_equal(read(tmp_path)[1]["test_error"], expected["test_error"])
+    sweep(table, out=tmp_path, resume=True)
+    assert len(trainer.trained) == 6
+    for path in paths:
+        path.rename(path.with_name(f"0{path.name}"))
+    with pytest.raises(StudyError, match="no result there is of this study"):
+        read(tmp_path)
+    for path in paths:
+        path.with_name(f"0{path.name}").rename(path)
+    # A version that took the same words otherwise: nothing says which result is meant.
+    result["experiment"]["training"]["batch"] = 7
+    paths[-1].write_text(json.dumps(result))
+    with pytest.raises(StudyError, match="this version of neurohw takes otherwise"):
+        sweep(table, out=tmp_path, resume=True)
+
+
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
 def test_what_a_killed_writer_left_is_removed(trainer, table, tmp_path):
     sweep(table, out=tmp_path)

@@ -1,0 +1,80 @@
+"""Train the Hopfield networks of the founding paper: `python tests/benchmarks/founding.py PART...`.
+
+A part is the name of a recipe, with the number of epochs where it is not the recipe's: ep-1h,
+ep-1h-fast, ep-2h:3, ep-2h-fast and so on, drn-1h-fashion, ep-conv-fashion; `table` and `figure`
+show what is there. Finished runs are not repeated, interrupted ones go on. Run files lie in
+runs/founding. The figure is that of Scellier and Bengio (2017), figure 3.
+"""
+
+import sys
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+from matplotlib import pyplot
+
+from neurohw.experiments import configuration, run_file, trainer
+
+matplotlib.use("Agg")
+
+FOLDER = Path("runs/founding")
+PANELS = {"ep-1h": "one hidden layer", "ep-2h": "two", "ep-3h": "three"}
+COLORS = {"published": "#d55e00", "fast": "#0072b2"}
+
+
+def train(recipe: str, epochs: int | None) -> None:
+    """Train a recipe, or go on with it."""
+    experiment = configuration.load(recipe, epochs=epochs)
+    run = trainer.train(experiment, out=FOLDER / f"{recipe}.h5", resume=True, warn=print)
+    print(f"{recipe}: {run.counters['epoch']} epochs", flush=True)
+
+
+def table() -> None:
+    """Print the errors after the last epoch of every run."""
+    print("| recipe | epochs | training error % | test error % | minutes | checksum |")
+    print("| --- | --- | --- | --- | --- | --- |")
+    for path in sorted(FOLDER.glob("*.h5")):
+        run = run_file.load(path)
+        errors = [100 * run.history[key][-1] for key in ("train_error", "test_error")]
+        minutes = np.sum(run.times["seconds_per_epoch"]) / 60
+        print(
+            f"| `{path.stem}` | {run.counters['epoch']} | {errors[0]:.2f} | {errors[1]:.2f}"
+            f" | {minutes:.0f} | `{run_file.checksum(run)[:16]}` |"
+        )
+
+
+def figure(path: Path) -> None:
+    """Draw training and test errors against the epoch, one panel a depth."""
+    canvas, panels = pyplot.subplots(1, 3, figsize=(10, 3.6), sharey=True, layout="constrained")
+    for (name, title), axes in zip(PANELS.items(), panels, strict=True):
+        for kind, color in COLORS.items():
+            found = FOLDER / f"{name}{'-fast' if kind == 'fast' else ''}.h5"
+            if not found.exists():
+                continue
+            history = run_file.load(found).history
+            for key, style in (("train_error", "--"), ("test_error", "-")):
+                error = 100 * np.asarray(history[key])
+                place = np.arange(1, len(error) + 1)
+                label = f"{kind}, {'training' if style == '--' else 'test'}"
+                axes.plot(place, error, style, color=color, label=label, linewidth=1.2)
+        axes.set_title(title, fontsize=10)
+        axes.set_yscale("symlog", linthresh=0.1)
+        axes.set_yticks([0, 0.1, 1, 2, 3, 10, 50], ["0", "0.1", "1", "2", "3", "10", "50"])
+        axes.minorticks_off()
+        axes.set_xlabel("epoch")
+        axes.grid(alpha=0.3)
+        axes.legend(frameon=False, fontsize=8)
+    panels[0].set_ylabel("MNIST error [%]")
+    canvas.savefig(path, dpi=120)
+
+
+if __name__ == "__main__":
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    for part in sys.argv[1:]:
+        match part.partition(":"):
+            case "table", _, _:
+                table()
+            case "figure", _, folder:
+                figure(Path(folder or "docs") / "founding.png")
+            case recipe, _, epochs:
+                train(recipe, int(epochs) if epochs else None)
