@@ -69,6 +69,7 @@ def test_every_recipe_is_listed():
     own |= {"fa-1h", "fa-1h-relu", "dfa-1h", "sign-symmetric-1h", "kolen-pollack-1h"}
     own |= {"weight-mirror-1h", "brainprop-1h", "brainprop-3h", "brainprop-reciprocal-1h"}
     own |= {"burst-1h", "burst-3h"}
+    own |= {"predictive-coding", "predictive-coding-1h", "rbm", "chl-1h"}
     assert {row["name"] for row in listed} == own | set(PUBLISHED)
     assert all(row["description"] for row in listed)
 
