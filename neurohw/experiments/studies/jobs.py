@@ -24,7 +24,7 @@ from neurohw.errors import NeurohwError, StudyError
 from neurohw.experiments import configuration, trainer
 from neurohw.experiments.experiment import Experiment
 from neurohw.experiments.studies.study import Stopping
-from neurohw.experiments.trainer import History
+from neurohw.experiments.trainer import HISTORY, History
 
 SCHEMA_VERSION = 1
 FORMAT = "neurohw job"
@@ -156,7 +156,7 @@ def perform(job: Job, folder: Path | None = None) -> Result:
             measures={
                 key: tuple(value if isfinite(value) else None for value in values.tolist())
                 for key, values in run.history.items()
-                if key not in trainer.HISTORY
+                if key not in HISTORY
             },
             dataset=run.dataset["checksum"],
         )
