@@ -44,8 +44,8 @@ def usage(
     inputs, classes = machine.encode(images), rule.classes
     lines = np.eye(classes, inputs.shape[1], inputs.shape[1] - classes) * chip.scale.unit_voltage
     inference = [
-        Read(name="image", array=array, voltages=inputs, layer=0, biased=True),
-        Read(name="classes", array=array, voltages=lines, layer=0, times=classes),
+        Read(name="image", array=array, voltages=inputs, layer=0, times=rule.reads, biased=True),
+        Read(name="classes", array=array, voltages=lines, layer=0, times=classes * rule.reads),
     ]
     labelled = inputs.copy()
     labelled[:, -classes:] = machine.targets(labels)

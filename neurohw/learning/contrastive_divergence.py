@@ -15,7 +15,8 @@ comparator, which gives 1 where its sum is above 0, the largest class wins, and 
 sample has its own noise, for which the chip's `reading.correlation` has to be sweep. Nothing else
 is random then, and states count as they are. A unit's noise of standard deviation s gives it nearly
 σ(sum/T) with T = s/1.702, another for each unit and state: what is learnt is a machine at this
-temperature, whose mean is measured where free energies are compared.
+temperature, whose mean is measured where free energies are compared, of sums that are means of
+several reads.
 
 References
 ----------
@@ -44,7 +45,7 @@ Array = NDArray[np.floating]
 
 # The normal distribution is this near to σ of so many of its standard deviations.
 _PROBIT = 1.702
-# Samples, and reads of each, of which the temperature is measured.
+# Samples of which the temperature is measured, and reads that are averaged, where noise samples.
 _SAMPLES, _READS = 4, 8
 
 
@@ -157,10 +158,10 @@ class ContrastiveDivergence:
         In units of the temperature, up to what all classes of a sample share.
         """
         moment = Moment(event)
-        totals = self._totals(self.chip.arrays[0].read(inputs, moment), 0, moment)
+        totals = self._totals(self._averaged(inputs, event), 0, moment)
         lines = np.eye(self.classes, inputs.shape[1], self._pixels, dtype=inputs.dtype)
         lines *= inputs.dtype.type(self.chip.scale.unit_voltage)
-        current = self.chip.arrays[0].read(lines, moment)
+        current = self._averaged(lines, event)
         by_class = current * current.dtype.type(1 / self.chip.scale.current(0))
         class_bias = np.zeros(self.classes, inputs.dtype)
         if self.chip.biases:
@@ -168,6 +169,11 @@ class ContrastiveDivergence:
             class_bias = source * source.dtype.type(1 / self.chip.scale.current(0))
         t = inputs.dtype.type(self.temperature(inputs[:_SAMPLES], event))
         return free_energies(totals / t, by_class / t, class_bias / t)
+
+    @property
+    def reads(self) -> int:
+        """How many reads of an image, and of a class, are averaged to compare free energies."""
+        return 1 if self.chain.sampling == "drawn" else _READS
 
     def temperature(self, inputs: Array, event: int) -> float:
         """Return the mean temperature of the hidden units for inputs [V]; 1 where they draw."""
@@ -256,6 +262,12 @@ class ContrastiveDivergence:
                 f"input of {layer} unit {unit} is {total[sample, unit]}, sample {sample}"
             )
         return np.asarray(total)
+
+    def _averaged(self, lines: Array, event: int) -> Array:
+        """Return the currents of the hidden units, means of some reads [A]."""
+        array = self.chip.arrays[0]
+        taken = [array.read(lines, Moment(event, phase=phase)) for phase in range(self.reads)]
+        return np.asarray(np.mean(taken, axis=0)) if len(taken) > 1 else taken[0]
 
     def _draws(self, shape: tuple[int, ...], event: int, phase: int) -> Array:
         key = randomness.key(randomness.stream(self._seed, "gibbs", phase), event)
