@@ -3,17 +3,19 @@
 import io
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from neurohw.errors import RunFileError
 from neurohw.experiments.run_file import check_writable
 from neurohw.experiments.studies.comparison import Comparison, Entry
 from neurohw.reports import html
-from neurohw.reports.figures import MARKERS, SERIES, Draughtsman, Drawing
+from neurohw.reports.figures import DASHES, MARKERS, SERIES, Draughtsman, Drawing
 from neurohw.reports.gradients import COLOURS
 from neurohw.reports.settling import FORMATS as PICTURES
 from neurohw.reports.settling import STYLE
@@ -175,10 +177,10 @@ def _errors(axes: Axes, entries: Sequence[Entry], colours: Sequence[str]) -> Non
         epochs = np.arange(1, errors.shape[1] + 1)
         colour = colours[k % len(colours)]
         axes.fill_between(epochs, errors.min(0), errors.max(0), color=colour, alpha=0.2, lw=0)
-        marker = MARKERS[k % len(MARKERS)]
-        axes.plot(epochs, errors.mean(axis=0), label=entry.rule, color=colour, marker=marker)
+        axes.plot(epochs, errors.mean(axis=0), label=entry.rule, **_style(k, colours))
     axes.set_yscale("log")
     axes.set_xlabel("epoch")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_ylabel("test error (%)")
     axes.yaxis.set_major_formatter("{x:g}")
     axes.yaxis.set_minor_formatter("{x:g}")
@@ -188,12 +190,21 @@ def _errors(axes: Axes, entries: Sequence[Entry], colours: Sequence[str]) -> Non
 def _angles(axes: Axes, entries: Sequence[Entry], colours: Sequence[str]) -> None:
     for k, entry in enumerate(entries):
         if entry.angles:
-            colour, marker = colours[k % len(colours)], MARKERS[k % len(MARKERS)]
-            axes.plot(entry.angles[0], label=entry.rule, color=colour, marker=marker)
+            axes.plot(entry.angles[0], label=entry.rule, **_style(k, colours))
     axes.axhline(90, color="#808080", linewidth=0.8, linestyle=":")
     axes.set_ylim(bottom=0)
     axes.set_xlabel("epoch")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_ylabel("angle to backpropagation (°)")
+
+
+def _style(k: int, colours: Sequence[str]) -> dict[str, Any]:
+    """Return what tells a rule's curve from the others; dashed once colours repeat."""
+    return {
+        "color": colours[k % len(colours)],
+        "marker": MARKERS[k % len(MARKERS)],
+        "linestyle": DASHES[k // len(colours) % len(DASHES)],
+    }
 
 
 def _trained(entries: Sequence[Entry]) -> list[Entry]:
