@@ -73,6 +73,7 @@ PURPOSES = {
     "feedback_spread": 91,
     "mirror": 92,
     "choice": 93,
+    "gibbs": 96,
     "lateral": 94,
     "dendrite_noise": 110,
     "top_down": 111,

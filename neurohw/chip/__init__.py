@@ -2,6 +2,7 @@
 
 from neurohw.chip.array import CrossbarArray
 from neurohw.chip.biases import BiasCurrents, BiasLine, BiasRails
+from neurohw.chip.boltzmann_chip import BoltzmannChip
 from neurohw.chip.chip import Chip
 from neurohw.chip.feedforward_chip import FeedforwardChip
 from neurohw.chip.hopfield_chip import HopfieldChip
@@ -13,6 +14,7 @@ __all__ = [
     "BiasCurrents",
     "BiasLine",
     "BiasRails",
+    "BoltzmannChip",
     "Chip",
     "CrossbarArray",
     "FeedforwardChip",

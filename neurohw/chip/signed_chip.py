@@ -80,13 +80,7 @@ class SignedChip:
         for k, wanted in enumerate(weights):
             unit = self.scale.unit_conductances[k]
             self.arrays.append(self._fabricate(wanted * unit, k, seed, dtype))
-            if specification.bias.kind == "current":
-                self.biases.append(BiasCurrents(len(wanted), dtype))
-            elif specification.bias.kind == "rails":
-                none = np.zeros((len(wanted), 1))
-                line = self._fabricate(none, _FIRST_BIAS_ARRAY + k, seed, dtype)
-                rail = specification.bias.rail or self.scale.unit_voltage
-                self.biases.append(BiasLine(line, rail))
+            self._add_bias(k, len(wanted))
 
     def add(self, name: str, conductances: Sequence[Array]) -> list[SignedArray]:
         """Fabricate arrays beside those of the layers, such as those of feedback.
@@ -186,6 +180,16 @@ class SignedChip:
     def sources(self, moment: Moment | int | None = None) -> list[Source]:
         """Return the bias currents of each layer, none where the chip has no biases."""
         return [bias.source(moment) for bias in self.biases]
+
+    def _add_bias(self, number: int, units: int) -> None:
+        """Fabricate the biases of so many units, without any where the chip has none."""
+        bias = self.specification.bias
+        if bias.kind == "current":
+            self.biases.append(BiasCurrents(units, self._dtype))
+        elif bias.kind == "rails":
+            number += _FIRST_BIAS_ARRAY
+            line = self._fabricate(np.zeros((units, 1)), number, self._seed, self._dtype)
+            self.biases.append(BiasLine(line, bias.rail or self.scale.unit_voltage))
 
     def _fabricate(self, wanted: Array, number: int, seed: int, dtype: str) -> SignedArray:
         """Return an array written to effective conductances [S]."""

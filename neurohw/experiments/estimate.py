@@ -18,6 +18,7 @@ from neurohw.chip import CrossbarArray
 from neurohw.circuits.costs import Costs
 from neurohw.errors import InvalidValueError
 from neurohw.experiments import (
+    boltzmann_phases,
     feedforward_phases,
     hopfield_phases,
     resistive_phases,
@@ -50,6 +51,7 @@ _USAGES: dict[str, Callable[[Any, Array, NDArray[np.integer], Times], Usage]] = 
     "resistive": resistive_phases.usage,
     "feedforward": feedforward_phases.usage,
     "hopfield": hopfield_phases.usage,
+    "boltzmann": boltzmann_phases.usage,
 }
 
 

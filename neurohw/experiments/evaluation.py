@@ -103,6 +103,9 @@ def _require_fit(run: Run, dataset: Dataset) -> None:
     if run.experiment.network.convolutions:
         # The lines of the first array carry patches.
         inputs = math.prod(run.image_shape)
+    if run.experiment.network.kind == "boltzmann":
+        outputs = inputs - math.prod(run.image_shape)
+        inputs -= outputs
     if (lines * pixels, classes) != (inputs, outputs):
         raise DataError(
             f"{dataset.name}: {pixels} pixels and {classes} classes do not fit a network of"

@@ -29,15 +29,20 @@ _NEEDS = {
     "resistive": ("network.input_gain", "relaxation", "learning.nudging"),
     "feedforward": ("network.activation", "network.output", "network.cost"),
     "hopfield": ("network.activation", "relaxation", "learning.nudging"),
+    "boltzmann": (),
 }
 _MAY_HAVE: dict[str, tuple[str, ...]] = {
     "resistive": (),
-    "feedforward": ("network.initial_range", "network.initial_deviation", "network.power"),
+    "feedforward": (
+        *("network.initial_range", "network.initial_deviation", "network.power"),
+        "network.targets",
+    ),
     "hopfield": (
         *("relaxation.dynamics", "relaxation.step", "relaxation.start"),
         *("relaxation.overrelaxation", "network.convolutions", "network.output", "network.cost"),
         *("learning.points", "learning.averaged_sweeps"),
     ),
+    "boltzmann": (),
 }
 
 
@@ -55,11 +60,15 @@ class Experiment(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
 
     def __post_init__(self) -> None:
         layers = self.layers
-        for key in ("learning_rate", "bias_learning_rate"):
-            rates = getattr(self.learning, key)
-            if isinstance(rates, tuple) and len(rates) != layers:
+        given = {
+            "learning.learning_rate": self.learning.learning_rate,
+            "learning.bias_learning_rate": self.learning.bias_learning_rate,
+            "network.initial_range": self.network.initial_range,
+        }
+        for key, values in given.items():
+            if isinstance(values, tuple) and len(values) != layers:
                 raise InvalidValueError(
-                    f"learning.{key} = {list(rates)}: must be one number, or {layers}, one a layer"
+                    f"{key} = {list(values)}: must be one number, or {layers}, one a layer"
                 )
         _require_of_kind(self)
         _require_rule(self)
@@ -114,7 +123,9 @@ class Experiment(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
 
     @property
     def layers(self) -> int:
-        """Number of crossbars: convolutions, hidden layers and output."""
+        """Number of crossbars: convolutions, hidden layers and output; of a Boltzmann machine 1."""
+        if self.network.kind == "boltzmann":
+            return 1
         return len(self.network.convolutions or ()) + len(self.network.hidden) + 1
 
     @property
@@ -126,6 +137,12 @@ class Experiment(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     def learning_rates(self) -> tuple[float, ...]:
         """Learning rate of each layer's conductances."""
         return _each(self.learning.learning_rate, self.layers)
+
+    @property
+    def initial_ranges(self) -> tuple[float | None, ...]:
+        """Limit of each layer's first weights, None where it is to be found of its size."""
+        given = self.network.initial_range
+        return given if isinstance(given, tuple) else (given,) * self.layers
 
     @property
     def bias_learning_rates(self) -> tuple[float, ...]:
@@ -161,6 +178,11 @@ def _require_of_kind(experiment: Experiment) -> None:
         )
     if kind == "hopfield":
         _require_readout(experiment)
+    if kind == "boltzmann" and len(experiment.network.hidden) != 1:
+        raise InvalidValueError(
+            f"network.hidden = {list(experiment.network.hidden)}: a boltzmann network has one"
+            " hidden layer"
+        )
 
 
 def _require_rule(experiment: Experiment) -> None:

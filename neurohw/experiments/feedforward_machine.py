@@ -43,8 +43,10 @@ class FeedforwardMachine(ConvertedMachine):
         return self.converted(voltages, event)
 
     def targets(self, labels: NDArray[np.integer]) -> Array:
-        """Return the outputs' targets, (n, outputs): one-hot [V]."""
+        """Return the outputs' targets, (n, outputs): one-hot, or between two other levels [V]."""
+        low, high = self.experiment.network.targets or (0.0, 1.0)
         table = np.eye(self.network.sizes[-1], dtype=self.experiment.training.precision)
+        table = table.dtype.type(low) + table.dtype.type(high - low) * table
         return np.asarray(table[labels] * table.dtype.type(self.chip.scale.unit_voltage))
 
     def outputs(self, images: Array) -> Array:
@@ -92,6 +94,7 @@ class FeedforwardMachine(ConvertedMachine):
             bias_updates=learnt.bias_updates,
             outputs=outputs,
             cost=float(self.network.costs(outputs, targets).sum()),
+            programmed=learnt.programmed,
             beside=learnt.beside,
         )
 
@@ -161,7 +164,7 @@ def build(experiment: Experiment, dataset: Dataset) -> FeedforwardMachine:
             weights.append(np.asarray(settings.initial_deviation * normals))
         else:
             draws = randomness.uniforms(key, cells)
-            weights.append(initial_weights(draws, settings.initial_range))
+            weights.append(initial_weights(draws, experiment.initial_ranges[k]))
     chip = FeedforwardChip(
         experiment.chip, network, weights, seed=training.seed, dtype=training.precision
     )

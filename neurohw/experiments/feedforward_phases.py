@@ -6,17 +6,19 @@ converted and go through the activations as numbers. A unit has one DAC and a sh
 which serve all lines that end at it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
+from neurohw.chip import SignedChip
 from neurohw.circuits.costs import Costs
 from neurohw.errors import InvalidValueError
 from neurohw.experiments import virtual_ground
 from neurohw.experiments.feedforward_machine import FeedforwardMachine
 from neurohw.experiments.phases import Phase, Times, Usage, Use
 from neurohw.learning.feedforward import Read
+from neurohw.learning.rules import Hardware
 
 Array = NDArray[np.floating]
 
@@ -41,34 +43,50 @@ def usage(
             "free_time, nudged_time: a feed-forward network has no such phases;"
             " chip.costs.read_time is the length of its reads"
         )
-    chip, costs = machine.chip, machine.experiment.chip.built_costs
     inference, learning = _reads(machine, images, labels)
-    phases, charging = {}, {}
+    area = _area(machine, machine.experiment.chip.built_costs, [*inference, *learning])
+    hardware, units = machine.experiment.rule.hardware, sum(machine.network.sizes[1:])
+    return of_reads(machine.chip, hardware, units, inference, learning, area, NOT_COUNTED)
+
+
+def of_reads(
+    chip: SignedChip,
+    hardware: Hardware,
+    units: int,
+    inference: Sequence[Read],
+    learning: Sequence[Read],
+    area: Mapping[str, float],
+    not_counted: Sequence[str],
+) -> Usage:
+    """Return what samples take whose classification, and what learning adds to it, are reads.
+
+    hardware, what the rule needs; units, how many hold numbers for it; see `Usage` for the others.
+    """
+    costs, phases, charging = chip.specification.built_costs, {}, {}
     for read in (*inference, *learning):
         backwards = read.transposed
         cells, wires = virtual_ground.power(
             read.array, read.voltages, backwards=backwards, phase=int(read in learning)
         )
-        biases = virtual_ground.bias_power(chip, read.layer)[0] if read in inference else 0.0
+        biases = virtual_ground.bias_power(chip, read.layer)[0] if read.biased else 0.0
         held = virtual_ground.amplifiers(read.array, backwards=backwards)
-        phases[read.name] = _phase(costs, cells + biases, wires, held)
+        phases[read.name] = _phase(costs, cells + biases, wires, held, read.times)
         charging[read.name] = virtual_ground.charging(
             costs, read.array, read.voltages, backwards=backwards
         )
 
-    hardware, units = machine.experiment.rule.hardware, sum(machine.network.sizes[1:])
-    passed = costs.line_capacitance(units) * machine.chip.scale.unit_voltage**2
+    passed = costs.line_capacitance(units) * chip.scale.unit_voltage**2
 
     def use(reads: Sequence[Read], *, learns: bool = False) -> Use:
         sides = [_sides(read) for read in reads]
         return Use(
             phases=[phases[read.name] for read in reads],
-            dacs=sum(driven for driven, _ in sides),
-            adcs=sum(read for _, read in sides),
-            dac_time=len(sides) * costs.dac_time if costs.dac_bits else 0.0,
-            adc_time=sum(costs.reading_time(read) for _, read in sides),
+            dacs=sum(n * driven for n, driven, _ in sides),
+            adcs=sum(n * read for n, _, read in sides),
+            dac_time=sum(n for n, *_ in sides) * costs.dac_time if costs.dac_bits else 0.0,
+            adc_time=sum(n * costs.reading_time(read) for n, _, read in sides),
             # A signal to all units is on a line that passes them.
-            charging=sum(charging[read.name] for read in reads)
+            charging=sum(read.times * charging[read.name] for read in reads)
             + (passed if learns and hardware.broadcast else 0.0),
             numbers=hardware.memory * units if learns else 0,
         )
@@ -80,8 +98,8 @@ def usage(
         imbalance=None,
         inference=use(inference),
         training=use([*inference, *learning], learns=True),
-        area=_area(machine, costs, [*inference, *learning]),
-        not_counted=NOT_COUNTED,
+        area=area,
+        not_counted=not_counted,
     )
 
 
@@ -96,16 +114,17 @@ def _reads(
     return rule.forward_reads(inputs, activity, 0), rule.error_reads(activity, errors, 0)
 
 
-def _sides(read: Read) -> tuple[int, int]:
-    """Return the lines that a read drives, and those that it reads."""
+def _sides(read: Read) -> tuple[int, int, int]:
+    """Return how often a read is done, the lines that it drives, and those that it reads."""
     units, inputs = read.array.shape
-    return (units, inputs) if read.transposed else (inputs, units)
+    sides = (units, inputs) if read.transposed else (inputs, units)
+    return read.times, *sides
 
 
-def _phase(costs: Costs, cells: float, wires: float, held: int) -> Phase:
-    """Return a read of so much power [W], with so many lines held at 0 V."""
+def _phase(costs: Costs, cells: float, wires: float, held: int, times: int) -> Phase:
+    """Return so many reads of so much power [W], with so many lines held at 0 V."""
     return Phase(
-        time=costs.read_time,
+        time=times * costs.read_time,
         arrays=cells,
         neurons=held * costs.amplifier_power,
         wires=wires,

@@ -37,6 +37,7 @@ _STEP = 0.5
 # One a value of learning.rule.
 _RULES: dict[str, type[HopfieldPropagation]] = {
     "equilibrium-propagation": HopfieldPropagation,
+    "contrastive-hebbian": HopfieldPropagation,
     "stdp": SpikeTimingPropagation,
 }
 

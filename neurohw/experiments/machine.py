@@ -13,7 +13,7 @@ from neurohw.chip import Chip
 from neurohw.datasets import Dataset
 from neurohw.engines.equilibrium import Engine, Equilibrium
 from neurohw.errors import DataError, RunFileError, UnsupportedError
-from neurohw.experiments import feedforward_machine, hopfield_machine
+from neurohw.experiments import boltzmann_machine, feedforward_machine, hopfield_machine
 from neurohw.experiments.experiment import Experiment
 from neurohw.experiments.relaxing_machine import RelaxingMachine, start_from
 from neurohw.experiments.run_file import Run
@@ -157,6 +157,7 @@ _BUILDERS: dict[str, Callable[[Experiment, Dataset], Machine]] = {
     "resistive": build_resistive,
     "feedforward": feedforward_machine.build,
     "hopfield": hopfield_machine.build,
+    "boltzmann": boltzmann_machine.build,
 }
 
 

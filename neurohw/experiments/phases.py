@@ -2,7 +2,7 @@
 
 A phase is a stretch of time in which the states stand still: a relaxation and what it leaves, or
 one read of one array. `Usage` is what an estimate asks of a kind of machine; see
-`resistive_phases`, `hopfield_phases` and `feedforward_phases`.
+`resistive_phases`, `hopfield_phases`, `feedforward_phases` and `boltzmann_phases`.
 """
 
 from collections.abc import Mapping, Sequence

@@ -15,6 +15,7 @@ Power = Annotated[float, Meta(ge=1)]
 Sum = Annotated[float, Meta(gt=0)]
 Count = Annotated[int, Meta(ge=0)]
 Positive = Annotated[int, Meta(ge=1)]
+Range = Annotated[float, Meta(gt=0)]
 
 
 class DataSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -92,9 +93,9 @@ class NetworkSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
 
     Parameters
     ----------
-    kind : {"resistive", "feedforward", "hopfield"}
-        Deep resistive network; or signed weights, in layers one after the other, or between layers
-        of integrators that go both ways.
+    kind : {"resistive", "feedforward", "hopfield", "boltzmann"}
+        Deep resistive network; or signed weights: in layers one after the other, between layers of
+        integrators that go both ways, or between inputs with classes and one layer of binary units.
     hidden : tuple of int
         Units of each hidden layer; behind convolutions there may be none.
     convolutions : tuple of ConvolutionSettings, optional
@@ -111,14 +112,17 @@ class NetworkSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
         Hopfield: cross-entropy with softmax, which needs it; squared without it.
     power : PowerSettings, optional
         Feedforward: of the activation, and of the cost, power.
-    initial_range : float, optional
-        Feedforward: weights start uniform between ± this; default Glorot's sqrt(6/(inputs +
-        units)) of each layer.
+    initial_range : float or tuple of float, optional
+        Feedforward: weights start uniform between ± this, one number a layer or one; default
+        Glorot's sqrt(6/(inputs + units)) of each layer.
     initial_deviation : float, optional
         Feedforward: weights of hidden layers start normal, around 0, with this standard deviation.
+    targets : (float, float), optional
+        Feedforward: what an output is taught where the label is another one, and where it is its
+        own; 0 and 1 without it.
     """
 
-    kind: Literal["resistive", "feedforward", "hopfield"] = "resistive"
+    kind: Literal["resistive", "feedforward", "hopfield", "boltzmann"] = "resistive"
     hidden: tuple[Annotated[int, Meta(ge=2)], ...]
     convolutions: tuple[ConvolutionSettings, ...] | None = None
     input_gain: Annotated[float, Meta(gt=0)] | None = None
@@ -126,8 +130,9 @@ class NetworkSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     output: Literal["linear", "hard-sigmoid", "sigmoid", "tanh", "relu", "softmax"] | None = None
     cost: Literal["squared", "cross-entropy", "power"] | None = None
     power: PowerSettings | None = None
-    initial_range: Annotated[float, Meta(gt=0)] | None = None
+    initial_range: Range | tuple[Range, ...] | None = None
     initial_deviation: Annotated[float, Meta(ge=0)] | None = None
+    targets: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
         if not self.hidden and not self.convolutions:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neurohw.chip import (
+    BoltzmannChip,
     Chip,
     CrossbarArray,
     FeedforwardChip,
@@ -21,7 +22,7 @@ from neurohw.experiments.run_file import Run
 from neurohw.update import Update
 
 Array = NDArray[np.floating]
-AnyChip = Chip | FeedforwardChip | HopfieldChip
+AnyChip = Chip | FeedforwardChip | HopfieldChip | BoltzmannChip
 
 _RANGE = "_range"
 # Events of evaluation are numbered from here, apart from the mini-batches of training.

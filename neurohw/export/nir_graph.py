@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from neurohw.chip import Chip, FeedforwardChip, HopfieldChip
+from neurohw.chip import BoltzmannChip, Chip, FeedforwardChip, HopfieldChip
 from neurohw.engines.equilibrium import joined_ideally
 from neurohw.engines.kirchhoff import total_conductances
 from neurohw.errors import ExportError, UnsupportedError
@@ -53,11 +53,14 @@ class NirGraph(Format, frozen=True):
         nir, run = _package(), weights.run
         if sum(layer.name.startswith("layer") for layer in weights.layers) != len(run.arrays):
             raise ExportError("format = nir: a graph needs every layer; leave out --layer")
+        if run.experiment.network.kind == "boltzmann":
+            raise UnsupportedError("format = nir: network.kind = boltzmann: NIR draws no states")
         if run.experiment.network.convolutions:
             raise UnsupportedError("format = nir: network.convolutions: are not exported")
         with computing():
             chip = build(run.experiment, dataset_of(run.experiment)).chip
             restore_chip(chip, run)
+        assert not isinstance(chip, BoltzmannChip)
         nodes, edges = (
             _feedforward(nir, chip) if isinstance(chip, FeedforwardChip) else _relaxing(nir, chip)
         )

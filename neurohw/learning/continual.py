@@ -30,7 +30,7 @@ import numpy as np
 from msgspec.structs import replace
 from numpy.typing import NDArray
 
-from neurohw.chip import Chip, FeedforwardChip, HopfieldChip, SignedChip
+from neurohw.chip import BoltzmannChip, Chip, FeedforwardChip, HopfieldChip, SignedChip
 from neurohw.engines.equilibrium import Equilibrium
 from neurohw.learning.equilibrium_propagation import Contrast, EquilibriumPropagation
 from neurohw.learning.variants import MOVING
@@ -100,7 +100,7 @@ def learn(
 
 
 def program(
-    chip: Chip | FeedforwardChip | HopfieldChip,
+    chip: Chip | FeedforwardChip | HopfieldChip | BoltzmannChip,
     updates: Sequence[Update | None],
     bias_updates: Sequence[Update],
     event: int,

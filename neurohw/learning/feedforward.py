@@ -36,7 +36,9 @@ class Read(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     """A read of an array.
 
     voltages (batch, lines) [V] are those of its inputs or, `transposed`, of its units; layer is
-    that of the units whose sums or errors come of it, counted from 0.
+    that of the units whose sums or errors come of it, counted from 0. `times` of them follow each
+    other, whose voltages are all here, (times·batch, lines). biased, whether its layer's biases are
+    added.
     """
 
     name: str
@@ -44,18 +46,21 @@ class Read(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     voltages: Array
     layer: int
     transposed: bool = False
+    times: int = 1
+    biased: bool = False
 
 
 class Learnt(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     """What a mini-batch gave: updates of the arrays, of the biases, and of arrays beside them.
 
     Arrays with None for an update rest. beside has an update an array, by the name of their group;
-    see `SignedChip.add`.
+    see `SignedChip.add`. programmed are events that cells took already.
     """
 
     updates: Sequence[Update | None]
     bias_updates: Sequence[Update]
     beside: Mapping[str, Sequence[Update]] = msgspec.field(default_factory=dict)
+    programmed: int = 0
 
 
 class FeedforwardRule:
@@ -132,7 +137,7 @@ class FeedforwardRule:
             *(self._driven("state_dac", a, k, event) for k, a in enumerate(activity.states[:-1])),
         ]
         return [
-            Read(name=f"forward {k + 1}", array=array, voltages=lines, layer=k)
+            Read(name=f"forward {k + 1}", array=array, voltages=lines, layer=k, biased=True)
             for k, (array, lines) in enumerate(zip(self.chip.arrays, below, strict=True))
         ]
 

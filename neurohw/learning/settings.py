@@ -63,6 +63,55 @@ class Competition(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
         return self.power != 2 or self.step == "largest"
 
 
+class InferenceSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How the values of predictive coding relax; see `neurohw.learning.predictive_coding`.
+
+    Parameters
+    ----------
+    mode : {"strict", "fixed-prediction", "incremental"}
+        Down the free energy; with predictions of the forward pass; or while cells are programmed
+        after every step.
+    steps : int
+        Most sets of errors that are taken of a mini-batch: n move the values n − 1 times.
+    rate : float
+        Of a step, in time constants of a unit.
+    halving : bool
+        Strict: a step that would raise the free energy of a sample is taken back, and its rate
+        halved. Without it every step is taken, and none is left out, as noise may need it.
+    tolerance : float
+        With halving: a sample has settled where the free energy falls by less than this times the
+        rate, over the output variance and the number of hidden units and outputs.
+    output_variance : float
+        Σ of the outputs: one over the strength with which they are nudged.
+    """
+
+    mode: Literal["strict", "fixed-prediction", "incremental"] = "strict"
+    steps: Positive = 50
+    rate: Annotated[float, Meta(gt=0, le=1)] = 0.1
+    halving: bool = True
+    tolerance: Annotated[float, Meta(ge=0)] = 1e-6
+    output_variance: Annotated[float, Meta(gt=0)] = 1.0
+
+
+class ChainSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The Markov chains of contrastive divergence; see `neurohw.learning.contrastive_divergence`.
+
+    Parameters
+    ----------
+    steps : int
+        k, reconstructions from the start of a chain to what is compared with the data.
+    persistent : bool
+        Chains go on where the last mini-batch left them; without it they start from its images.
+    sampling : {"drawn", "read-noise"}
+        Units draw their states with the probability of their sums; or are comparators, whose chance
+        is the read noise of the cells.
+    """
+
+    steps: Positive = 1
+    persistent: bool = False
+    sampling: Literal["drawn", "read-noise"] = "drawn"
+
+
 class FeedbackSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Arrays through which errors come down, beside those of the layers.
 
@@ -198,6 +247,10 @@ class LearningSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
     competition : Competition, optional
         Of the rule krotov-hopfield, which needs it. Learning rates are those of its steps, and of
         the readout.
+    inference : InferenceSettings, optional
+        Predictive coding: how its values relax; as published without it.
+    chain : ChainSettings, optional
+        Contrastive divergence: one step from the images without it.
     feedback : FeedbackSettings, optional
         Of rules with arrays of feedback.
     brainprop : BrainPropSettings, optional
@@ -217,6 +270,8 @@ class LearningSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
     weight_decay: Annotated[float, Meta(gt=0)] | None = None
     centred: bool | None = None
     competition: Competition | None = None
+    inference: InferenceSettings | None = None
+    chain: ChainSettings | None = None
     feedback: FeedbackSettings | None = None
     brainprop: BrainPropSettings | None = None
     burst: BurstSettings | None = None

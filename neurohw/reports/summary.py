@@ -305,7 +305,7 @@ def physics(run: Run) -> Table | None:
 
     None where the nodes are at virtual ground.
     """
-    if run.experiment.network.kind == "feedforward":
+    if run.experiment.network.kind in ("feedforward", "boltzmann"):
         return None
     rows, wired = [], run.experiment.chip.wires is not None
     for name, prefix, index, _ in _crossbars(run, layer_name):

@@ -232,7 +232,7 @@ def experiment_of(
         The chip cannot carry the rule, or a setting is wrong.
     """
     recipe = configuration.load(rule.recipe)
-    layers = len(plan.hidden) + 1
+    layers = recipe.layers + len(plan.hidden) - len(recipe.network.hidden)
     # Layers that learn one after the other share two thirds of the epochs.
     least = -(-3 * len(plan.hidden) // 2) if rule.staged else 1
     changes = [

@@ -72,6 +72,7 @@ def test_every_recipe_is_listed():
     own |= {"burst-1h", "burst-3h", "hebb-1h", "oja-1h", "sanger-1h"}
     kinds = ("", "-1h", "-chip", "-cifar10", "-demo", "-end-to-end", "-stack")
     own |= {f"krotov-hopfield{kind}" for kind in kinds}
+    own |= {"predictive-coding", "predictive-coding-1h", "rbm", "chl-1h"}
     assert {row["name"] for row in listed} == own | set(PUBLISHED)
     assert all(row["description"] for row in listed)
 
