@@ -53,6 +53,8 @@ def read(path: Path, column: str) -> Iterator[ReadTile]:
             for name in (*_PLACE, column):
                 if name not in header:
                     raise ExportError(f"{path}: column {name}: is missing; {nearest(name, header)}")
+                if header.count(name) > 1:
+                    raise ExportError(f"{path}: column {name}: is there twice")
             _take(rows, header, column, found, path)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise ExportError(f"{path}: cannot be read: {error}") from None
@@ -66,6 +68,8 @@ def _take(
     where = [header.index(name) for name in (*_PLACE, column)]
     weight = header.index("weight") if "weight" in header else None
     for number, row in enumerate(rows, start=2):
+        if not row:
+            continue  # a blank line
         if len(row) != len(header):
             raise ExportError(
                 f"{path}: line {number}: {len(row)} fields, the header has {len(header)}: is the"

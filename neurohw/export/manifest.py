@@ -10,12 +10,13 @@ import numpy as np
 
 from neurohw.errors import ExportError
 from neurohw.experiments import run_file
-from neurohw.export.formats import Contents, ReadTile
+from neurohw.export.formats import LAYER_FACTS, Contents, ReadTile
 from neurohw.export.weight_map import Crossbar, Layer, WeightMap, tile_name
 
 FORMAT = "neurohw weight map"
 SCHEMA_VERSION = 1
 ORIENTATION = "rows are word lines (inputs), columns are bit lines (units), both counted from 0"
+_KEYS = {"scale": "scale_per_S", "reference": "reference_S"}
 EQUATION = "weight = scale * gain[unit] * (sum of coefficient * conductance - reference)"
 
 
@@ -62,6 +63,10 @@ def contents(found: dict[str, Any], path: Path, tiles: Iterator[ReadTile]) -> Co
             path=path,
             tiles=tiles,
             chip=str(found["chip"]),
+            layers={
+                layer["name"]: {key: layer[_KEYS.get(key, key)] for key in LAYER_FACTS}
+                for layer in found["layers"]
+            },
             currents={name: np.array(values) for name, values in found["currents_A"].items()},
             gains={
                 layer["name"]: np.array(layer["gains"] or [1.0] * layer["units"])

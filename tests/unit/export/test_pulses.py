@@ -2,6 +2,7 @@
 
 import csv
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -159,12 +160,24 @@ def test_a_state_of_another_chip_is_refused(quiet, noisy, tmp_path):
     assert not (tmp_path / "plan").exists()
 
 
+def test_a_state_of_another_fabrication_is_refused(noisy, make_run, tmp_path):
+    here, other = (make_run("drn-digits", "reram-sb", SMALL, seed=seed) for seed in (0, 1))
+    run_file.save(tmp_path / "present.h5", other)
+    with pytest.raises(UnsupportedError, match=r"layer1 have other limits: .* another seed"):
+        written(here, tmp_path, f"start={tmp_path / 'present.h5'}")
+
+
 def test_pairs_of_one_sided_cells(make_run, tmp_path):
     """Phase-change cells are erased before they are lowered; spread is that of the fresh chip."""
     settings = ("data.name=digits", *SMALL, "chip.mapping.sides=one")
     run = make_run("mlp-1h", "pcm", settings)
-    other = make_run("mlp-1h", "pcm", settings, seed=1)
-    run_file.save(tmp_path / "present.h5", other)
+    # The same chip, where each pair holds the weight negated.
+    held = [
+        record
+        | {"conductance_0": record["conductance_1"], "conductance_1": record["conductance_0"]}
+        for record in run.arrays
+    ]
+    run_file.save(tmp_path / "present.h5", replace(run, arrays=held))
     _, out = written(run, tmp_path, f"start={tmp_path / 'present.h5'}", "tolerance=4 %")
     schedules = pulses.schedules(out, run)
     assert len(schedules) == 4
@@ -257,7 +270,7 @@ def test_schedules_of_another_network_are_refused(quiet, noisy, make_run, tmp_pa
     deeper = ("data.train=40", "data.crop=2", "network.hidden=[9,4]", "learning.learning_rate=0.02")
     rates = ("learning.bias_learning_rate=0.02", *QUIET)
     other = make_run("drn-digits", "epiram", (*deeper, *rates))
-    with pytest.raises(ExportError, match="array layer2-0-0: bit line 9: it has 4"):
+    with pytest.raises(ExportError, match=r"map\.json: layer2: units = 10, that of .* is 4"):
         pulses.schedules(out, other)
 
 
@@ -276,6 +289,9 @@ def test_schedules_of_another_network_are_refused(quiet, noisy, make_run, tmp_pa
             lambda lines: [lines[0].replace("set_pulses", "pulses"), *lines[1:]],
             "set_pulses: is miss",
         ),
+        (lambda lines: with_field(lines, "set_pulses", "inf"), "set_pulses: must be finite"),
+        (lambda lines: with_field(lines, "reset_pulses", "-2"), "reset_pulses: .* 0 or more"),
+        (lambda lines: with_field(lines, "tolerance_S", "1"), "cells of layer2 must have one"),
     ],
 )
 def test_damaged_schedules_are_refused(change, message, quiet, tmp_path):
@@ -284,6 +300,13 @@ def test_damaged_schedules_are_refused(change, message, quiet, tmp_path):
     (out / pulses.TABLE).write_text("\n".join(change(lines)) + "\n")
     with pytest.raises(ExportError, match=rf"pulses\.csv: .*{message}"):
         pulses.schedules(out, quiet)
+
+
+def with_field(lines, column, value):
+    """Give the last cell another value in a column."""
+    fields = lines[-1].split(",")
+    fields[lines[0].split(",").index(column)] = value
+    return [*lines[:-1], ",".join(fields)]
 
 
 def in_microsiemens(line):
@@ -295,6 +318,9 @@ def in_microsiemens(line):
 def test_a_damaged_description_is_refused(quiet, tmp_path):
     _, out = written(quiet, tmp_path)
     about = json.loads((out / pulses.ABOUT).read_text())
+    (out / pulses.ABOUT).write_text(json.dumps(about | {"retries": "many"}))
+    with pytest.raises(ExportError, match=r"is damaged: retries: 'many' is no number"):
+        pulses.about(out)
     del about["retries"]
     (out / pulses.ABOUT).write_text(json.dumps(about))
     with pytest.raises(ExportError, match=r"programming\.json: is damaged"):
