@@ -48,8 +48,9 @@ def _write(block: Block, tile: Tile, digits: int, table: TextIO, matrix: TextIO)
     """Add a block to the long table and to the matrix of its tile."""
     name, role = tile.name, tile.crossbar.role
     used = [(k, unit) for k, unit in enumerate(tile.units.tolist()) if unit != UNUSED]
-    alike = block.low.size == 1 < block.target.size
+    alike = block.low.size == block.high.size == 1
     limits = f"{block.low.item():.9g},{block.high.item():.9g}" if alike else ""
+    lows, highs = (np.broadcast_to(g, block.target.shape) for g in (block.low, block.high))
     for row, values in enumerate(block.target.tolist()):
         texts = [f"{g:.{digits}g}" for g in values]
         matrix.write(",".join(texts) + "\n")
@@ -58,7 +59,7 @@ def _write(block: Block, tile: Tile, digits: int, table: TextIO, matrix: TextIO)
         if carried == UNUSED:
             continue
         if not alike:
-            low, high = block.low[row].tolist(), block.high[row].tolist()
+            low, high = lows[row].tolist(), highs[row].tolist()
         table.writelines(
             f"{name},{line},{bit},{texts[bit]},"
             f"{limits or f'{low[bit]:.9g},{high[bit]:.9g}'},u{unit}i{carried},{role}\n"

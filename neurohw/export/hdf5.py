@@ -118,7 +118,7 @@ def _write_crossbar(layer: h5py.Group, crossbar: Crossbar, weights: WeightMap) -
             parts = {"g_target": block.target, "g_min": block.low, "g_max": block.high}
             for key in each:
                 _put(sets[key], (*place, block.first, 0), parts[key])
-            if "g_min" in each:
+            if "g_min" in each or "g_max" in each:
                 word, bit = np.nonzero(block.stuck)
                 found = np.full((len(word), 4), (*place, 0, 0))
                 found[:, 2], found[:, 3] = word + block.first, bit

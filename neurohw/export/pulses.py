@@ -6,6 +6,7 @@ target than the tolerance, and retries are left, gives it the train that leads f
 """
 
 import json
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -92,10 +93,10 @@ class Pulses(Format, frozen=True):
         (out / ABOUT).write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
 
     def read(self, path: Path) -> Contents:
-        """Read where the nominal device is led to, open loop."""
+        """Read where the nominal device is led to, open loop, whatever the limits of each cell."""
         found = manifest.parse(_text(path / MARK), path / MARK)
         cells = long_table.read(path / TABLE, "g_expected_S")
-        return manifest.contents(found, path / TABLE, cells)
+        return replace(manifest.contents(found, path / TABLE, cells), measured=True)
 
     def verify(self, weights: WeightMap, path: Path) -> tuple[bool, str]:
         """Compare the targets in the table with the map; pulses end near them only."""

@@ -27,6 +27,7 @@ CASES = {
         (*SIGNED, *TILED, "chip.mapping.scheme=offset", "chip.mapping.reference=column"),
     ),
     "slices": ("ep-1h", "epiram", (*SIGNED, "chip.mapping.scheme=bit-sliced")),
+    "pairs, one limit spread": ("mlp-1h", "pcm", SIGNED),
     "pairs, carry": ("mlp-1h", "epiram", (*SIGNED, "chip.programming.accumulate=carry")),
 }
 

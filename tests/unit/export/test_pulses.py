@@ -230,6 +230,17 @@ def test_import_is_where_the_nominal_device_is_led_to(quiet, tmp_path):
         assert_allclose(record["conductance"], schedule.first.expected, rtol=1e-6)
 
 
+def test_a_nominal_device_may_end_where_a_cell_cannot(make_run, tmp_path):
+    """Limits of ecram spread from cell to cell; the nominal device has others."""
+    run = make_run("drn-digits", "ecram", SMALL)
+    low = run.arrays[0]["g_min"]
+    held = [{**run.arrays[0], "conductance": low}, *run.arrays[1:]]
+    run = replace(run, arrays=held)
+    form, out = written(run, tmp_path)
+    back = imported(form, out, run)
+    assert (back.arrays[0]["conductance"] < 0.9999 * low).any()
+
+
 def test_verification_finds_another_target(quiet, tmp_path):
     form, out = written(quiet, tmp_path)
     lines = (out / pulses.TABLE).read_text().splitlines(keepends=True)
