@@ -21,7 +21,6 @@ from neurohw.errors import ExportError, InvalidValueError
 from neurohw.export import manifest
 from neurohw.export.formats import Contents, Format, ReadTile
 from neurohw.export.weight_map import Tile, WeightMap
-from neurohw.export.writing import MARK
 from neurohw.units import Volts
 
 LINES = 32
@@ -85,11 +84,8 @@ class ArcOne(Format, frozen=True):
 
         Measured cells need not be within the limits of the chip's description.
         """
-        try:
-            found = manifest.parse((path / MARK).read_bytes(), path / MARK)
-        except OSError as error:
-            raise ExportError(f"{path / MARK}: cannot be read: {error.strerror}") from None
-        tiles = manifest.tiles_of(found, path / MARK)
+        found = manifest.of_folder(path)
+        tiles = manifest.tiles_of(found, path / manifest.MARK)
         read = manifest.contents(found, path, (_read(path, *tile) for tile in tiles))
         return replace(read, measured=True)
 

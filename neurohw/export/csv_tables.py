@@ -6,11 +6,9 @@ from typing import TextIO
 import numpy as np
 from numpy.typing import NDArray
 
-from neurohw.errors import ExportError
 from neurohw.export import long_table, manifest
 from neurohw.export.formats import Contents, Format
 from neurohw.export.weight_map import UNUSED, Block, Tile, WeightMap
-from neurohw.export.writing import MARK
 
 Array = NDArray[np.floating]
 
@@ -36,10 +34,7 @@ class CsvTables(Format, frozen=True):
                         _write(block, tile, digits, table, matrix)
 
     def read(self, path: Path) -> Contents:  # noqa: D102
-        try:
-            found = manifest.parse((path / MARK).read_bytes(), path / MARK)
-        except OSError as error:
-            raise ExportError(f"{path / MARK}: cannot be read: {error.strerror}") from None
+        found = manifest.of_folder(path)
         cells = long_table.read(path / TABLE, "g_target_S")
         return manifest.contents(found, path / TABLE, cells)
 

@@ -13,6 +13,8 @@ from neurohw.experiments import run_file
 from neurohw.export.formats import LAYER_FACTS, Contents, ReadTile
 from neurohw.export.weight_map import Crossbar, Layer, WeightMap, tile_name
 
+# The manifest in every folder; marks it as an export, which may be replaced.
+MARK = "map.json"
 FORMAT = "neurohw weight map"
 SCHEMA_VERSION = 1
 ORIENTATION = "rows are word lines (inputs), columns are bit lines (units), both counted from 0"
@@ -54,6 +56,16 @@ def parse(text: str | bytes, path: Path) -> dict[str, Any]:
         raise ExportError(f"{path}: format: {kind!r} is not {FORMAT!r}")
     require_version(found.get("schema_version"), path)
     return dict(found)
+
+
+def of_folder(folder: Path) -> dict[str, Any]:
+    """Return the manifest in an exported folder; `ExportError` if there is none."""
+    path = folder / MARK
+    try:
+        text = path.read_bytes()
+    except OSError as error:
+        raise ExportError(f"{path}: cannot be read: {error.strerror}") from None
+    return parse(text, path)
 
 
 def contents(found: dict[str, Any], path: Path, tiles: Iterator[ReadTile]) -> Contents:

@@ -16,7 +16,6 @@ from neurohw.errors import ExportError, InvalidValueError
 from neurohw.export import manifest
 from neurohw.export.formats import Contents, Format, ReadTile
 from neurohw.export.weight_map import Crossbar, Tile, WeightMap
-from neurohw.export.writing import MARK
 
 Array = NDArray[Any]
 
@@ -56,10 +55,7 @@ class Mem(Format, frozen=True):
                             file.write(" ".join(line) + "\n")
 
     def read(self, path: Path) -> Contents:  # noqa: D102
-        try:
-            found = manifest.parse((path / MARK).read_bytes(), path / MARK)
-        except OSError as error:
-            raise ExportError(f"{path / MARK}: cannot be read: {error.strerror}") from None
+        found = manifest.of_folder(path)
         return manifest.contents(found, path, _tiles(found, path))
 
     def _levels(self, crossbar: Crossbar) -> tuple[float, float]:

@@ -27,7 +27,6 @@ from neurohw.export.formats import Contents, Format
 from neurohw.export.mapping import weight_map
 from neurohw.export.pulse_table import COLUMNS, Totals, Writer
 from neurohw.export.weight_map import Crossbar, Tile, WeightMap
-from neurohw.export.writing import MARK
 from neurohw.mappings.chip_specification import ChipSpecification
 from neurohw.units import Fraction, show
 
@@ -94,7 +93,7 @@ class Pulses(Format, frozen=True):
 
     def read(self, path: Path) -> Contents:
         """Read where the nominal device is led to, open loop, whatever the limits of each cell."""
-        found = manifest.parse(_text(path / MARK), path / MARK)
+        found = manifest.of_folder(path)
         cells = long_table.read(path / TABLE, "g_expected_S")
         return replace(manifest.contents(found, path / TABLE, cells), measured=True)
 
@@ -152,8 +151,8 @@ def schedules(path: Path, run: Run) -> list[Schedule]:
         The files are damaged, or are of another network or mapping.
     """
     erased, weights = about(path)["start"] == ERASED, weight_map(run)
-    found = manifest.parse(_text(path / MARK), path / MARK)
-    require_same_layers(manifest.contents(found, path / MARK, iter(())), weights)
+    described = manifest.contents(manifest.of_folder(path), path / manifest.MARK, iter(()))
+    require_same_layers(described, weights)
     target, tolerance, full, rising, falling, expected, start = (
         _assembled(path, weights, column)
         for column in (

@@ -7,10 +7,8 @@ from pathlib import Path
 from neurohw.errors import ExportError
 from neurohw.export import manifest
 from neurohw.export.formats import Format
+from neurohw.export.manifest import MARK
 from neurohw.export.weight_map import WeightMap
-
-# The manifest in every folder; marks it as an export, which may be replaced.
-MARK = "map.json"
 
 
 def require_free(form: Format, out: Path, *, force: bool) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from neurohw.errors import ExportError
 from neurohw.experiments.step import restore_chip
-from neurohw.export import formats, writing
+from neurohw.export import formats, manifest, writing
 from neurohw.export.importing import take
 from neurohw.export.mapping import weight_map
 
@@ -198,7 +198,7 @@ def test_not_of_the_format(name, tmp_path, square):
     for content in contents:
         if form.folder:
             path.mkdir(exist_ok=True)
-            (path / writing.MARK).write_bytes(content)
+            (path / manifest.MARK).write_bytes(content)
         else:
             path.write_bytes(content)
         with pytest.raises(ExportError, match=r"map"):
