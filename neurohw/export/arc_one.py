@@ -128,8 +128,7 @@ def _read(folder: Path, name: str, words: int, bits: int) -> ReadTile:
                     )
                 matrix[word, bit] = conductance
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise ExportError(f"{path}: cannot be read: {reason}") from None
+        raise manifest.unreadable(path, error) from None
     largest = np.nanmax(matrix, initial=0.0)
     return ReadTile(name=name, conductance=matrix, rounding=1e-15 * float(largest))
 

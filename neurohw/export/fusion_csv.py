@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neurohw.errors import ExportError
+from neurohw.export import manifest
 from neurohw.export.formats import Contents, Format, ReadTile
 from neurohw.export.weight_map import WeightMap
 
@@ -100,8 +101,7 @@ def _tiles(path: Path) -> Iterator[ReadTile]:
             if file.read() != "\n":
                 raise ExportError(f"{path}: does not end with a line: is the file cut off?")
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise ExportError(f"{path}: cannot be read: {reason}") from None
+        raise manifest.unreadable(path, error) from None
 
 
 def _tile(name: str, sizes: dict[str, str], row: list[str], path: Path) -> ReadTile:

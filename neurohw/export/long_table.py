@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from neurohw.errors import ExportError
+from neurohw.export import manifest
 from neurohw.export.formats import ReadTile
 from neurohw.export.weight_map import UNUSED, Lines
 from neurohw.specification import nearest
@@ -57,7 +58,7 @@ def read(path: Path, column: str) -> Iterator[ReadTile]:
                     raise ExportError(f"{path}: column {name}: is there twice")
             _take(rows, header, column, found, path)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise ExportError(f"{path}: cannot be read: {error}") from None
+        raise manifest.unreadable(path, error) from None
     # Rows of one array need not stand together, so the whole file is read first.
     return (_tile(name, found.pop(name), path) for name in list(found))
 

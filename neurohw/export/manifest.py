@@ -64,7 +64,7 @@ def of_folder(folder: Path) -> dict[str, Any]:
     try:
         text = path.read_bytes()
     except OSError as error:
-        raise ExportError(f"{path}: cannot be read: {error.strerror}") from None
+        raise unreadable(path, error) from None
     return parse(text, path)
 
 
@@ -79,9 +79,11 @@ def contents(found: dict[str, Any], path: Path, tiles: Iterator[ReadTile]) -> Co
                 layer["name"]: {key: layer[_KEYS.get(key, key)] for key in LAYER_FACTS}
                 for layer in found["layers"]
             },
-            currents={name: np.array(values) for name, values in found["currents_A"].items()},
+            currents={
+                name: np.array(values, float) for name, values in found["currents_A"].items()
+            },
             gains={
-                layer["name"]: np.array(layer["gains"] or [1.0] * layer["units"])
+                layer["name"]: np.array(layer["gains"] or [1.0] * layer["units"], float)
                 for layer in found["layers"]
             },
         )
@@ -109,6 +111,12 @@ def require_version(version: Any, path: Path) -> None:
             f"{path}: schema_version: {version} is not one that this neurohw reads (1 to"
             f" {SCHEMA_VERSION}); update neurohw"
         )
+
+
+def unreadable(path: Path, error: Exception) -> ExportError:
+    """Return the error, in a line, of a file that cannot be read."""
+    reason = getattr(error, "strerror", None) or str(error)
+    return ExportError(f"{path}: cannot be read: {' '.join(reason.split())}")
 
 
 def finite(value: float | None) -> float | None:

@@ -22,7 +22,8 @@ Array = NDArray[Any]
 _MOST_BITS = 16
 _HEXADECIMAL = frozenset("0123456789abcdefABCDEF")
 _NUMBERS = re.compile(
-    r"^// word_lines=(\d+) bit_lines=(\d+) bits=(\d+) g_low=(\S+) S step=(\S+) S$", re.MULTILINE
+    r"^// word_lines=(\d+) bit_lines=(\d+) bits=(\d+) g_low=(-?[\d.e+-]+) S step=([\d.e+-]+) S$",
+    re.MULTILINE,
 )
 _LINES = re.compile(r"^// (?:inputs|units) of \w+ lines \(-1: none\):((?: -?\d+)+)$", re.MULTILINE)
 
@@ -96,7 +97,7 @@ def _tiles(found: dict[str, Any], path: Path) -> Iterator[ReadTile]:
         try:
             text = file.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
-            raise ExportError(f"{file}: cannot be read: {error}") from None
+            raise manifest.unreadable(file, error) from None
         numbers = _NUMBERS.search(text)
         if numbers is None or (int(numbers[1]), int(numbers[2])) != (words, bits):
             raise ExportError(f"{file}: its comment does not say {words} word and {bits} bit lines")

@@ -154,6 +154,22 @@ def test_cells_that_would_make_other_weights(name, settings, message, square, tm
         take(formats.load(name).read(tmp_path / "map"), machine, weights)
 
 
+def test_a_damaged_manifest_is_refused(square, tmp_path):
+    _, weights = square
+    form, out = formats.load("csv"), tmp_path / "map"
+    writing.write(form, weights, out)
+    path = out / manifest.MARK
+    text = path.read_text()
+    for key, value in (("gains", ["x"]), ("units", None), ("name", [])):
+        about = json.loads(text)
+        about["layers"][0][key] = value
+        if value is None:
+            del about["layers"][0][key]
+        path.write_text(json.dumps(about))
+        with pytest.raises(ExportError, match=r"cells\.csv: the manifest is damaged"):
+            form.read(out)
+
+
 def test_memories_say_what_their_lines_carry(square, tmp_path):
     machine, weights = square
     form, out = formats.load("mem"), tmp_path / "map"
@@ -164,6 +180,7 @@ def test_memories_say_what_their_lines_carry(square, tmp_path):
         (text.replace("(-1: none): 0 1 ", "(-1: none): 1 0 ", 1), "word line 0: has input 1 there"),
         (text.rstrip()[:-1], "must have 2 hexadecimal digits: is the file cut off"),
         (text.replace("// units", "// unit"), "its comment does not say what each line carries"),
+        (text.replace("g_low=", "g_low=x"), "its comment does not say 18 word and 16 bit lines"),
     ):
         assert spoilt != text
         path.write_text(spoilt)
