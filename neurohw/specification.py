@@ -99,7 +99,7 @@ def nearest(word: str, known: Iterable[str]) -> str:
     """Hint for an unknown word: the nearest known one, or all of them."""
     known = list(known)
     close = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
-    return f"did you mean {close[0]}?" if close else f"known: {', '.join(known)}"
+    return f"did you mean {close[0]}?" if close else f"known: {', '.join(known) or 'none'}"
 
 
 def join(path: str, key: str) -> str:

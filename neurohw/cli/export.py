@@ -78,6 +78,7 @@ def export(
     from neurohw.mappings import chip_specification
 
     if page is not None:
+        pictures.require_apart(page, path, out)
         run_file.check_writable(page)
     form = formats.load(name, settings)
     writing.require_free(form, out, force=force)

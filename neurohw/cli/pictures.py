@@ -8,6 +8,15 @@ if TYPE_CHECKING:
     from neurohw.export.weight_map import WeightMap
 
 
+def require_apart(page: Path, *others: Path | None) -> None:
+    """Raise `ConfigurationError` where a page would take the place of a file of the command's."""
+    from neurohw.errors import ConfigurationError
+
+    for other in others:
+        if other is not None and page.resolve() == other.resolve():
+            raise ConfigurationError(f"--report {page}: is the file {other} already")
+
+
 def write(
     title: str,
     about: str,

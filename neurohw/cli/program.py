@@ -83,6 +83,8 @@ def program(
     for target in (out, page):
         if target is not None:
             run_file.check_writable(target)
+    if page is not None:
+        pictures.require_apart(page, network, out)
     run = run_file.load(network)
     if chip is not None:
         run = programmed.on_chip(run, chip_specification.load(chip))

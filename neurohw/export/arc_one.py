@@ -21,7 +21,6 @@ from neurohw.errors import ExportError, InvalidValueError
 from neurohw.export import manifest
 from neurohw.export.formats import Contents, Format, ReadTile
 from neurohw.export.weight_map import Tile, WeightMap
-from neurohw.export.writing import MARK
 from neurohw.units import Volts
 
 LINES = 32
@@ -36,6 +35,7 @@ HEADS = (
     "ReadVoltage",
 )
 _READ_OPTION = 2
+_PRODUCER = "neurohw "
 
 
 class ArcOne(Format, frozen=True):
@@ -61,11 +61,15 @@ class ArcOne(Format, frozen=True):
     def write(self, weights: WeightMap, out: Path) -> None:  # noqa: D102
         for crossbar in weights.crossbars:
             shape = crossbar.tile(0, 0).shape
+            hint = (
+                "bias cells and references have no tiles; leave them out by --layer"
+                if crossbar.tiling.tile is None and weights.run.experiment.chip.tile
+                else f"export with a --chip of mapping.tile = {LINES}"
+            )
             if max(shape) > LINES:
                 raise ExportError(
                     f"format = arc-one: tiles of {crossbar.name} have {shape[0]} word lines and"
-                    f" {shape[1]} bit lines, the instrument has {LINES}: export with a --chip of"
-                    f" mapping.tile = {LINES}"
+                    f" {shape[1]} bit lines, the instrument has {LINES}: {hint}"
                 )
             if np.min(crossbar.conductance) < 0:
                 raise ExportError(f"format = arc-one: {crossbar.name}: has negative conductances")
@@ -80,18 +84,15 @@ class ArcOne(Format, frozen=True):
 
         Measured cells need not be within the limits of the chip's description.
         """
-        try:
-            found = manifest.parse((path / MARK).read_bytes(), path / MARK)
-        except OSError as error:
-            raise ExportError(f"{path / MARK}: cannot be read: {error.strerror}") from None
-        tiles = manifest.tiles_of(found, path / MARK)
+        found = manifest.of_folder(path)
+        tiles = manifest.tiles_of(found, path / manifest.MARK)
         read = manifest.contents(found, path, (_read(path, *tile) for tile in tiles))
         return replace(read, measured=True)
 
 
 def _write(weights: WeightMap, tile: Tile, voltage: float, rows: Any) -> None:
     """Write a session of one tile."""
-    rows.writerow([f"neurohw {tile.name}"])
+    rows.writerow([_PRODUCER + tile.name])
     rows.writerow(["no date"])  # so that equal maps make equal files
     rows.writerow(HEADS)
     read = f"R{_READ_OPTION} V={voltage:g}"
@@ -111,7 +112,11 @@ def _read(folder: Path, name: str, words: int, bits: int) -> ReadTile:
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             rows = csv.reader(file, strict=True)
-            _, _, heads = (next(rows, []) for _ in range(3))
+            session, _, heads = (next(rows, []) for _ in range(3))
+            if session and session[0].startswith(_PRODUCER) and session[0] != _PRODUCER + name:
+                raise ExportError(
+                    f"{path}: line 1: is the session of {session[0]}: was it renamed?"
+                )
             if [head.strip() for head in heads[:3]] != list(HEADS[:3]):
                 raise ExportError(f"{path}: line 3: must have the heads {', '.join(HEADS)}")
             for number, row in enumerate(rows, start=4):
@@ -123,8 +128,7 @@ def _read(folder: Path, name: str, words: int, bits: int) -> ReadTile:
                     )
                 matrix[word, bit] = conductance
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise ExportError(f"{path}: cannot be read: {reason}") from None
+        raise manifest.unreadable(path, error) from None
     largest = np.nanmax(matrix, initial=0.0)
     return ReadTile(name=name, conductance=matrix, rounding=1e-15 * float(largest))
 

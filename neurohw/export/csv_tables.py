@@ -6,11 +6,9 @@ from typing import TextIO
 import numpy as np
 from numpy.typing import NDArray
 
-from neurohw.errors import ExportError
 from neurohw.export import long_table, manifest
 from neurohw.export.formats import Contents, Format
 from neurohw.export.weight_map import UNUSED, Block, Tile, WeightMap
-from neurohw.export.writing import MARK
 
 Array = NDArray[np.floating]
 
@@ -36,10 +34,7 @@ class CsvTables(Format, frozen=True):
                         _write(block, tile, digits, table, matrix)
 
     def read(self, path: Path) -> Contents:  # noqa: D102
-        try:
-            found = manifest.parse((path / MARK).read_bytes(), path / MARK)
-        except OSError as error:
-            raise ExportError(f"{path / MARK}: cannot be read: {error.strerror}") from None
+        found = manifest.of_folder(path)
         cells = long_table.read(path / TABLE, "g_target_S")
         return manifest.contents(found, path / TABLE, cells)
 
@@ -48,8 +43,9 @@ def _write(block: Block, tile: Tile, digits: int, table: TextIO, matrix: TextIO)
     """Add a block to the long table and to the matrix of its tile."""
     name, role = tile.name, tile.crossbar.role
     used = [(k, unit) for k, unit in enumerate(tile.units.tolist()) if unit != UNUSED]
-    alike = block.low.size == 1 < block.target.size
+    alike = block.low.size == block.high.size == 1
     limits = f"{block.low.item():.9g},{block.high.item():.9g}" if alike else ""
+    lows, highs = (np.broadcast_to(g, block.target.shape) for g in (block.low, block.high))
     for row, values in enumerate(block.target.tolist()):
         texts = [f"{g:.{digits}g}" for g in values]
         matrix.write(",".join(texts) + "\n")
@@ -58,7 +54,7 @@ def _write(block: Block, tile: Tile, digits: int, table: TextIO, matrix: TextIO)
         if carried == UNUSED:
             continue
         if not alike:
-            low, high = block.low[row].tolist(), block.high[row].tolist()
+            low, high = lows[row].tolist(), highs[row].tolist()
         table.writelines(
             f"{name},{line},{bit},{texts[bit]},"
             f"{limits or f'{low[bit]:.9g},{high[bit]:.9g}'},u{unit}i{carried},{role}\n"

@@ -1,13 +1,14 @@
 """Whether what a file says of a crossbar can be true of it."""
 
 import math
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from neurohw.errors import ExportError
-from neurohw.export.formats import ReadTile
-from neurohw.export.weight_map import UNUSED, Crossbar, Lines, Tile
+from neurohw.export.formats import Contents, ReadTile
+from neurohw.export.weight_map import UNUSED, Crossbar, Lines, Tile, WeightMap
 from neurohw.units import show
 
 Array = NDArray[np.floating]
@@ -17,6 +18,10 @@ _MOST_MEASURED = 10.0
 # Medians that are further apart than this power of ten are in another unit.
 _ANOTHER_UNIT = 2.5
 _UNITS = {3: "mS", 6: "uS", 9: "nS"}
+# Cells of a tile whose median says something of its unit.
+_ENOUGH = 64
+# Scales of one configuration, computed on two machines.
+_EQUAL = 1e-9
 # Of the largest limit: what float32, and the digits of a text, leave open.
 _SLACK = 1e-6
 
@@ -89,7 +94,7 @@ def require_range(fitted: Fitted, noise: float, *, measured: bool) -> None:
     anything up to a multiple of g_max.
     """
     crossbar, values = fitted.crossbar, fitted.taken
-    _require_unit(crossbar, values)
+    _require_units(crossbar, values)
     signed = crossbar.role == "signed"
     if measured:
         low: Array = np.full((1, 1), -np.inf if signed else 0.0)
@@ -112,9 +117,42 @@ def require_range(fitted: Fitted, noise: float, *, measured: bool) -> None:
         )
 
 
-def _require_unit(crossbar: Crossbar, values: Array) -> None:
-    """Raise `ExportError` where all values are some powers of thousand off."""
-    sizes, known = np.abs(values), np.abs(crossbar.conductance)
+def require_same_layers(contents: Contents, weights: WeightMap) -> None:
+    """Raise `ExportError` where cells of the file make other weights than those of the chip."""
+    for layer in weights.layers:
+        for key, said in contents.layers.get(layer.name, {}).items():
+            own = getattr(layer, key)
+            same = said == own
+            if isinstance(own, float) and isinstance(said, (int, float)):
+                same = math.isclose(said, own, rel_tol=_EQUAL)
+            if not same:
+                raise ExportError(
+                    f"{contents.path}: {layer.name}: {key} = {said}, that of the network's chip is"
+                    f" {own}: was it written from another network, or for another chip?"
+                    f"{other_chip(contents, weights)}"
+                )
+
+
+def other_chip(contents: Contents, weights: WeightMap) -> str:
+    """Return a hint where the file was written for another chip than the network is on."""
+    own = weights.run.experiment.chip.name
+    if contents.chip is None or contents.chip == own:
+        return ""
+    return f" (the file is for the chip {contents.chip}, the network on {own}: see --chip)"
+
+
+def _require_units(crossbar: Crossbar, values: Array) -> None:
+    """Raise `ExportError` where a crossbar, or a tile of it, is some powers of thousand off."""
+    _require_unit(crossbar.name, values, crossbar)
+    for tile in crossbar.tiles():
+        word, bit = tile.inputs[tile.inputs != UNUSED], tile.units[tile.units != UNUSED]
+        if word.size * bit.size >= _ENOUGH:
+            _require_unit(tile.name, values, crossbar, np.ix_(bit, word))
+
+
+def _require_unit(name: str, values: Array, crossbar: Crossbar, part: Any = ...) -> None:
+    """Raise `ExportError` where a part of a crossbar is some powers of thousand off."""
+    sizes, known = np.abs(values[part]), np.abs(crossbar.conductance[part])
     if not (sizes > 0).any() or not (known > 0).any():
         return
     low, high = crossbar.window
@@ -126,7 +164,7 @@ def _require_unit(crossbar: Crossbar, values: Array) -> None:
         way = "large" if ratio > 0 else "small"
         guess = f": are they in {_UNITS[power]}?" if ratio > 0 and power in _UNITS else ":"
         raise ExportError(
-            f"{crossbar.name}: its conductances are about 1e{power} too {way}{guess} the file must"
+            f"{name}: its conductances are about 1e{power} too {way}{guess} the file must"
             " have siemens"
         )
 
@@ -139,7 +177,7 @@ def _full(read: ReadTile, tile: Tile) -> Array:
         if size > most:
             raise ExportError(
                 f"array {tile.name}: {word} {size - 1}: it has {most} (0 to {most - 1}): were word"
-                " and bit lines swapped?"
+                " and bit lines swapped, or counted from 1?"
             )
     if read.conductance.shape == tile.shape:
         return read.conductance

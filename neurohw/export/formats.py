@@ -37,6 +37,9 @@ _FORMATS = {
 }
 _GROUP = "neurohw.formats"
 
+# Fields of `weight_map.Layer` without which cells are not weights: [1/S] and [S] for the last two.
+LAYER_FACTS = ("scheme", "units", "inputs", "scale", "reference")
+
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class ReadTile:
@@ -73,6 +76,8 @@ class Contents:
         Read one by one, in any order.
     chip : str, optional
         Name of the chip that the file was written for.
+    layers : dict of dicts
+        What the file says of each layer: values of `LAYER_FACTS`, by name.
     currents : dict of (units,) arrays [A]
         As `WeightMap.currents`.
     gains : dict of (units,) arrays
@@ -87,6 +92,7 @@ class Contents:
     path: Path
     tiles: Iterator[ReadTile]
     chip: str | None = None
+    layers: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     currents: Mapping[str, Array] = field(default_factory=dict)
     gains: Mapping[str, Array] = field(default_factory=dict)
     measured: bool = False

@@ -14,6 +14,7 @@ aihwkit, `aihwkit.utils.export` (fusion_export and fusion_import, since 0.9.0) a
 """
 
 import csv
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neurohw.errors import ExportError
+from neurohw.export import manifest
 from neurohw.export.formats import Contents, Format, ReadTile
 from neurohw.export.weight_map import WeightMap
 
@@ -94,9 +96,12 @@ def _tiles(path: Path) -> Iterator[ReadTile]:
                 yield _tile(name, sizes, next(rows, []), path)
             if any(rows):
                 raise ExportError(f"{path}: line {rows.line_num}: there are more lines than layers")
+            file.seek(0, os.SEEK_END)
+            file.seek(max(file.tell() - 1, 0))
+            if file.read() != "\n":
+                raise ExportError(f"{path}: does not end with a line: is the file cut off?")
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise ExportError(f"{path}: cannot be read: {reason}") from None
+        raise manifest.unreadable(path, error) from None
 
 
 def _tile(name: str, sizes: dict[str, str], row: list[str], path: Path) -> ReadTile:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from neurohw.errors import ExportError
 from neurohw.experiments.configuration import to_json
 from neurohw.export import manifest
-from neurohw.export.formats import Contents, Format, ReadTile
+from neurohw.export.formats import LAYER_FACTS, Contents, Format, ReadTile
 from neurohw.export.weight_map import Crossbar, Layer, WeightMap, tile_name
 
 Array = NDArray[Any]
@@ -54,6 +54,10 @@ class Hdf5(Format, frozen=True):
                 path=path,
                 tiles=_tiles(path),
                 chip=_string(file.attrs["chip"]),
+                layers={
+                    name: {key: _fact(layer.attrs[key]) for key in LAYER_FACTS}
+                    for name, layer in file["layers"].items()
+                },
                 currents={name: values[...] for name, values in file["currents"].items()},
                 gains={name: layer["gains"][...] for name, layer in file["layers"].items()},
             )
@@ -62,6 +66,8 @@ class Hdf5(Format, frozen=True):
 @contextmanager
 def _opened(path: Path) -> Iterator[h5py.File]:
     """Open a map, and say so where it is damaged."""
+    if not path.is_file():
+        raise ExportError(f"{path}: no such file")
     try:
         with h5py.File(path, "r", locking=False) as file:
             yield file
@@ -112,7 +118,7 @@ def _write_crossbar(layer: h5py.Group, crossbar: Crossbar, weights: WeightMap) -
             parts = {"g_target": block.target, "g_min": block.low, "g_max": block.high}
             for key in each:
                 _put(sets[key], (*place, block.first, 0), parts[key])
-            if "g_min" in each:
+            if "g_min" in each or "g_max" in each:
                 word, bit = np.nonzero(block.stuck)
                 found = np.full((len(word), 4), (*place, 0, 0))
                 found[:, 2], found[:, 3] = word + block.first, bit
@@ -161,6 +167,10 @@ def _text(text: str) -> Array:
 
 def _string(text: Any) -> str:
     return text.decode() if isinstance(text, bytes) else str(text)
+
+
+def _fact(value: Any) -> Any:
+    return _string(value) if isinstance(value, bytes) else value
 
 
 def _unreadable(path: Path, error: BaseException) -> ExportError:

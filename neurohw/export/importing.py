@@ -15,7 +15,7 @@ from neurohw.experiments.programmed import machine_of, snapshot
 from neurohw.experiments.run_file import Run
 from neurohw.experiments.step import AnyChip, Machine
 from neurohw.export import logical
-from neurohw.export.fitting import Fitted, require_range
+from neurohw.export.fitting import Fitted, other_chip, require_range, require_same_layers
 from neurohw.export.formats import Contents, Format
 from neurohw.export.mapping import crossbar_name, roles, weight_map
 from neurohw.export.weight_map import WeightMap
@@ -95,6 +95,7 @@ def take(
     if contents.logical:
         logical.take(contents, machine.chip, exact=exact)
         return 0.0
+    require_same_layers(contents, weights)
     fitted = {crossbar.name: Fitted(crossbar) for crossbar in weights.crossbars}
     places = {tile.name: tile for tile in weights.tiles()}
     for read in contents.tiles:
@@ -103,12 +104,12 @@ def take(
             known = ", ".join(list(fitted)[:8])
             raise ExportError(
                 f"{contents.path}: array {read.name}: the chip has none, or it stands there twice;"
-                f" the chip's crossbars are {known}{_other_chip(contents, weights)}"
+                f" the chip's crossbars are {known}{other_chip(contents, weights)}"
             )
         try:
             fitted[tile.crossbar.name].put(read, tile)
         except ExportError as error:
-            hint = _other_chip(contents, weights)
+            hint = other_chip(contents, weights)
             raise ExportError(f"{contents.path}: {error}{hint}") from None
         if advance is not None:
             advance(read.conductance.size)
@@ -116,7 +117,7 @@ def take(
         raise ExportError(f"{contents.path}: holds no cells")
     for name, tile in places.items():
         if whole or fitted[tile.crossbar.name].values is not None:
-            hint = _other_chip(contents, weights)
+            hint = other_chip(contents, weights)
             raise ExportError(
                 f"{contents.path}: array {name}: is missing, and {len(places) - 1} others{hint}"
             )
@@ -165,6 +166,8 @@ def _take_circuits(contents: Contents, chip: AnyChip, *, whole: bool) -> None:
         for k, bias in enumerate(chip.biases, start=1)
         if isinstance(bias, BiasCurrents)
     }
+    for name in contents.currents.keys() - sources.keys():
+        raise ExportError(f"{contents.path}: {name}: the network's chip has no bias currents there")
     for name, bias in sources.items():
         current = contents.currents.get(name)
         if current is None:
@@ -185,11 +188,3 @@ def _take_circuits(contents: Contents, chip: AnyChip, *, whole: bool) -> None:
 def _require_finite(contents: Contents, name: str, values: Array, shape: tuple[int, ...]) -> None:
     if values.shape != shape or not np.isfinite(values).all():
         raise ExportError(f"{contents.path}: {name}: must be {shape[0]} finite numbers")
-
-
-def _other_chip(contents: Contents, weights: WeightMap) -> str:
-    """Return a hint where the file was written for another chip than the network is on."""
-    own = weights.run.experiment.chip.name
-    if contents.chip is None or contents.chip == own:
-        return ""
-    return f" (the file is for the chip {contents.chip}, the network on {own}: see --chip)"

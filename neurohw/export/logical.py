@@ -26,12 +26,22 @@ def take(contents: Contents, chip: AnyChip, *, exact: bool) -> None:
     Raises
     ------
     ExportError
-        A layer is missing, or has another shape than the chip's.
+        A layer is missing, or beyond the chip's, or has another shape; or the chip has no biases.
     UnsupportedError
         The chip has bias cells, which are to be programmed.
     """
     weights = [_of_layer(contents, f"layer{k}", a.values().shape) for k, a in _numbered(chip)]
     biases = [contents.logical[f"layer{k}"][1] for k, _ in _numbered(chip)]
+    for k, (weight, held) in enumerate(zip(weights, biases, strict=True), start=1):
+        if held.shape != (len(weight),) or (held.any() and not chip.biases):
+            has = f"{len(weight)}" if chip.biases else "none"
+            raise ExportError(
+                f"{contents.path}: layer{k}: has {held.size} biases, the network's chip has {has}"
+            )
+    if len(contents.logical) > len(weights):
+        raise ExportError(
+            f"{contents.path}: has {len(contents.logical)} layers, the network has {len(weights)}"
+        )
     if not exact:
         if chip.specification.bias.kind == "rails":
             raise UnsupportedError(

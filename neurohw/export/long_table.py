@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from neurohw.errors import ExportError
+from neurohw.export import manifest
 from neurohw.export.formats import ReadTile
 from neurohw.export.weight_map import UNUSED, Lines
 from neurohw.specification import nearest
@@ -53,9 +54,11 @@ def read(path: Path, column: str) -> Iterator[ReadTile]:
             for name in (*_PLACE, column):
                 if name not in header:
                     raise ExportError(f"{path}: column {name}: is missing; {nearest(name, header)}")
+                if header.count(name) > 1:
+                    raise ExportError(f"{path}: column {name}: is there twice")
             _take(rows, header, column, found, path)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise ExportError(f"{path}: cannot be read: {error}") from None
+        raise manifest.unreadable(path, error) from None
     # Rows of one array need not stand together, so the whole file is read first.
     return (_tile(name, found.pop(name), path) for name in list(found))
 
@@ -66,6 +69,8 @@ def _take(
     where = [header.index(name) for name in (*_PLACE, column)]
     weight = header.index("weight") if "weight" in header else None
     for number, row in enumerate(rows, start=2):
+        if not row:
+            continue  # a blank line
         if len(row) != len(header):
             raise ExportError(
                 f"{path}: line {number}: {len(row)} fields, the header has {len(header)}: is the"

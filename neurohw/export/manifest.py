@@ -10,12 +10,15 @@ import numpy as np
 
 from neurohw.errors import ExportError
 from neurohw.experiments import run_file
-from neurohw.export.formats import Contents, ReadTile
+from neurohw.export.formats import LAYER_FACTS, Contents, ReadTile
 from neurohw.export.weight_map import Crossbar, Layer, WeightMap, tile_name
 
+# The manifest in every folder; marks it as an export, which may be replaced.
+MARK = "map.json"
 FORMAT = "neurohw weight map"
 SCHEMA_VERSION = 1
 ORIENTATION = "rows are word lines (inputs), columns are bit lines (units), both counted from 0"
+_KEYS = {"scale": "scale_per_S", "reference": "reference_S"}
 EQUATION = "weight = scale * gain[unit] * (sum of coefficient * conductance - reference)"
 
 
@@ -55,6 +58,16 @@ def parse(text: str | bytes, path: Path) -> dict[str, Any]:
     return dict(found)
 
 
+def of_folder(folder: Path) -> dict[str, Any]:
+    """Return the manifest in an exported folder; `ExportError` if there is none."""
+    path = folder / MARK
+    try:
+        text = path.read_bytes()
+    except OSError as error:
+        raise unreadable(path, error) from None
+    return parse(text, path)
+
+
 def contents(found: dict[str, Any], path: Path, tiles: Iterator[ReadTile]) -> Contents:
     """Return what a file holds, given its manifest and its tiles."""
     try:
@@ -62,9 +75,15 @@ def contents(found: dict[str, Any], path: Path, tiles: Iterator[ReadTile]) -> Co
             path=path,
             tiles=tiles,
             chip=str(found["chip"]),
-            currents={name: np.array(values) for name, values in found["currents_A"].items()},
+            layers={
+                layer["name"]: {key: layer[_KEYS.get(key, key)] for key in LAYER_FACTS}
+                for layer in found["layers"]
+            },
+            currents={
+                name: np.array(values, float) for name, values in found["currents_A"].items()
+            },
             gains={
-                layer["name"]: np.array(layer["gains"] or [1.0] * layer["units"])
+                layer["name"]: np.array(layer["gains"] or [1.0] * layer["units"], float)
                 for layer in found["layers"]
             },
         )
@@ -92,6 +111,12 @@ def require_version(version: Any, path: Path) -> None:
             f"{path}: schema_version: {version} is not one that this neurohw reads (1 to"
             f" {SCHEMA_VERSION}); update neurohw"
         )
+
+
+def unreadable(path: Path, error: Exception) -> ExportError:
+    """Return the error, in a line, of a file that cannot be read."""
+    reason = getattr(error, "strerror", None) or str(error)
+    return ExportError(f"{path}: cannot be read: {' '.join(reason.split())}")
 
 
 def finite(value: float | None) -> float | None:

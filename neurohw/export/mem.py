@@ -16,14 +16,16 @@ from neurohw.errors import ExportError, InvalidValueError
 from neurohw.export import manifest
 from neurohw.export.formats import Contents, Format, ReadTile
 from neurohw.export.weight_map import Crossbar, Tile, WeightMap
-from neurohw.export.writing import MARK
 
 Array = NDArray[Any]
 
 _MOST_BITS = 16
+_HEXADECIMAL = frozenset("0123456789abcdefABCDEF")
 _NUMBERS = re.compile(
-    r"^// word_lines=(\d+) bit_lines=(\d+) bits=(\d+) g_low=(\S+) S step=(\S+) S$", re.MULTILINE
+    r"^// word_lines=(\d+) bit_lines=(\d+) bits=(\d+) g_low=(-?[\d.e+-]+) S step=([\d.e+-]+) S$",
+    re.MULTILINE,
 )
+_LINES = re.compile(r"^// (?:inputs|units) of \w+ lines \(-1: none\):((?: -?\d+)+)$", re.MULTILINE)
 
 
 class Mem(Format, frozen=True):
@@ -54,10 +56,7 @@ class Mem(Format, frozen=True):
                             file.write(" ".join(line) + "\n")
 
     def read(self, path: Path) -> Contents:  # noqa: D102
-        try:
-            found = manifest.parse((path / MARK).read_bytes(), path / MARK)
-        except OSError as error:
-            raise ExportError(f"{path / MARK}: cannot be read: {error.strerror}") from None
+        found = manifest.of_folder(path)
         return manifest.contents(found, path, _tiles(found, path))
 
     def _levels(self, crossbar: Crossbar) -> tuple[float, float]:
@@ -78,6 +77,8 @@ class Mem(Format, frozen=True):
             f" step={step!r} S\n"
             "// conductance = g_low + code * step; unused cells have code 0\n"
             "// address = word_line * bit_lines + bit_line: a text line is a word line\n"
+            f"// inputs of word lines (-1: none): {' '.join(map(str, tile.inputs))}\n"
+            f"// units of bit lines (-1: none): {' '.join(map(str, tile.units))}\n"
         )
 
     def _codes(self, target: Array, low: float, step: float) -> Iterator[list[str]]:
@@ -85,8 +86,7 @@ class Mem(Format, frozen=True):
         codes = np.zeros(target.shape, np.int64)
         if step > 0:
             codes = np.rint(np.nan_to_num(target.astype(np.float64) - low) / step).astype(np.int64)
-        digits = -(-self.bits // 4)
-        words = np.array([f"{code:0{digits}x}" for code in range(2**self.bits)])
+        words = np.array([f"{code:0{_digits(self.bits)}x}" for code in range(2**self.bits)])
         for line in codes:
             yield words[line].tolist()
 
@@ -97,22 +97,37 @@ def _tiles(found: dict[str, Any], path: Path) -> Iterator[ReadTile]:
         try:
             text = file.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
-            raise ExportError(f"{file}: cannot be read: {error}") from None
+            raise manifest.unreadable(file, error) from None
         numbers = _NUMBERS.search(text)
         if numbers is None or (int(numbers[1]), int(numbers[2])) != (words, bits):
             raise ExportError(f"{file}: its comment does not say {words} word and {bits} bit lines")
-        largest, low, step = 2 ** int(numbers[3]), float(numbers[4]), float(numbers[5])
-        try:
-            codes = [int(word, 16) for word in re.sub(r"//.*", "", text).split()]
-        except ValueError as error:
-            raise ExportError(f"{file}: {error}") from None
+        width, low, step = int(numbers[3]), float(numbers[4]), float(numbers[5])
+        lines = [np.array(each.split(), np.intp) for each in _LINES.findall(text)]
+        if [len(each) for each in lines] != [words, bits]:
+            raise ExportError(f"{file}: its comment does not say what each line carries")
+        codes = re.sub(r"//.*", "", text).split()
         if len(codes) != words * bits:
             raise ExportError(
                 f"{file}: has {len(codes)} codes, not {words} × {bits}: is it cut off?"
             )
-        array = np.array(codes)
-        if array.max() >= largest or array.min() < 0:
-            raise ExportError(f"{file}: code {array.max():x} has more than {numbers[3]} bits")
+        for code in codes:
+            if len(code) != _digits(width) or not set(code) <= _HEXADECIMAL:
+                raise ExportError(
+                    f"{file}: code {code}: must have {_digits(width)} hexadecimal digits: is the"
+                    " file cut off?"
+                )
+        array = np.array([int(code, 16) for code in codes])
+        if array.max() >= 2**width:
+            raise ExportError(f"{file}: code {array.max():x} has more than {width} bits")
         yield ReadTile(
-            name=name, conductance=low + step * array.reshape(words, bits), rounding=0.5 * step
+            name=name,
+            conductance=low + step * array.reshape(words, bits),
+            inputs=lines[0],
+            units=lines[1],
+            rounding=0.5 * step,
         )
+
+
+def _digits(bits: int) -> int:
+    """Return the hexadecimal digits of a code."""
+    return -(-bits // 4)

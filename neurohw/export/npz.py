@@ -91,4 +91,5 @@ def _member(archive: zipfile.ZipFile, name: str, parts: Any, shape: tuple[int, .
 def _unreadable(path: Path, error: BaseException) -> ExportError:
     if isinstance(error, ExportError):
         return error
-    return ExportError(f"{path}: not a readable archive: {' '.join(str(error).split())}")
+    reason = getattr(error, "strerror", None) or str(error)
+    return ExportError(f"{path}: not a readable archive: {' '.join(reason.split())}")

@@ -55,7 +55,7 @@ class NumpyHeader(Format, frozen=True):
             with path.open(encoding="utf-8") as file:
                 found = manifest.parse(_comment(file, path), path)
         except (OSError, UnicodeDecodeError) as error:
-            raise ExportError(f"{path}: cannot be read: {error}") from None
+            raise manifest.unreadable(path, error) from None
         return manifest.contents(found, path, _tiles(found, path))
 
 

@@ -6,6 +6,7 @@ target than the tolerance, and retries are left, gives it the train that leads f
 """
 
 import json
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -21,12 +22,11 @@ from neurohw.experiments import run_file
 from neurohw.experiments.run_file import Run
 from neurohw.experiments.scheduled import Schedule
 from neurohw.export import long_table, manifest
-from neurohw.export.fitting import Fitted, require_range
+from neurohw.export.fitting import Fitted, require_range, require_same_layers
 from neurohw.export.formats import Contents, Format
 from neurohw.export.mapping import weight_map
 from neurohw.export.pulse_table import COLUMNS, Totals, Writer
 from neurohw.export.weight_map import Crossbar, Tile, WeightMap
-from neurohw.export.writing import MARK
 from neurohw.mappings.chip_specification import ChipSpecification
 from neurohw.units import Fraction, show
 
@@ -92,10 +92,10 @@ class Pulses(Format, frozen=True):
         (out / ABOUT).write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
 
     def read(self, path: Path) -> Contents:
-        """Read where the nominal device is led to, open loop."""
-        found = manifest.parse(_text(path / MARK), path / MARK)
+        """Read where the nominal device is led to, open loop, whatever the limits of each cell."""
+        found = manifest.of_folder(path)
         cells = long_table.read(path / TABLE, "g_expected_S")
-        return manifest.contents(found, path / TABLE, cells)
+        return replace(manifest.contents(found, path / TABLE, cells), measured=True)
 
     def verify(self, weights: WeightMap, path: Path) -> tuple[bool, str]:
         """Compare the targets in the table with the map; pulses end near them only."""
@@ -120,7 +120,7 @@ class Pulses(Format, frozen=True):
         energy, time = totals["energy_J"], totals["time_s"]
         if energy:
             parts += [f"{show(energy, 'J')} and {show(time, 's')} of pulses, without full resets"]
-        else:
+        elif totals["set_pulses"] or totals["reset_pulses"]:
             parts.append("the device states no pulse voltage and width, so neither energy nor time")
         if self.retries:
             parts.append(f"then up to {self.retries} trains after reads; `neurohw program` counts")
@@ -135,6 +135,8 @@ def about(path: Path) -> dict[str, Any]:
         known = {"start", "retries", "totals_of_first_trains"}
         if not (isinstance(found, dict) and known <= found.keys()):
             raise ValueError(f"{', '.join(sorted(known))} are missing")
+        if not (isinstance(found["retries"], int) and found["retries"] >= 0):
+            raise ValueError(f"retries: {found['retries']!r} is no number from 0 on")
         return found
     except ValueError as error:
         raise ExportError(f"{path / ABOUT}: is damaged: {error}") from None
@@ -149,6 +151,8 @@ def schedules(path: Path, run: Run) -> list[Schedule]:
         The files are damaged, or are of another network or mapping.
     """
     erased, weights = about(path)["start"] == ERASED, weight_map(run)
+    described = manifest.contents(manifest.of_folder(path), path / manifest.MARK, iter(()))
+    require_same_layers(described, weights)
     target, tolerance, full, rising, falling, expected, start = (
         _assembled(path, weights, column)
         for column in (
@@ -161,6 +165,15 @@ def schedules(path: Path, run: Run) -> list[Schedule]:
             "g_start_S",
         )
     )
+    for column, counts in (("full_reset", full), ("set_pulses", rising), ("reset_pulses", falling)):
+        if not all(((each >= 0) & np.isfinite(each)).all() for each in counts):
+            raise ExportError(f"{path / TABLE}: {column}: must be finite, 0 or more")
+    for crossbar, each in zip(weights.crossbars, tolerance, strict=True):
+        if not each.min() == each.max() > 0:
+            raise ExportError(
+                f"{path / TABLE}: tolerance_S: cells of {crossbar.name} must have one, above 0;"
+                f" there are {each.min():g} to {each.max():g}"
+            )
     chip = run.experiment.chip
     return [
         Schedule(
@@ -198,7 +211,17 @@ def _starts(weights: WeightMap, path: str) -> dict[str, Tile]:
     run = run_file.load(path)
     if run.experiment.chip != weights.run.experiment.chip:
         raise UnsupportedError(f"{path}: start: is a run of another chip")
-    tiles = {tile.name: tile for tile in weight_map(run).tiles()}
+    present = weight_map(run)
+    crossbars = {crossbar.name: crossbar for crossbar in present.crossbars}
+    for crossbar in weights.crossbars:
+        there = crossbars.get(crossbar.name, crossbar)
+        limits = (there.low, crossbar.low), (there.high, crossbar.high)
+        if not all(np.array_equal(a, b) for a, b in limits):
+            raise UnsupportedError(
+                f"{path}: start: cells of {crossbar.name} have other limits: its chip was"
+                " fabricated with another seed"
+            )
+    tiles = {tile.name: tile for tile in present.tiles()}
     for tile in weights.tiles():
         other = tiles.get(tile.name)
         same = other is not None and all(
@@ -235,5 +258,4 @@ def _text(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise ExportError(f"{path}: cannot be read: {reason}") from None
+        raise manifest.unreadable(path, error) from None

@@ -7,10 +7,8 @@ from pathlib import Path
 from neurohw.errors import ExportError
 from neurohw.export import manifest
 from neurohw.export.formats import Format
+from neurohw.export.manifest import MARK
 from neurohw.export.weight_map import WeightMap
-
-# The manifest in every folder; marks it as an export, which may be replaced.
-MARK = "map.json"
 
 
 def require_free(form: Format, out: Path, *, force: bool) -> None:
@@ -46,6 +44,10 @@ def write(form: Format, weights: WeightMap, out: Path, *, force: bool = False) -
         if form.folder:
             unfinished.mkdir()
             (unfinished / MARK).write_text(manifest.to_text(weights), encoding="utf-8")
+        else:
+            # Some libraries say in many words that they cannot; this says it in few.
+            unfinished.touch()
+            unfinished.unlink()
         form.write(weights, unfinished)
         for path in (*unfinished.rglob("*"), unfinished):
             _synchronise(path)
@@ -53,7 +55,11 @@ def write(form: Format, weights: WeightMap, out: Path, *, force: bool = False) -
             replaced = target.with_name(f".{target.name}.replaced")
             _remove(replaced)
             target.rename(replaced)
-            unfinished.rename(target)
+            try:
+                unfinished.rename(target)
+            except BaseException:
+                replaced.rename(target)
+                raise
             _remove(replaced)
         else:
             os.replace(unfinished, target)
@@ -68,8 +74,8 @@ def write(form: Format, weights: WeightMap, out: Path, *, force: bool = False) -
 def _remove(path: Path) -> None:
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
+    elif os.path.lexists(path):
+        path.unlink()
 
 
 def _synchronise(path: Path) -> None:

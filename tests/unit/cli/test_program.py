@@ -53,6 +53,14 @@ def test_nothing_is_overwritten_and_other_networks_are_refused(invoke, trained, 
     refused = invoke("program", "plan", "--network", trained, "-o", "there.h5")
     assert refused.exit_code == 2 and "there.h5" in refused.stderr
     assert tmp_path.joinpath("there.h5").read_text() == "mine"
+    mine = trained.read_bytes()
+    for command in (
+        ("program", "plan", "--network", trained),
+        ("export", trained, "--format", "npz", "-o", "a.npz"),
+    ):
+        refused = invoke(*command, "--report", trained)
+        assert refused.exit_code == 2 and "is the file" in refused.stderr
+    assert trained.read_bytes() == mine and not tmp_path.joinpath("a.npz").exists()
     tmp_path.joinpath("plan/programming.json").unlink()
     refused = invoke("program", "plan", "--network", trained)
     assert refused.exit_code == 2

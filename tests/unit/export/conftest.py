@@ -28,6 +28,7 @@ CASES = {
     ),
     "slices": ("ep-1h", "epiram", (*SIGNED, "chip.mapping.scheme=bit-sliced")),
     "arrays beside": ("fa-1h", "epiram", SIGNED),
+    "pairs, one limit spread": ("mlp-1h", "pcm", SIGNED),
     "pairs, carry": ("mlp-1h", "epiram", (*SIGNED, "chip.programming.accumulate=carry")),
 }
 

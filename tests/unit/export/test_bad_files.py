@@ -8,7 +8,7 @@ import pytest
 
 from neurohw.errors import ExportError
 from neurohw.experiments.step import restore_chip
-from neurohw.export import formats, writing
+from neurohw.export import formats, manifest, writing
 from neurohw.export.importing import take
 from neurohw.export.mapping import weight_map
 
@@ -75,7 +75,7 @@ def exchanged_word_lines(rows):
 
 
 def test_order_of_rows_does_not_matter(table):
-    table(lambda rows: [rows[0], *rows[:0:-1]])
+    table(lambda rows: [rows[0], *rows[:0:-1], []])
 
 
 @pytest.mark.parametrize(
@@ -108,6 +108,18 @@ def test_order_of_rows_does_not_matter(table):
         (lambda rows: [*rows[:-1], rows[-1][:4]], r"4 fields, the header has 8: is the file cut"),
         (lambda rows: [row[:3] + row[4:] for row in rows], r"column g_target_S: is missing"),
         (lambda rows: rows[:1], r"holds no cells"),
+        (
+            lambda rows: [
+                [
+                    *row[:3],
+                    f"{1e-3 * float(row[3]):g}" if row[0] == "layer1-0-1" else row[3],
+                    *row[4:],
+                ]
+                for row in rows
+            ],
+            r"layer1-0-1: its conductances are about 1e3 too small",
+        ),
+        (lambda rows: [[*row, row[3]] for row in rows], r"column g_target_S: is there twice"),
     ],
 )
 def test_tables(spoil, message, table):
@@ -123,6 +135,57 @@ def test_another_chip_is_named(square, tmp_path):
     writing.write(formats.load("hdf5"), weight_map(other), out)
     with pytest.raises(ExportError, match=r"for the chip ecram, the network on epiram: see --chip"):
         take(formats.load("hdf5").read(out), machine, square[1])
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "message"),
+    [
+        ("mem", ("network.hidden=[15]",), "layer1: units = 15, that of the network's chip is 16"),
+        ("hdf5", ("chip.mapping.weight_range=2",), "layer1: scale = .* written from another netw"),
+        ("csv", ("chip.mapping.reference=fixed",), "layer1: reference = "),
+    ],
+)
+def test_cells_that_would_make_other_weights(name, settings, message, square, tmp_path):
+    machine, weights = square
+    recipe, chip, own = SQUARE
+    _, other = fresh(recipe, chip, (*own, *settings))
+    writing.write(formats.load(name), weight_map(other), tmp_path / "map")
+    with pytest.raises(ExportError, match=message):
+        take(formats.load(name).read(tmp_path / "map"), machine, weights)
+
+
+def test_a_damaged_manifest_is_refused(square, tmp_path):
+    _, weights = square
+    form, out = formats.load("csv"), tmp_path / "map"
+    writing.write(form, weights, out)
+    path = out / manifest.MARK
+    text = path.read_text()
+    for key, value in (("gains", ["x"]), ("units", None), ("name", [])):
+        about = json.loads(text)
+        about["layers"][0][key] = value
+        if value is None:
+            del about["layers"][0][key]
+        path.write_text(json.dumps(about))
+        with pytest.raises(ExportError, match=r"cells\.csv: the manifest is damaged"):
+            form.read(out)
+
+
+def test_memories_say_what_their_lines_carry(square, tmp_path):
+    machine, weights = square
+    form, out = formats.load("mem"), tmp_path / "map"
+    writing.write(form, weights, out)
+    path = out / "layer1-0-0.mem"
+    text = path.read_text()
+    for spoilt, message in (
+        (text.replace("(-1: none): 0 1 ", "(-1: none): 1 0 ", 1), "word line 0: has input 1 there"),
+        (text.rstrip()[:-1], "must have 2 hexadecimal digits: is the file cut off"),
+        (text.replace("// units", "// unit"), "its comment does not say what each line carries"),
+        (text.replace("g_low=", "g_low=x"), "its comment does not say 18 word and 16 bit lines"),
+    ):
+        assert spoilt != text
+        path.write_text(spoilt)
+        with pytest.raises(ExportError, match=message):
+            take(form.read(out), machine, weights)
 
 
 def cut(path):
@@ -152,7 +215,7 @@ def test_not_of_the_format(name, tmp_path, square):
     for content in contents:
         if form.folder:
             path.mkdir(exist_ok=True)
-            (path / writing.MARK).write_bytes(content)
+            (path / manifest.MARK).write_bytes(content)
         else:
             path.write_bytes(content)
         with pytest.raises(ExportError, match=r"map"):

@@ -5,6 +5,7 @@ import json
 import shutil
 import subprocess
 from importlib.metadata import EntryPoint
+from pathlib import Path
 
 import h5py
 import numpy as np
@@ -180,3 +181,27 @@ def test_only_an_export_is_replaced(repaired, tmp_path):
         writing.write(mem, repaired, out, force=True)
     with pytest.raises(ExportError, match=r"format = measured: is read only"):
         writing.write(formats.load("measured"), repaired, tmp_path / "x.csv")
+
+
+def test_an_export_that_cannot_be_replaced_stays(repaired, tmp_path, monkeypatch):
+    weights, out = repaired, tmp_path / "map"
+    writing.write(formats.load("csv"), weights, out)
+    before, rename = (out / "cells.csv").read_bytes(), Path.rename
+
+    def refuse(path, target):
+        if path.name.endswith(".unfinished"):
+            raise PermissionError(13, "Permission denied")
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", refuse)
+    with pytest.raises(ExportError, match="map: cannot be written: Permission denied"):
+        writing.write(formats.load("csv"), weights, out, force=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["map"]
+    assert (out / "cells.csv").read_bytes() == before
+
+
+@pytest.mark.parametrize("name", ["hdf5", "csv"])
+def test_a_folder_that_is_a_file_is_named(name, repaired, tmp_path):
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(ExportError, match=r"file/map: cannot be written: File exists"):
+        writing.write(formats.load(name), repaired, tmp_path / "file" / "map")

@@ -9,6 +9,8 @@ from neurohw.export import formats, writing
 from neurohw.export.importing import imported, take
 from neurohw.export.mapping import weight_map
 
+SMALL = ("data.train=40", "network.hidden=[40]", "chip.mapping.tile=16")
+
 
 def written(name, run, tmp_path, *settings, layers=()):
     form, out, weights = formats.load(name, settings), tmp_path / "out", weight_map(run, layers)
@@ -64,6 +66,7 @@ def test_fusion_csv_of_a_file_by_hand(tmp_path):
         (lambda text: text.replace("40,5", "nan,5"), "layer fc: a conductance is not finite"),
         (lambda text: text[: text.index("2,1")], "id: 2 entries for 0 layers: is the file cut off"),
         (lambda text: text + "1,2\n", "there are more lines than layers"),
+        (lambda text: text[:-2], "does not end with a line: is the file cut off"),
     ],
 )
 def test_a_damaged_fusion_csv_is_refused(change, message, tmp_path):
@@ -127,6 +130,14 @@ def test_a_damaged_session_is_refused_with_its_line(row, message, small, tmp_pat
         list(form.read(out).tiles)
 
 
+def test_sessions_that_were_renamed_are_refused(small, tmp_path):
+    form, out, weights = written("arc-one", small, tmp_path)
+    first, second = (out / f"{tile.name}.csv" for tile in list(weights.tiles())[:2])
+    first.write_text(second.read_text())
+    with pytest.raises(ExportError, match=f"line 1: is the session of neurohw {second.stem}"):
+        list(form.read(out).tiles)
+
+
 def test_resistances_in_other_units_are_refused(small, tmp_path):
     form, out, weights = written("arc-one", small, tmp_path)
     for tile in weights.tiles():
@@ -146,6 +157,9 @@ def test_more_lines_than_the_instrument_has_are_refused(make_run, tmp_path):
     with pytest.raises(ExportError, match="128 word lines and 9 bit lines, the instrument has 32"):
         written("arc-one", run, tmp_path)
     assert list(tmp_path.iterdir()) == []
+    tiled = make_run("drn-digits", "epiram", (*SMALL, "chip.bias.kind=rails"))
+    with pytest.raises(ExportError, match=r"bias1 have 2 word lines and 40 .* no tiles; leave"):
+        written("arc-one", tiled, tmp_path)
 
 
 @pytest.mark.parametrize("name", ["arc-one", "fusion-csv"])

@@ -109,6 +109,10 @@ def test_graphs_that_no_chip_holds_are_refused(resistive, make_run, tmp_path):
     other = make_run("drn-digits", "ideal", ("data.train=40", "network.hidden=[11]"))
     with pytest.raises(ExportError, match="layer1: has 11 units and 128 inputs, the network's 9"):
         imported(FORM, written(other, tmp_path / "other"), resistive)
+    no_biases = make_run("drn-digits", "epiram", ("data.train=40", "network.hidden=[9]"))
+    out = written(resistive, tmp_path / "biased")
+    with pytest.raises(ExportError, match="layer1: has 9 biases, the network's chip has none"):
+        imported(FORM, out, no_biases)
 
 
 def test_damaged_files_and_parts_are_refused(resistive, tmp_path):

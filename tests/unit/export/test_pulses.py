@@ -2,6 +2,7 @@
 
 import csv
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -168,12 +169,24 @@ def test_a_state_of_another_chip_is_refused(quiet, noisy, tmp_path):
     assert not (tmp_path / "plan").exists()
 
 
+def test_a_state_of_another_fabrication_is_refused(noisy, make_run, tmp_path):
+    here, other = (make_run("drn-digits", "reram-sb", SMALL, seed=seed) for seed in (0, 1))
+    run_file.save(tmp_path / "present.h5", other)
+    with pytest.raises(UnsupportedError, match=r"layer1 have other limits: .* another seed"):
+        written(here, tmp_path, f"start={tmp_path / 'present.h5'}")
+
+
 def test_pairs_of_one_sided_cells(make_run, tmp_path):
     """Phase-change cells are erased before they are lowered; spread is that of the fresh chip."""
     settings = ("data.name=digits", *SMALL, "chip.mapping.sides=one")
     run = make_run("mlp-1h", "pcm", settings)
-    other = make_run("mlp-1h", "pcm", settings, seed=1)
-    run_file.save(tmp_path / "present.h5", other)
+    # The same chip, where each pair holds the weight negated.
+    held = [
+        record
+        | {"conductance_0": record["conductance_1"], "conductance_1": record["conductance_0"]}
+        for record in run.arrays
+    ]
+    run_file.save(tmp_path / "present.h5", replace(run, arrays=held))
     _, out = written(run, tmp_path, f"start={tmp_path / 'present.h5'}", "tolerance=4 %")
     schedules = pulses.schedules(out, run)
     assert len(schedules) == 4
@@ -226,6 +239,17 @@ def test_import_is_where_the_nominal_device_is_led_to(quiet, tmp_path):
         assert_allclose(record["conductance"], schedule.first.expected, rtol=1e-6)
 
 
+def test_a_nominal_device_may_end_where_a_cell_cannot(make_run, tmp_path):
+    """Limits of ecram spread from cell to cell; the nominal device has others."""
+    run = make_run("drn-digits", "ecram", SMALL)
+    low = run.arrays[0]["g_min"]
+    held = [{**run.arrays[0], "conductance": low}, *run.arrays[1:]]
+    run = replace(run, arrays=held)
+    form, out = written(run, tmp_path)
+    back = imported(form, out, run)
+    assert (back.arrays[0]["conductance"] < 0.9999 * low).any()
+
+
 def test_verification_finds_another_target(quiet, tmp_path):
     form, out = written(quiet, tmp_path)
     lines = (out / pulses.TABLE).read_text().splitlines(keepends=True)
@@ -266,7 +290,7 @@ def test_schedules_of_another_network_are_refused(quiet, noisy, make_run, tmp_pa
     deeper = ("data.train=40", "data.crop=2", "network.hidden=[9,4]", "learning.learning_rate=0.02")
     rates = ("learning.bias_learning_rate=0.02", *QUIET)
     other = make_run("drn-digits", "epiram", (*deeper, *rates))
-    with pytest.raises(ExportError, match="array layer2-0-0: bit line 9: it has 4"):
+    with pytest.raises(ExportError, match=r"map\.json: layer2: units = 10, that of .* is 4"):
         pulses.schedules(out, other)
 
 
@@ -285,6 +309,9 @@ def test_schedules_of_another_network_are_refused(quiet, noisy, make_run, tmp_pa
             lambda lines: [lines[0].replace("set_pulses", "pulses"), *lines[1:]],
             "set_pulses: is miss",
         ),
+        (lambda lines: with_field(lines, "set_pulses", "inf"), "set_pulses: must be finite"),
+        (lambda lines: with_field(lines, "reset_pulses", "-2"), "reset_pulses: .* 0 or more"),
+        (lambda lines: with_field(lines, "tolerance_S", "1"), "cells of layer2 must have one"),
     ],
 )
 def test_damaged_schedules_are_refused(change, message, quiet, tmp_path):
@@ -293,6 +320,13 @@ def test_damaged_schedules_are_refused(change, message, quiet, tmp_path):
     (out / pulses.TABLE).write_text("\n".join(change(lines)) + "\n")
     with pytest.raises(ExportError, match=rf"pulses\.csv: .*{message}"):
         pulses.schedules(out, quiet)
+
+
+def with_field(lines, column, value):
+    """Give the last cell another value in a column."""
+    fields = lines[-1].split(",")
+    fields[lines[0].split(",").index(column)] = value
+    return [*lines[:-1], ",".join(fields)]
 
 
 def in_microsiemens(line):
@@ -304,6 +338,9 @@ def in_microsiemens(line):
 def test_a_damaged_description_is_refused(quiet, tmp_path):
     _, out = written(quiet, tmp_path)
     about = json.loads((out / pulses.ABOUT).read_text())
+    (out / pulses.ABOUT).write_text(json.dumps(about | {"retries": "many"}))
+    with pytest.raises(ExportError, match=r"is damaged: retries: 'many' is no number"):
+        pulses.about(out)
     del about["retries"]
     (out / pulses.ABOUT).write_text(json.dumps(about))
     with pytest.raises(ExportError, match=r"programming\.json: is damaged"):
