@@ -59,6 +59,7 @@ class Experiment(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     training: TrainingSettings
 
     def __post_init__(self) -> None:
+        _require_of_kind(self)
         layers = self.layers
         given = {
             "learning.learning_rate": self.learning.learning_rate,
@@ -70,7 +71,6 @@ class Experiment(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
                 raise InvalidValueError(
                     f"{key} = {list(values)}: must be one number, or {layers}, one a layer"
                 )
-        _require_of_kind(self)
         _require_rule(self)
         _require_competition(self)
         _require_quiet(self)
@@ -228,7 +228,7 @@ def _require_competition(experiment: Experiment) -> None:
     if competition is None:
         return
     hidden, epochs = experiment.network.hidden, experiment.training.epochs
-    if competition.each(len(hidden), epochs) * len(hidden) > epochs:
+    if 0 < epochs < competition.each(len(hidden), epochs) * len(hidden):
         raise InvalidValueError(
             f"training.epochs = {epochs}: learning.competition.epochs = {competition.epochs} for"
             f" each of {len(hidden)} hidden layers, and what is left for the readout; lower it too"

@@ -248,3 +248,9 @@ def test_epochs_are_shared_out_where_none_are_given():
 def test_what_does_not_fit_is_refused(setting, message):
     with pytest.raises(NeurohwError, match=message):
         build(small(setting), dataset_of(small()))
+
+
+def test_a_network_that_learns_nothing_has_no_stages():
+    assert configuration.load("krotov-hopfield-demo", epochs=0).training.epochs == 0
+    with pytest.raises(NeurohwError, match="what is left for the readout"):
+        configuration.load("krotov-hopfield-demo", epochs=1)

@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner
 
 from neurohw.cli import main
-from neurohw.errors import InvalidValueError
+from neurohw.errors import ConfigurationError, InvalidValueError
 from neurohw.experiments import configuration
 from neurohw.experiments.studies import comparison
 from neurohw.experiments.studies.comparison import Entry, Plan
@@ -36,7 +36,10 @@ def found(tmp_path_factory):
 def test_every_rule_with_a_recipe_can_be_compared():
     plan = Plan(rules=("bp",), chips=("ideal",), hidden=(12, 9))
     for rule in rules.RULES.values():
-        if rule.recipe:
+        if rule.networks == ("boltzmann",):
+            with pytest.raises(ConfigurationError, match=r"network\.hidden = .*has one"):
+                comparison.experiment_of(plan, rule, "ideal")
+        elif rule.recipe:
             experiment = comparison.experiment_of(plan, rule, "ideal", factor=2.0)
             assert experiment.learning.rule == rule.name
             assert experiment.network.hidden == (12, 9)
