@@ -238,6 +238,7 @@ def test_epochs_are_shared_out_where_none_are_given():
     ("setting", "message"),
     [
         ("chip.mapping.sides=one", "sides = one"),
+        ("learning.bias_learning_rate=0.1", "teaches no biases"),
         ("learning.competition.epochs=3", "training.epochs = 4"),
         ("learning.competition.rank=9", "a layer has 8 units"),
         ("learning.learning_rate=[0.1, 0.1, 0]", "must be above 0"),
