@@ -244,6 +244,12 @@ def _require_competition(experiment: Experiment) -> None:
     if competition is None:
         return
     hidden, epochs = experiment.network.hidden, experiment.training.epochs
+    if competition.epochs is None and epochs > 0 and competition.each(len(hidden), epochs) == 0:
+        raise InvalidValueError(
+            f"training.epochs = {epochs}: too few for {len(hidden)} hidden layers, one after the"
+            f" other, and a readout; take {-(-3 * len(hidden) // 2)} or more, or"
+            " learning.competition.epochs = 0 for hidden layers as they begin"
+        )
     if competition.each(len(hidden), epochs) * len(hidden) > epochs:
         raise InvalidValueError(
             f"training.epochs = {epochs}: learning.competition.epochs = {competition.epochs} for"

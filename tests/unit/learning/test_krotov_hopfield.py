@@ -5,7 +5,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from neurohw.chip import FeedforwardChip
-from neurohw.errors import NeurohwError
+from neurohw.errors import ConfigurationError, NeurohwError
 from neurohw.experiments import configuration, estimate, evaluation, run_file, trainer
 from neurohw.experiments.machine import build, dataset_of
 from neurohw.learning.competition.plasticity import change, gated, ranked, weighted
@@ -226,6 +226,17 @@ def test_a_read_out_is_charged_and_none_where_the_array_does_without():
     assert {key: len(names) for key, names in counts.items()} == {
         **{(2, "fixed"): 0, (2, "largest"): 8, (3, "fixed"): 8}
     }
+
+
+def test_too_few_epochs_for_all_layers_are_refused_not_skipped():
+    few = ["network.hidden=[8, 6]", "learning.learning_rate=0.01"]
+    with pytest.raises(ConfigurationError, match=r"training\.epochs = 2: .* take 3 or more"):
+        configuration.load("krotov-hopfield-1h", settings=few, epochs=2)
+    for epochs in (0, 3):
+        configuration.load("krotov-hopfield-1h", settings=few, epochs=epochs)
+    configuration.load(
+        "krotov-hopfield-1h", settings=[*few, "learning.competition.epochs=0"], epochs=2
+    )
 
 
 def test_epochs_are_shared_out_where_none_are_given():
