@@ -69,6 +69,7 @@ class SignedChip:
         self.arrays: list[SignedArray] = []
         self.biases: list[BiasCurrents | BiasLine] = []
         self.beside: dict[str, list[SignedArray]] = {}
+        self._units_beside: dict[str, list[float]] = {}
         self._seed, self._dtype = seed, dtype
         layers = range(len(weights))
         firsts = [0, _FIRST_BIAS_ARRAY] if specification.bias.kind == "rails" else [0]
@@ -82,7 +83,7 @@ class SignedChip:
             self.arrays.append(self._fabricate(wanted * unit, k, seed, dtype))
             self._add_bias(k, len(wanted))
 
-    def add(self, name: str, conductances: Sequence[Array]) -> list[SignedArray]:
+    def add(self, name: str, weights: Sequence[Array], units: Sequence[float]) -> list[SignedArray]:
         """Fabricate arrays beside those of the layers, such as those of feedback.
 
         They have cells, programming errors, wires and noise of their own, no biases, and are
@@ -92,14 +93,17 @@ class SignedChip:
         ----------
         name : str
             Of the group, in `beside` and in run files.
-        conductances : sequence of (units, inputs) arrays [S]
-            What is first written.
+        weights : sequence of (units, inputs) arrays
+            What is first written, dimensionless.
+        units : sequence of float [S]
+            What a weight of 1 is in each.
         """
         first = _FIRST_BESIDE + sum(map(len, self.beside.values()))
         self.beside[name] = [
-            self._fabricate(wanted, first + k, self._seed, self._dtype)
-            for k, wanted in enumerate(conductances)
+            self._fabricate(wanted * unit, first + k, self._seed, self._dtype)
+            for k, (wanted, unit) in enumerate(zip(weights, units, strict=True))
         ]
+        self._units_beside[name] = list(units)
         return self.beside[name]
 
     def write(self, weights: Sequence[Array], biases: Sequence[Array]) -> None:
@@ -117,6 +121,17 @@ class SignedChip:
             [array.values() / unit for array, unit in zip(self.arrays, units, strict=True)],
             [bias.source().current / self.scale.current(k) for k, bias in enumerate(self.biases)],
         )
+
+    def write_beside(self, name: str, weights: Sequence[Array]) -> None:
+        """Program a group of arrays beside those of the layers, as `write` does."""
+        group, units = self.beside[name], self._units_beside[name]
+        for array, wanted, unit in zip(group, weights, units, strict=True):
+            array.write(wanted * unit, fit=True)
+
+    def logical_beside(self, name: str) -> list[Array]:
+        """Return what `write_beside` takes of a group, by a digital read-out."""
+        group, units = self.beside[name], self._units_beside[name]
+        return [array.values() / unit for array, unit in zip(group, units, strict=True)]
 
     @property
     def crossbars(self) -> list[CrossbarArray]:

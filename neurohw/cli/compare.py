@@ -101,7 +101,9 @@ def compare(
     line = StudyLine(sys.stderr)
     try:
         with terminable():
-            found = comparison.compare(plan, folder=runs, workers=workers, progress=line)
+            found = comparison.compare(
+                plan, folder=runs, workers=workers, progress=line, counted=line.count
+            )
     except KeyboardInterrupt:
         raise Interrupted("interrupted; the same command goes on with what is left") from None
     finally:

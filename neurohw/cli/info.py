@@ -84,7 +84,7 @@ def describe(target: str, recipe: str | None = None, kind: str | None = None) ->
 
 def _kind_of_name(target: str) -> str | None:
     for kind in _NAMED:
-        if any(entry["name"] == target for entry in available(f"{kind}s")):
+        if any(target in (entry["name"], entry.get("short")) for entry in available(f"{kind}s")):
             return kind
     return None
 

@@ -129,6 +129,13 @@ class StudyLine:
         self._bar.update(progress.done - self._bar.n)
         self._bar.refresh()
 
+    def count(self, done: int, total: int) -> None:
+        """Show how far the costs of what has run are estimated; a log gets one line."""
+        if not self._bar.disable:
+            self._bar.set_description_str(f"costs and angles: {done}/{total}")
+        elif done == 0:
+            print(f"costs and angles of {total}", file=self._stream, flush=True)
+
     def close(self) -> None:
         """Take the live line off the terminal."""
         self._bar.close()

@@ -11,7 +11,11 @@ from neurohw.experiments import transfer
 from neurohw.experiments.machine import build, computing, dataset_of, require_same_data
 from neurohw.experiments.run_file import Run
 from neurohw.experiments.step import Machine, restore_chip
+from neurohw.learning.settings import LearningSettings
 from neurohw.mappings.chip_specification import ChipSpecification
+
+# A rule that adds no array to a chip, and asks for nothing.
+_NO_LEARNING = LearningSettings(rule="hebb", learning_rate=0.0, bias_learning_rate=0.0)
 
 
 def evaluate(
@@ -115,7 +119,11 @@ def _require_fit(run: Run, dataset: Dataset) -> None:
 
 def _on_chip(machine: Machine, chip: ChipSpecification, dataset: Dataset) -> Machine:
     """Return a machine with another chip, into which this one's network is written."""
-    experiment = msgspec.structs.replace(machine.experiment, chip=chip)
+    experiment = machine.experiment
+    if experiment.network.kind == "feedforward":
+        # The other chip is to read, not to learn: nothing that rules need is asked of it.
+        experiment = msgspec.structs.replace(experiment, learning=_NO_LEARNING)
+    experiment = msgspec.structs.replace(experiment, chip=chip)
     if experiment.circuit == machine.chip.specification:
         return machine
     other = build(experiment, dataset)

@@ -78,6 +78,11 @@ class Experiment(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
             _require_variant(self, self.relaxation)
             _require_overrelaxation(self, self.relaxation)
             _require_lengths(self, self.relaxation)
+        elif self.learning.variant != "centered":
+            raise InvalidValueError(
+                f"learning.variant = {self.learning.variant}: a {self.network.kind} network has"
+                " none, it is not nudged"
+            )
         elif self.training.engine != "numba":
             raise InvalidValueError(
                 f"training.engine = {self.training.engine}: a {self.network.kind} network does not"
@@ -209,16 +214,27 @@ def _require_rule(experiment: Experiment) -> None:
     if rule.decays or learning.weight_decay:
         for key, value in (("sides", "one"), ("scheme", "bit-sliced")):
             if getattr(mapping, key) == value:
+                always = rule.decays or "weight_decay" in rule.needs
+                other = f"take learning.rule = {rule.nearest or 'feedback-alignment'}"
                 raise InvalidValueError(
                     f"learning.rule = {rule.name}: makes weights decay, but with chip.mapping.{key}"
-                    f" = {value} updates do not move all cells both ways; take learning.rule ="
-                    " feedback-alignment without weight_decay, or mapping.scheme = offset"
+                    f" = {value} updates do not move all cells both ways;"
+                    f" {other if always else 'leave out learning.weight_decay'}, or take"
+                    " mapping.scheme = offset"
+                )
+        programming = experiment.chip.programming
+        for key, value in (("pulses", "train"), ("order", "sequential")):
+            if getattr(programming, key) == value:
+                raise InvalidValueError(
+                    f"learning.rule = {rule.name}: makes weights decay, which is no product of two"
+                    f" lines, to be pulsed alone by chip.programming.{key} = {value}; take"
+                    f" {'net' if key == 'order' else 'count'}"
                 )
     if rule.hardware.both_ways and not experiment.chip.transposed_read:
-        other = f"take learning.rule = {rule.nearest}, or " if rule.nearest else ""
+        other = f"learning.rule = {rule.nearest}, or " if rule.nearest else ""
         raise InvalidValueError(
             f"learning.rule = {rule.name}: needs cells that are reached from both sides, but"
-            f" chip.transposed_read = false; {other}a chip with transposed_read = true"
+            f" chip.transposed_read = false; take {other}a chip with transposed_read = true"
         )
 
 
@@ -228,6 +244,12 @@ def _require_competition(experiment: Experiment) -> None:
     if competition is None:
         return
     hidden, epochs = experiment.network.hidden, experiment.training.epochs
+    if competition.epochs is None and epochs > 0 and competition.each(len(hidden), epochs) == 0:
+        raise InvalidValueError(
+            f"training.epochs = {epochs}: too few for {len(hidden)} hidden layers, one after the"
+            f" other, and a readout; take {-(-3 * len(hidden) // 2)} or more, or"
+            " learning.competition.epochs = 0 for hidden layers as they begin"
+        )
     if 0 < epochs < competition.each(len(hidden), epochs) * len(hidden):
         raise InvalidValueError(
             f"training.epochs = {epochs}: learning.competition.epochs = {competition.epochs} for"
@@ -236,6 +258,11 @@ def _require_competition(experiment: Experiment) -> None:
     if competition.inhibition is None and competition.rank > min(hidden):
         raise InvalidValueError(
             f"learning.competition.rank = {competition.rank}: a layer has {min(hidden)} units"
+        )
+    if max(experiment.bias_learning_rates) > 0:
+        raise InvalidValueError(
+            f"learning.bias_learning_rate = {max(experiment.bias_learning_rates):g}: the rule"
+            f" {experiment.rule.name} teaches no biases; take 0"
         )
     if min(experiment.learning_rates) <= 0:
         raise InvalidValueError(

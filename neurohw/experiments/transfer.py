@@ -8,6 +8,7 @@ from neurohw.chip import Chip
 from neurohw.datasets import Dataset
 from neurohw.errors import RunFileError, UnsupportedError
 from neurohw.experiments import run_file
+from neurohw.experiments.feedforward_machine import FeedforwardMachine
 from neurohw.experiments.machine import build
 from neurohw.experiments.run_file import Run
 from neurohw.experiments.step import Machine, restore_chip
@@ -50,6 +51,8 @@ def program(run: Run, machine: Machine, dataset: Dataset, where: str = "the run"
     old = build(run.experiment, dataset)
     restore_chip(old.chip, run)
     write(old, machine)
+    if isinstance(old, FeedforwardMachine) and isinstance(machine, FeedforwardMachine):
+        _write_beside(old, machine)
 
 
 def write(old: Machine, machine: Machine) -> None:
@@ -61,6 +64,15 @@ def write(old: Machine, machine: Machine) -> None:
             f" another chip (the run has {before.bias.kind})"
         )
     machine.chip.write(*old.chip.logical())
+
+
+def _write_beside(old: FeedforwardMachine, machine: FeedforwardMachine) -> None:
+    """Write what the same rule learnt beside the layers; another one begins there."""
+    if old.experiment.rule is not machine.experiment.rule:
+        machine.rule.begin()
+        return
+    for name in machine.chip.beside:
+        machine.chip.write_beside(name, old.chip.logical_beside(name))
 
 
 def start(machine: Machine, dataset: Dataset, origin: Start) -> dict[str, str]:

@@ -77,9 +77,8 @@ class BurstPropagation(FeedforwardRule):
         for k, units in enumerate(sizes[:-1]):
             key = randomness.key(randomness.stream(seed, "lateral", k))
             draws = randomness.uniforms(key, np.arange(units * units).reshape(units, units))
-            wanted = initial_weights(draws, self.settings.lateral_range)
-            lateral.append(wanted * chip.scale.unit_conductances[k + 1])
-        self.lateral = chip.add("lateral", lateral)
+            lateral.append(initial_weights(draws, self.settings.lateral_range))
+        self.lateral = chip.add("lateral", lateral, chip.scale.unit_conductances[1:])
         self._saturated = self._counted = 0
 
     def bursts(self, activity: Activity, targets: Array, event: int) -> Bursts:

@@ -33,7 +33,7 @@ from neurohw.learning.feedback import FeedbackArrays
 from neurohw.learning.feedforward import Activity, FeedforwardRule, Read
 from neurohw.learning.settings import DendriticSettings, LearningSettings
 from neurohw.networks.feedforward import FeedforwardNetwork, initial_weights
-from neurohw.networks.microcircuit import self_predicting
+from neurohw.networks.microcircuit import Microcircuit, self_predicting
 from neurohw.update import Update
 
 Array = NDArray[np.floating]
@@ -75,24 +75,18 @@ class DendriticMicrocircuits(FeedforwardRule):
             key = randomness.key(randomness.stream(seed, "top_down", k))
             draws = randomness.uniforms(key, np.arange(shape[0] * shape[1]).reshape(shape))
             top_down.append(initial_weights(draws, settings.top_down_range))
-        weights, biases = chip.logical()
-        circuit = self_predicting(weights, top_down, biases or None)
+        self._drawn = top_down
+        circuit = self._self_predicting()
         self.top_down = FeedbackArrays(chip, top_down, learned=False)
-        self.lateral = chip.add(
-            "lateral",
-            [p * u for p, u in zip(circuit.from_interneurons, self.top_down.units, strict=True)],
-        )
+        self.lateral = chip.add("lateral", circuit.from_interneurons, self.top_down.units)
         self.interneurons = chip.add(
-            "interneurons",
-            [
-                np.column_stack((w, threshold)) * chip.scale.unit_conductances[k]
-                for k, (w, threshold) in enumerate(
-                    zip(circuit.to_interneurons, circuit.interneuron_thresholds, strict=True),
-                    start=1,
-                )
-            ],
+            "interneurons", _with_thresholds(circuit), chip.scale.unit_conductances[1:]
         )
         self._found: Compartments | None = None
+
+    def begin(self) -> None:
+        """Let the interneurons predict what the layers now make."""
+        self.chip.write_beside("interneurons", _with_thresholds(self._self_predicting()))
 
     def compartments(self, activity: Activity, targets: Array | None, event: int) -> Compartments:
         """Run the sweep down, for (batch, outputs) targets of 0 and 1, or without a teacher."""
@@ -178,6 +172,11 @@ class DendriticMicrocircuits(FeedforwardRule):
             ]
         return updates
 
+    def _self_predicting(self) -> Microcircuit:
+        """Return the circuit in which nothing reaches the dendrites without a teacher."""
+        weights, biases = self.chip.logical()
+        return self_predicting(weights, self._drawn, biases or None)
+
     def _decayed(self, rates: Sequence[float]) -> float:
         """Return the factor that the epochs so far put on all learning rates."""
         given = self._given
@@ -219,3 +218,13 @@ class DendriticMicrocircuits(FeedforwardRule):
     def _expected(self, above: Array, layer: int, event: int) -> Array:
         """Return the rates that top-down weights alone predict, for their own learning."""
         return self.network.activate(layer, self._from_above(above, layer, event))
+
+
+def _with_thresholds(circuit: Microcircuit) -> list[Array]:
+    """Return the weights to interneurons, their thresholds as a line more, (units, lines + 1)."""
+    return [
+        np.column_stack((weights, threshold))
+        for weights, threshold in zip(
+            circuit.to_interneurons, circuit.interneuron_thresholds, strict=True
+        )
+    ]

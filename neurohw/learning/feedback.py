@@ -83,8 +83,7 @@ class FeedbackArrays:
             unit, largest = chip.scale.unit_conductances[k], chip.scale.weight_ranges[k]
             reach = float(np.abs(each).max())
             self.units.append(unit if learned else unit * min(1.0, largest / reach))
-        wanted = [w * unit for w, unit in zip(weights, self.units, strict=True)]
-        self.arrays = chip.add("feedback", wanted)
+        self.arrays = chip.add("feedback", weights, self.units)
 
     def array(self, layer: int) -> SignedArray:
         """See `FeedbackMap`."""

@@ -61,6 +61,10 @@ class SignSymmetric(FeedbackAlignment):
     The magnitude is `range`, or the root mean square of the layer's weights.
     """
 
+    def begin(self) -> None:
+        """Take the signs of the weights as they now are."""
+        self.chip.write_beside("feedback", self._weights())
+
     def _weights(self) -> list[Array]:
         held = self.chip.logical()[0]
         return [

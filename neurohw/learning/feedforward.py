@@ -179,6 +179,9 @@ class FeedforwardRule:
         activity = self.forward(input_current, 0, inputs)
         self.errors(activity, target * target.dtype.type(1 / self.chip.scale.unit_voltage), 0)
 
+    def begin(self) -> None:
+        """Fit arrays beside the layers' to weights that another rule learnt, just written."""
+
     def factors(self, epoch: int, epochs: int) -> list[float]:
         """Return the factors on the layers' rates in an epoch, of so many, counted from 0."""
         return [self.rate_decay**epoch] * len(self.chip.arrays)

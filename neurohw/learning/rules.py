@@ -444,6 +444,7 @@ _ALL = (
         ),
         implementation="neurohw.learning.predictive_coding:PredictiveCoding",
         keys=("weight_decay", "inference"),
+        nearest="kolen-pollack",
     ),
     Rule(
         name="contrastive-divergence",

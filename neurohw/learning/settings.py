@@ -239,7 +239,8 @@ class LearningSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
         Hopfield: last sweeps of each phase that the variant langevin averages over, half of the
         nudged ones without it; other variants take no notice.
     learning_rate_decay : float
-        Factor on all rates after each epoch.
+        Factor on all rates after each epoch; krotov-hopfield, whose rates fall as its stages have
+        it, takes no notice.
     weight_decay : float, optional
         Feedforward: λ of λ/2·Σ W² beside the cost: weights shrink by their learning rate times it.
     centred : bool, optional

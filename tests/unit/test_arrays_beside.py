@@ -20,9 +20,9 @@ def make():
     rng = np.random.default_rng(0)
     weights = [rng.normal(size=(3, 4)), rng.normal(size=(2, 3))]
     chip = FeedforwardChip(specification, NETWORK, weights, seed=0, dtype="float64")
-    beside = [1e-6 * rng.normal(size=(3, 2)), 1e-6 * rng.normal(size=(2, 2))]
-    chip.add("feedback", beside)
-    return chip, beside
+    beside = [rng.normal(size=(3, 2)), rng.normal(size=(2, 2))]
+    chip.add("feedback", beside, [1e-6, 1e-6])
+    return chip, [1e-6 * weights for weights in beside]
 
 
 def nothing(chip):

@@ -179,6 +179,7 @@ def compare(
     folder: Path | None = None,
     workers: int = 1,
     progress: Callable[..., None] | None = None,
+    counted: Callable[[int, int], None] | None = None,
 ) -> Comparison:
     """Run what is missing of a comparison, and return it.
 
@@ -189,6 +190,8 @@ def compare(
         Of the results of single runs, where a later call finds them; without, nothing is kept.
     workers, progress
         See `neurohw.experiments.studies.sweep.Workshop`.
+    counted : callable, optional
+        Called after the runs, with how many entries have their costs and angles, and of how many.
 
     Raises
     ------
@@ -199,7 +202,8 @@ def compare(
     StudyError
         A result cannot be read or written.
     """
-    found = [rules.find(name) for name in plan.rules]
+    named = {rule.name: rule for rule in map(rules.find, plan.rules)}
+    found = list(named.values())
     for rule in found:
         if not rule.recipe:
             raise InvalidValueError(f"{rule.short}: the rule {rule.name} has no recipe to compare")
@@ -218,7 +222,7 @@ def compare(
     if all(candidate.message for candidate in candidates):
         raise InvalidValueError(candidates[0].message)
     _search(plan, candidates, shop)
-    return Comparison(plan=plan, entries=_finals(plan, candidates, shop))
+    return Comparison(plan=plan, entries=_finals(plan, candidates, shop, counted))
 
 
 def experiment_of(
@@ -232,7 +236,9 @@ def experiment_of(
         The chip cannot carry the rule, or a setting is wrong.
     """
     recipe = configuration.load(rule.recipe)
-    layers = recipe.layers + len(plan.hidden) - len(recipe.network.hidden)
+    layers = recipe.layers
+    if recipe.network.kind != "boltzmann":  # whose one array has the only hidden layer at its end
+        layers += len(plan.hidden) - len(recipe.network.hidden)
     # Layers that learn one after the other share two thirds of the epochs.
     least = -(-3 * len(plan.hidden) // 2) if rule.staged else 1
     changes = [
@@ -290,22 +296,26 @@ def _further(candidate: _Candidate) -> list[float]:
     return [best * _STEP] if best == tried[-1] else []
 
 
-def _finals(plan: Plan, candidates: Sequence[_Candidate], shop: Workshop) -> list[Entry]:
+def _finals(
+    plan: Plan,
+    candidates: Sequence[_Candidate],
+    shop: Workshop,
+    counted: Callable[[int, int], None] | None,
+) -> list[Entry]:
     jobs: dict[tuple[int, int], Job] = {}
     for number, candidate in enumerate(candidates):
         if candidate.searched:
             experiment = experiment_of(plan, candidate.rule, candidate.chip, factor=candidate.best)
             jobs |= {(number, seed): _job(with_seed(experiment, seed)) for seed in plan.seeds}
     outcomes = shop.run(list(jobs.values()))
-    return [
-        _entry(
-            candidate,
-            [(jobs[number, s], outcomes[jobs[number, s].name]) for s in plan.seeds]
-            if candidate.searched
-            else [],
-        )
-        for number, candidate in enumerate(candidates)
-    ]
+    entries = []
+    for number, candidate in enumerate(candidates):
+        if counted is not None:
+            counted(number, len(candidates))
+        seeds = plan.seeds if candidate.searched else ()
+        found = [jobs[number, seed] for seed in seeds]
+        entries.append(_entry(candidate, [(job, outcomes[job.name]) for job in found]))
+    return entries
 
 
 def _entry(candidate: _Candidate, runs: Sequence[tuple[Job, Outcome]]) -> Entry:

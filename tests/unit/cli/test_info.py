@@ -390,5 +390,11 @@ def test_json_is_strict():
     assert plain(value) == {"a": [None, "inf", 1.0], "b": ["-inf", 3], "c": "x"}
 
 
+def test_a_rule_is_found_by_both_of_its_names(invoke):
+    short, long = (invoke("info", name, "--json") for name in ("fa", "feedback-alignment"))
+    assert (short.exit_code, long.exit_code) == (0, 0)
+    assert short.stdout == long.stdout
+
+
 def test_available_says_what_each_entry_is():
     assert all(entry["description"] for kind in ("recipes", "chips") for entry in available(kind))

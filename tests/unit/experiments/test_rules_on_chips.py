@@ -7,7 +7,7 @@ from numpy.testing import assert_allclose
 
 from neurohw.chip import FeedforwardChip
 from neurohw.errors import ConfigurationError, InvalidValueError
-from neurohw.experiments import configuration, estimate, run_file, trainer
+from neurohw.experiments import configuration, estimate, evaluation, run_file, trainer, transfer
 from neurohw.experiments.alignment import Activations, exact_errors
 from neurohw.experiments.machine import build, dataset_of
 from neurohw.learning import rules
@@ -92,6 +92,47 @@ def test_what_a_rule_cannot_do_with_is_refused_with_what_can():
         small("fa-1h-relu", "learning.feedback.mirror_rate=0.1")
     with pytest.raises(ConfigurationError, match=r"sides = one .* feedback-alignment"):
         small("kolen-pollack-1h", "chip.mapping.sides=one")
+    with pytest.raises(
+        ConfigurationError, match=r"sides = one .* leave out learning\.weight_decay"
+    ):
+        small("mlp-1h", "chip.mapping.sides=one", "learning.weight_decay=1e-4")
+    for setting in ("pulses=train", "order=sequential"):
+        with pytest.raises(ConfigurationError, match=r"kolen-.* no product of two lines"):
+            small("kolen-pollack-1h", f"chip.programming.{setting}")
+    with pytest.raises(ConfigurationError, match=r"learning\.variant = positive: .* not nudged"):
+        small("mlp-1h", "learning.variant=positive")
+
+
+def start(recipe, weights):
+    """Return a machine of a recipe with the network of a run, and that of the run."""
+    few = ("network.activation=sigmoid", "network.output=sigmoid", "network.cost=squared")
+    origin = small(weights, *few, "training.epochs=1", "training.seed=1", chip="ideal")
+    run = trainer.train(origin)
+    experiment = small(recipe, *few, chip="ideal")
+    data = dataset_of(experiment)
+    machine, old = build(experiment, data), build(origin, data)
+    old.restore(run)
+    transfer.program(run, machine, data)
+    return machine, old
+
+
+@pytest.mark.parametrize("recipe", ["kolen-pollack-1h", "fa-1h-relu", "burst-1h", "dendritic-2h"])
+def test_a_start_from_the_same_rule_has_the_arrays_beside_too(recipe):
+    machine, old = start(recipe, recipe)
+    for name, group in old.chip.beside.items():
+        for ours, theirs in zip(machine.chip.beside[name], group, strict=True):
+            assert_allclose(ours.values(), theirs.values(), rtol=1e-9, atol=1e-18)
+
+
+def test_a_start_from_another_rule_fits_the_arrays_beside_to_the_weights():
+    machine, old = start("sign-symmetric-1h", "mlp-1h")
+    for back, weights in zip(machine.rule.back.weights(), old.chip.logical()[0][1:], strict=True):
+        assert_allclose(np.sign(back), np.sign(weights.T))
+    machine, _ = start("dendritic-2h", "mlp-1h")
+    inputs = machine.encode(dataset_of(machine.experiment).train_images[:4])
+    activity = machine.rule.forward(machine.chip.arrays[0].read(inputs), 0, inputs)
+    for apical in machine.rule.compartments(activity, None, 0).apical:
+        assert np.abs(apical).max() < 1e-9
 
 
 def test_signed_weights_on_single_ended_cells_are_refused_with_schemes_that_hold_them():
@@ -129,3 +170,14 @@ def test_units_that_no_sample_activates_are_counted_once_an_epoch():
     [line] = seen.lines()
     assert line.startswith("layer 1: 1 of 3 units were never active")
     assert seen.lines() == []
+
+
+@pytest.mark.parametrize(
+    ("recipe", "setting"),
+    [("mlp-1h", {"transposed_read": False}), ("kolen-pollack-1h", {"mapping": {"sides": "one"}})],
+)
+def test_a_chip_that_cannot_carry_the_rule_can_read_the_trained_network(recipe, setting):
+    run = trainer.train(small(recipe, "training.epochs=1"))
+    table = {"device": {"preset": "ideal"}, "bias": {"kind": "current"}}
+    both, one = (chip_specification.load(table | more) for more in ({}, setting))
+    assert evaluation.evaluate(run, chip=one) == evaluation.evaluate(run, chip=both)

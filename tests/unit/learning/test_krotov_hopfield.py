@@ -5,7 +5,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from neurohw.chip import FeedforwardChip
-from neurohw.errors import NeurohwError
+from neurohw.errors import ConfigurationError, NeurohwError
 from neurohw.experiments import configuration, estimate, evaluation, run_file, trainer
 from neurohw.experiments.machine import build, dataset_of
 from neurohw.learning.competition.plasticity import change, gated, ranked, weighted
@@ -228,6 +228,17 @@ def test_a_read_out_is_charged_and_none_where_the_array_does_without():
     }
 
 
+def test_too_few_epochs_for_all_layers_are_refused_not_skipped():
+    few = ["network.hidden=[8, 6]", "learning.learning_rate=0.01"]
+    with pytest.raises(ConfigurationError, match=r"training\.epochs = 2: .* take 3 or more"):
+        configuration.load("krotov-hopfield-1h", settings=few, epochs=2)
+    for epochs in (0, 3):
+        configuration.load("krotov-hopfield-1h", settings=few, epochs=epochs)
+    configuration.load(
+        "krotov-hopfield-1h", settings=[*few, "learning.competition.epochs=0"], epochs=2
+    )
+
+
 def test_epochs_are_shared_out_where_none_are_given():
     competition = Competition()
     assert [competition.each(1, epochs) for epochs in (1, 2, 5, 30)] == [0, 1, 3, 20]
@@ -238,6 +249,7 @@ def test_epochs_are_shared_out_where_none_are_given():
     ("setting", "message"),
     [
         ("chip.mapping.sides=one", "sides = one"),
+        ("learning.bias_learning_rate=0.1", "teaches no biases"),
         ("learning.competition.epochs=3", "training.epochs = 4"),
         ("learning.competition.rank=9", "a layer has 8 units"),
         ("learning.learning_rate=[0.1, 0.1, 0]", "must be above 0"),

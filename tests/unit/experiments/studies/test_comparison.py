@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from msgspec.structs import replace
 
 from neurohw.cli import main
 from neurohw.errors import ConfigurationError, InvalidValueError
@@ -34,18 +35,21 @@ def found(tmp_path_factory):
 
 
 def test_every_rule_with_a_recipe_can_be_compared():
-    plan = Plan(rules=("bp",), chips=("ideal",), hidden=(12, 9))
     for rule in rules.RULES.values():
-        if rule.networks == ("boltzmann",):
-            with pytest.raises(ConfigurationError, match=r"network\.hidden = .*has one"):
-                comparison.experiment_of(plan, rule, "ideal")
-        elif rule.recipe:
+        if rule.recipe:
+            hidden = (12,) if rule.name == "contrastive-divergence" else (12, 9)
+            plan = Plan(rules=(rule.name,), chips=("ideal",), hidden=hidden)
             experiment = comparison.experiment_of(plan, rule, "ideal", factor=2.0)
             assert experiment.learning.rule == rule.name
-            assert experiment.network.hidden == (12, 9)
+            assert experiment.network.hidden == hidden
             assert experiment.training.batch == 32
             first = configuration.load(rule.recipe).learning_rates[0]
-            assert experiment.learning_rates[:2] == pytest.approx((2 * first, 2 * first))
+            before = experiment.learning_rates[: len(hidden)]
+            assert before == pytest.approx([2 * first] * len(hidden))
+    with pytest.raises(ConfigurationError, match="a boltzmann network has one hidden layer"):
+        comparison.experiment_of(
+            Plan(rules=("cd",), chips=("ideal",), hidden=(12, 9)), rules.find("cd"), "ideal"
+        )
 
 
 def test_the_search_holds_out_training_images_and_the_runs_hold_out_none():
@@ -96,6 +100,14 @@ def test_what_has_run_does_not_run_again(found, monkeypatch):
     monkeypatch.setattr("neurohw.experiments.studies.workers.in_turn", never)
     again = comparison.compare(found[0].plan, folder=found[1])
     assert [e.errors for e in again.entries] == [e.errors for e in found[0].entries]
+
+
+def test_a_rule_named_twice_is_compared_once_and_its_costs_are_counted(found):
+    seen = []
+    plan = replace(found[0].plan, rules=("bp", "fa", "backpropagation"))
+    again = comparison.compare(plan, folder=found[1], counted=lambda *pair: seen.append(pair))
+    assert [e.rule for e in again.entries] == ["bp", "fa"] * 2
+    assert seen == [(k, 4) for k in range(4)]
 
 
 def test_samples_to_a_target_are_those_of_whole_epochs():
