@@ -59,10 +59,6 @@ class BoltzmannMachine(ConvertedMachine):
             parts.append(-self.rule.free_energies(self.encode(images[part], event), event))
         return np.concatenate(parts)
 
-    def error(self, images: Array, labels: NDArray[np.integer]) -> float:
-        """Return the share of images whose class of least free energy is not the label's."""
-        return float(np.mean(self.outputs(images).argmax(axis=1) != labels))
-
     def learning_rates(self, epoch: int) -> tuple[Sequence[float], Sequence[float]]:
         """Return the rate of the array [S/V²] and of both layers' biases [A/V] in an epoch."""
         experiment, scale = self.experiment, self.chip.scale

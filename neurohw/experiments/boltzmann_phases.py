@@ -9,11 +9,10 @@ and of the classes have one bit, which is not counted.
 import numpy as np
 from numpy.typing import NDArray
 
-from neurohw.errors import InvalidValueError
 from neurohw.experiments import virtual_ground
 from neurohw.experiments.boltzmann_machine import BoltzmannMachine
 from neurohw.experiments.feedforward_phases import of_reads
-from neurohw.experiments.phases import Times, Usage
+from neurohw.experiments.phases import Times, Usage, require_no_lengths
 from neurohw.learning.feedforward import Read
 
 Array = NDArray[np.floating]
@@ -34,11 +33,7 @@ def usage(
     InvalidValueError
         Lengths of phases are given: there are none that settle.
     """
-    if given != (None, None):
-        raise InvalidValueError(
-            "free_time, nudged_time: a boltzmann network has no such phases;"
-            " chip.costs.read_time is the length of its reads"
-        )
+    require_no_lengths(given, "a boltzmann network")
     chip, rule = machine.chip, machine.rule
     array, costs = chip.arrays[0], chip.specification.built_costs
     inputs, classes = machine.encode(images), rule.classes

@@ -48,6 +48,14 @@ class ConvertedMachine:
         """Return the outputs' target voltages, (n, outputs): one-hot [V]."""
         raise NotImplementedError
 
+    def outputs(self, images: Array) -> Array:
+        """Return the outputs of images, (n, outputs), in any unit."""
+        raise NotImplementedError
+
+    def error(self, images: Array, labels: NDArray[np.integer]) -> float:
+        """Return the share of images whose largest output is not the label's."""
+        return float(np.mean(self.outputs(images).argmax(axis=1) != labels))
+
     def converted(self, voltages: Array, event: int) -> Array:
         """Return the voltages of word lines as the chip's DACs give them, (n, lines) [V].
 

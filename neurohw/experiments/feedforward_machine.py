@@ -60,10 +60,6 @@ class FeedforwardMachine(ConvertedMachine):
             parts.append(self.rule.forward(current, event, inputs).states[-1])
         return np.concatenate(parts)
 
-    def error(self, images: Array, labels: NDArray[np.integer]) -> float:
-        """Return the share of images whose largest output is not the label's."""
-        return float(np.mean(self.outputs(images).argmax(axis=1) != labels))
-
     def learning_rates(self, epoch: int) -> tuple[Sequence[float], Sequence[float]]:
         """Return the rates of arrays [S/V²] and of biases [A/V] in an epoch counted from 0."""
         experiment, scale = self.experiment, self.chip.scale

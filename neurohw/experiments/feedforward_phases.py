@@ -13,10 +13,9 @@ from numpy.typing import NDArray
 
 from neurohw.chip import SignedChip
 from neurohw.circuits.costs import Costs
-from neurohw.errors import InvalidValueError
 from neurohw.experiments import virtual_ground
 from neurohw.experiments.feedforward_machine import FeedforwardMachine
-from neurohw.experiments.phases import Phase, Times, Usage, Use
+from neurohw.experiments.phases import Phase, Times, Usage, Use, require_no_lengths
 from neurohw.learning.feedforward import Read
 from neurohw.learning.rules import Hardware
 
@@ -38,11 +37,7 @@ def usage(
     InvalidValueError
         Lengths of phases are given: there are none that settle.
     """
-    if given != (None, None):
-        raise InvalidValueError(
-            "free_time, nudged_time: a feed-forward network has no such phases;"
-            " chip.costs.read_time is the length of its reads"
-        )
+    require_no_lengths(given, "a feed-forward network")
     inference, learning = _reads(machine, images, labels)
     area = _area(machine, machine.experiment.chip.built_costs, [*inference, *learning])
     hardware, units = machine.experiment.rule.hardware, sum(machine.network.sizes[1:])

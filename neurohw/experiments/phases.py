@@ -91,6 +91,21 @@ def repeated(usage: Usage, reads: int) -> Usage:
     )
 
 
+def require_no_lengths(given: Times, network: str) -> None:
+    """Refuse lengths of phases for a network whose phases are reads, named in the error.
+
+    Raises
+    ------
+    InvalidValueError
+        One is given.
+    """
+    if given != (None, None):
+        raise InvalidValueError(
+            f"free_time, nudged_time: {network} has no such phases;"
+            " chip.costs.read_time is the length of its reads"
+        )
+
+
 def settled(costs: Costs, slowest: float, given: Times) -> tuple[tuple[float, float], str]:
     """Return the lengths of the free and of the nudged phases [s], and how they were found.
 

@@ -11,7 +11,7 @@ from neurohw.experiments.experiment import Experiment
 from neurohw.experiments.machine import build, computing, dataset_of, require_same_data
 from neurohw.experiments.run_file import Run
 from neurohw.experiments.step import Machine, beside_records, ranges_of, restore_chip
-from neurohw.experiments.trainer import versions
+from neurohw.experiments.trainer import HISTORY, versions
 from neurohw.mappings.chip_specification import ChipSpecification
 
 
@@ -78,19 +78,13 @@ def snapshot(
         experiment=msgspec.structs.replace(
             experiment, training=msgspec.structs.replace(experiment.training, epochs=0)
         ),
-        dataset={
-            "name": dataset.name,
-            "checksum": dataset.checksum,
-            "image_shape": "×".join(map(str, dataset.image_shape)),
-        },
+        dataset=run_file.about(dataset),
         arrays=[array.record() for array in machine.chip.arrays],
         biases=[bias.record() for bias in machine.chip.biases],
         beside=beside_records(machine.chip),
         state=ranges_of(machine.chip),
         counters={"epoch": 0, "step": 0, "errors": 0},
-        history={
-            key: none for key in ("epoch", "train_error", "test_error", "learning_rate", "cost")
-        },
+        history={key: none for key in HISTORY},
         physical=physical,
         times={"seconds_per_epoch": none, "seconds_in_epoch": 0.0},
         versions=versions(),

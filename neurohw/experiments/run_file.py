@@ -12,6 +12,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from neurohw.datasets import Dataset
 from neurohw.errors import NeurohwError, RunFileError
 from neurohw.experiments.configuration import from_json, to_json
 from neurohw.experiments.experiment import Experiment
@@ -130,6 +131,15 @@ class Run:
         """Shape of an image of the data set; empty where an earlier version did not write it."""
         sizes = self.dataset.get("image_shape", "").split("×")
         return tuple(int(size) for size in sizes if size.isdecimal())
+
+
+def about(dataset: Dataset) -> dict[str, str]:
+    """Return what a run file holds of a data set; see `Run.image_shape`."""
+    return {
+        "name": dataset.name,
+        "checksum": dataset.checksum,
+        "image_shape": "×".join(map(str, dataset.image_shape)),
+    }
 
 
 def check_writable(path: Path | str) -> None:

@@ -243,11 +243,7 @@ class _Training:
         }
         return Run(
             experiment=self.experiment,
-            dataset={
-                "name": self.dataset.name,
-                "checksum": self.dataset.checksum,
-                "image_shape": "×".join(map(str, self.dataset.image_shape)),
-            },
+            dataset=run_file.about(self.dataset),
             arrays=[array.record() for array in chip.arrays],
             biases=[bias.record() for bias in chip.biases],
             beside=beside_records(chip),
