@@ -16,10 +16,12 @@ from neurohw.cli.evaluate import evaluate
 from neurohw.cli.export import export
 from neurohw.cli.fit import fit
 from neurohw.cli.gradcheck import gradcheck
+from neurohw.cli.identify import identify
 from neurohw.cli.importing import import_
 from neurohw.cli.info import info
 from neurohw.cli.listing import listing
 from neurohw.cli.new import new
+from neurohw.cli.observe import observe
 from neurohw.cli.program import program
 from neurohw.cli.replay import replay
 from neurohw.cli.report import report
@@ -90,5 +92,7 @@ for command in (
     sweep,
     tolerance,
     compare,
+    observe,
+    identify,
 ):
     main.add_command(command)

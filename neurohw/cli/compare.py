@@ -35,6 +35,11 @@ from neurohw.cli.train import Interrupted
     "--target", default="3 %", show_default=True, metavar="ERROR", help="Error to be reached."
 )
 @click.option(
+    "--alike",
+    is_flag=True,
+    help="Sigmoids and squared error for all rules that can have them, not their recipes' own.",
+)
+@click.option(
     "--set",
     "settings",
     multiple=True,
@@ -68,6 +73,7 @@ def compare(
     seeds: int,
     search_epochs: int,
     target: str,
+    alike: bool,
     settings: tuple[str, ...],
     workers: int,
     runs: Path,
@@ -90,12 +96,13 @@ def compare(
         rules=tuple(name.strip() for name in rules.split(",") if name.strip()),
         chips=tuple(dict.fromkeys(("ideal", chip))),
         dataset=dataset,
-        hidden=_sizes(layers),
+        hidden=sizes_of("--layers", layers),
         epochs=epochs,
         batch=batch,
         seeds=tuple(range(seeds)),
         search_epochs=search_epochs,
         target=quantity(target, "%"),
+        alike=alike,
         settings=settings,
     )
     line = StudyLine(sys.stderr)
@@ -135,8 +142,14 @@ def compare(
         click.echo(f"written: {out}")
 
 
-def _sizes(text: str) -> tuple[int, ...]:
-    """Return units of hidden layers of a text such as 500,500."""
+def sizes_of(option: str, text: str) -> tuple[int, ...]:
+    """Return units of hidden layers of an option's text such as 500,500.
+
+    Raises
+    ------
+    ConfigurationError
+        It is not of numbers of 2 or more.
+    """
     from neurohw.errors import ConfigurationError
 
     try:
@@ -144,5 +157,5 @@ def _sizes(text: str) -> tuple[int, ...]:
     except ValueError:
         sizes = ()
     if not sizes or min(sizes) < 2:
-        raise ConfigurationError(f"--layers {text}: must be numbers of 2 or more, such as 500,500")
+        raise ConfigurationError(f"{option} {text}: must be numbers of 2 or more, such as 500,500")
     return sizes

@@ -174,6 +174,41 @@ class CellsLine:
         self._bar.close()
 
 
+class PartsLine:
+    """Shows which part of a longer computation is under way; a log or pipe gets a line for each.
+
+    Parameters
+    ----------
+    stream : text file
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._bar = tqdm(
+            desc="starting",
+            bar_format="|{bar:5}| {desc} {elapsed}",
+            total=1,
+            file=stream,
+            disable=not stream.isatty(),
+            leave=False,
+            dynamic_ncols=True,
+        )
+
+    def __call__(self, what: str, done: int, total: int) -> None:
+        """Show what is done now, with so many parts done of all."""
+        if self._bar.disable:
+            print(f"{done}/{total} {what}", file=self._stream, flush=True)
+            return
+        self._bar.total = total
+        self._bar.set_description_str(what, refresh=False)
+        self._bar.n = done
+        self._bar.refresh()
+
+    def close(self) -> None:
+        """Take the line off the terminal."""
+        self._bar.close()
+
+
 def _minutes(seconds: float) -> str:
     """Return a time in hours, minutes and seconds; a dash for one that is not known."""
     if seconds != seconds:

@@ -158,15 +158,7 @@ class Dynamics:
         elif np.iscomplexobj(before):
             goal = self._balanced(before, current, pull, leak)
         else:
-            # Outputs are within one unit voltage of 0, which bounds what nudging draws.
-            reach = np.abs(pull) * self.network.unit_voltage
-            low, high = (current - reach) / leak, (current + reach) / leak
-            for _ in range(_HALVINGS):
-                middle = 0.5 * (low + high)
-                rises = current - pull * forward(last, middle) > leak * middle
-                low, high = np.where(rises, middle, low), np.where(rises, high, middle)
-            # What is no number shows in the currents only.
-            goal = 0.5 * (low + high) + 0 * current
+            goal = self._bracketed(before, current, pull, leak)
         if self.noise is not None and self.step is None:
             stiffness = 1 + pull * self.network.slope(goal) / leak
         moved = self._clipped(before, goal, last, stiffness)
@@ -190,6 +182,27 @@ class Dynamics:
             if not np.abs(change).max() > rounding * np.abs(membrane).max():
                 break
         return membrane
+
+    def _bracketed(self, before: Array, current: Array, pull: Array, leak: Array) -> Array:
+        """Return the membranes at which the currents balance, by Newton steps between bounds."""
+        last = len(self.network.layers) - 1
+        # Outputs are within one unit voltage of 0, which bounds what nudging draws.
+        reach = np.abs(pull) * self.network.unit_voltage
+        low, high = (current - reach) / leak, (current + reach) / leak
+        membrane = np.clip(before, low, high)
+        rounding = ROUNDING * np.finfo(membrane.dtype).eps
+        for _ in range(_HALVINGS):
+            missing = current - pull * self.network.forward(last, membrane) - leak * membrane
+            rises = missing > 0
+            low, high = np.where(rises, membrane, low), np.where(rises, high, membrane)
+            ahead = membrane + missing / (leak + pull * self.network.slope(membrane))
+            outside = ~((ahead >= low) & (ahead <= high))
+            after = np.where(outside, 0.5 * (low + high), ahead)
+            change, membrane = after - membrane, after
+            if not np.abs(change).max() > rounding * np.abs(membrane).max():
+                break
+        # What is no number shows in the currents only.
+        return np.asarray(membrane + 0 * current)
 
     def _clipped(self, before: Array, goal: Array, layer: int, stiffness: Any = 1.0) -> Array:
         """Return membranes on the way to their rest, or there; stiffness as `MembraneNoise`."""

@@ -16,7 +16,7 @@ from neurohw.datasets import Dataset
 from neurohw.experiments.converted_machine import ConvertedMachine
 from neurohw.experiments.experiment import Experiment
 from neurohw.experiments.run_file import Run
-from neurohw.experiments.step import EVALUATION, Batch, Step, restore_chip
+from neurohw.experiments.step import EVALUATION, OBSERVATION, Batch, Step, restore_chip
 from neurohw.learning.contrastive_divergence import ContrastiveDivergence
 from neurohw.learning.settings import ChainSettings
 
@@ -58,6 +58,14 @@ class BoltzmannMachine(ConvertedMachine):
             part, event = slice(first, first + _EVALUATED_AT_ONCE), EVALUATION + first
             parts.append(-self.rule.free_energies(self.encode(images[part], event), event))
         return np.concatenate(parts)
+
+    def states(self, images: Array) -> list[Array]:
+        """Return the probabilities of the hidden units for images, [(n, units)]."""
+        parts = []
+        for first in range(0, len(images), _EVALUATED_AT_ONCE):
+            part, event = slice(first, first + _EVALUATED_AT_ONCE), OBSERVATION + first
+            parts.append(self.rule.hidden(self.encode(images[part], event), event))
+        return [np.concatenate(parts)]
 
     def learning_rates(self, epoch: int) -> tuple[Sequence[float], Sequence[float]]:
         """Return the rate of the array [S/V²] and of both layers' biases [A/V] in an epoch."""

@@ -1,5 +1,6 @@
 """What machines have in common whose chip has converters."""
 
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -66,3 +67,8 @@ class ConvertedMachine:
             return voltages
         full_scale = self.chip.specification.input.full_scale
         return np.asarray(dac.convert(voltages, dac.converter.range_or(full_scale), event))
+
+
+def joined(parts: Iterable[Sequence[Array]]) -> list[Array]:
+    """Return states, (n, units) a layer, of those of some images after the other."""
+    return [np.concatenate(layer) for layer in zip(*parts, strict=True)]

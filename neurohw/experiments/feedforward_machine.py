@@ -1,6 +1,6 @@
 """A feed-forward network of signed weights on its chip, with its learning rule."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,10 +11,10 @@ from neurohw import randomness
 from neurohw.chip import FeedforwardChip
 from neurohw.datasets import Dataset
 from neurohw.experiments import alignment
-from neurohw.experiments.converted_machine import ConvertedMachine
+from neurohw.experiments.converted_machine import ConvertedMachine, joined
 from neurohw.experiments.experiment import Experiment
 from neurohw.experiments.run_file import Run
-from neurohw.experiments.step import EVALUATION, Batch, Step, ranges_of, restore_chip
+from neurohw.experiments.step import EVALUATION, OBSERVATION, Batch, Step, ranges_of, restore_chip
 from neurohw.learning.feedforward import FeedforwardRule
 from neurohw.networks.feedforward import FeedforwardNetwork, initial_weights
 
@@ -51,14 +51,19 @@ class FeedforwardMachine(ConvertedMachine):
 
     def outputs(self, images: Array) -> Array:
         """Return the outputs of images, (n, outputs), dimensionless."""
-        parts = []
+        return np.concatenate([states[-1] for states in self._forward(images, EVALUATION)])
+
+    def states(self, images: Array) -> list[Array]:
+        """Return the states of images, (n, units) a layer, dimensionless."""
+        return joined(self._forward(images, OBSERVATION))
+
+    def _forward(self, images: Array, events: int) -> Iterator[list[Array]]:
+        """Yield the states of some images after the other, in events numbered from there on."""
         for first in range(0, len(images), _EVALUATED_AT_ONCE):
-            part = slice(first, first + _EVALUATED_AT_ONCE)
-            event = EVALUATION + first
+            part, event = slice(first, first + _EVALUATED_AT_ONCE), events + first
             inputs = self.encode(images[part], event)
             current = self.chip.arrays[0].read(inputs)
-            parts.append(self.rule.forward(current, event, inputs).states[-1])
-        return np.concatenate(parts)
+            yield self.rule.forward(current, event, inputs).states
 
     def learning_rates(self, epoch: int) -> tuple[Sequence[float], Sequence[float]]:
         """Return the rates of arrays [S/V²] and of biases [A/V] in an epoch counted from 0."""

@@ -71,6 +71,10 @@ class HopfieldMachine(RelaxingMachine):
         pixels = encode(images, full_scale, self.experiment.training.precision)
         return self.network.connections[0].lines(self.converted(pixels, event))
 
+    def signal(self, layer: int, nodes: Array) -> Array:
+        """Return what the integrators of a layer put out at membranes (n, units) [V]."""
+        return self.network.forward(layer, nodes)
+
     def learning_rates(self, epoch: int) -> tuple[Sequence[float], Sequence[float]]:
         """Return the rates of arrays [S/V²] and of biases [S] in an epoch counted from 0."""
         experiment, scale = self.experiment, self.chip.scale

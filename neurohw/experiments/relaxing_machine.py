@@ -1,14 +1,14 @@
 """What machines have in common whose learning rule compares phases of a relaxing network."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from neurohw.engines.equilibrium import Equilibrium, left_out
-from neurohw.experiments.converted_machine import ConvertedMachine
-from neurohw.experiments.step import EVALUATION
+from neurohw.experiments.converted_machine import ConvertedMachine, joined
+from neurohw.experiments.step import EVALUATION, OBSERVATION
 from neurohw.experiments.watch import Watch
 from neurohw.learning.equilibrium_propagation import Contrast
 from neurohw.learning.relaxation import relax
@@ -54,10 +54,29 @@ class RelaxingMachine(ConvertedMachine):
 
         NaN where it was not found.
         """
+        return np.concatenate([states[-1] for states in self._settled(images, EVALUATION)])
+
+    def states(self, images: Array) -> list[Array]:
+        """Return what units put out at the free equilibrium from 0 V, (n, units) a layer.
+
+        Dimensionless; NaN where it was not found.
+        """
+        scale = np.dtype(self.experiment.training.precision).type(1 / self.chip.scale.unit_voltage)
+        layers = joined(self._settled(images, OBSERVATION))
+        return [scale * self.signal(k, nodes) for k, nodes in enumerate(layers)]
+
+    def signal(self, layer: int, nodes: Array) -> Array:
+        """Return what the units of a layer put out at voltages of its nodes (n, units) [V]."""
+        return nodes
+
+    def _settled(self, images: Array, events: int) -> Iterator[list[Array]]:
+        """Yield the equilibria of some images after the other, a (batch, units) array a layer [V].
+
+        NaN where they were not found; events are numbered from `events` on.
+        """
         settings = self.experiment.phases
-        parts = []
         for first in range(0, len(images), _EVALUATED_AT_ONCE):
-            event = EVALUATION + first
+            event = events + first
             voltages = self.encode(images[first : first + _EVALUATED_AT_ONCE], event)
             equilibrium = relax(
                 self.engine,
@@ -72,11 +91,10 @@ class RelaxingMachine(ConvertedMachine):
                 inputs=voltages,
             )
             missed = left_out(equilibrium, "free", settings.tolerance)
-            found = equilibrium.state[-1]
+            found = list(equilibrium.state)
             if missed.any():
-                found = np.where(missed[:, None], np.nan, found)
-            parts.append(found)
-        return np.concatenate(parts)
+                found = [np.where(missed[:, None], np.nan, layer) for layer in found]
+            yield found
 
     def error(self, images: Array, labels: NDArray[np.integer]) -> float:
         """Return the share of images whose largest output is not the label's.

@@ -29,6 +29,8 @@ _RANGE = "_range"
 EVALUATION = 1 << 40
 # Of calibrations, which all have the same.
 CALIBRATION = 1 << 41
+# Of looks at the states of a machine, apart from evaluations, which they must not touch.
+OBSERVATION = 1 << 42
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -107,6 +109,13 @@ class Machine(Protocol):
 
     def outputs(self, images: Array) -> Array:
         """Return the outputs of images, (n, outputs), in any unit; NaN where none were found."""
+        ...
+
+    def states(self, images: Array) -> list[Array]:
+        """Return what all units put out for images, (n, units) a layer, dimensionless.
+
+        NaN where nothing was found. The machine stays as it is.
+        """
         ...
 
     def error(self, images: Array, labels: NDArray[np.integer]) -> float:

@@ -25,7 +25,7 @@ from neurohw.experiments import cells, configuration, physics, run_file, transfe
 from neurohw.experiments.experiment import Experiment
 from neurohw.experiments.machine import build, computing, dataset_of, require_same_data
 from neurohw.experiments.run_file import Run
-from neurohw.experiments.step import Batch, beside_of, beside_records
+from neurohw.experiments.step import Batch, Machine, beside_of, beside_records
 from neurohw.learning.continual import program
 
 Array = NDArray[np.floating]
@@ -65,6 +65,7 @@ def train(
     progress: Callable[[Progress], None] | None = None,
     warn: Callable[[str], None] | None = None,
     stop: Callable[[History], bool] | None = None,
+    observe: Callable[[int, Machine], None] | None = None,
 ) -> Run:
     """Train an experiment, and write its run file as it goes.
 
@@ -87,6 +88,9 @@ def train(
     stop : callable, optional
         Asked before each epoch, with the history so far; True leaves the run as it then stands,
         unfinished, to be resumed.
+    observe : callable, optional
+        Called before the first mini-batch and after each with how many there were and the machine,
+        which it must leave as it is. Of a resumed run it sees only what is still trained.
 
     Raises
     ------
@@ -111,7 +115,7 @@ def train(
         if checkpoint.physical:
             return checkpoint
     with computing(), _interrupts() as interrupted:
-        training = _Training(experiment, dataset, path, progress, warn)
+        training = _Training(experiment, dataset, path, progress, warn, observe)
         if checkpoint is not None:
             training.restore(checkpoint)
         else:
@@ -138,12 +142,14 @@ class _Training:
         path: Path | None,
         progress: Callable[[Progress], None] | None,
         warn: Callable[[str], None] | None = None,
+        observe: Callable[[int, Machine], None] | None = None,
     ) -> None:
         self.experiment = experiment
         self.dataset = dataset
         self.path = path
         self.report = progress
         self.warn = warn
+        self.observe = observe
         self.machine = build(experiment, dataset)
         self.steps = experiment.steps(len(dataset.train_images))
         self.targets = self.machine.targets(dataset.train_labels)
@@ -169,6 +175,8 @@ class _Training:
         if origin is not None:
             with _located("as programmed"):
                 self.start = transfer.start(self.machine, self.dataset, origin)
+        if self.observe is not None:
+            self.observe(0, self.machine)
 
     def run_epoch(self, interrupted: Callable[[], bool]) -> None:
         """Train to the end of the epoch, evaluate, and write a checkpoint."""
@@ -182,6 +190,8 @@ class _Training:
         while self.step < self.steps:
             with _located(f"epoch {self.epoch + 1}, mini-batch {self.step + 1}"):
                 self._train_batch(rates, bias_rates)
+                if self.observe is not None:
+                    self.observe(self._event, self.machine)
             now = time.perf_counter()
             if now - shown > _PROGRESS_SECONDS:
                 shown = now

@@ -170,6 +170,11 @@ class ContrastiveDivergence:
         t = inputs.dtype.type(self.temperature(inputs[:_SAMPLES], event))
         return free_energies(totals / t, by_class / t, class_bias / t)
 
+    def hidden(self, inputs: Array, event: int) -> Array:
+        """Return the probabilities of the hidden units (batch, units) for inputs [V]."""
+        totals = self._totals(self._averaged(inputs, event), 0, Moment(event))
+        return _sigmoid(totals / totals.dtype.type(self.temperature(inputs[:_SAMPLES], event)))
+
     @property
     def reads(self) -> int:
         """How many reads of an image, and of a class, are averaged to compare free energies."""

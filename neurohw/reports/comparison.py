@@ -99,6 +99,11 @@ def notes(found: Comparison) -> list[str]:
         f" sixth of the training images, held out, after {plan.search_epochs}"
         f" {'epoch' if plan.search_epochs == 1 else 'epochs'} with one seed:"
         " 1/3, 1, 3, and further where the best is at an end. The test set plays no part.",
+        *(
+            ["Networks are alike: sigmoids and squared error where a rule can have them."]
+            if plan.alike
+            else []
+        ),
         *(f"Changed: {setting}." for setting in plan.settings),
     ]
     for entry in found.entries:

@@ -34,6 +34,16 @@ _STEP = 3.0
 _HELD_OUT = 6
 _ESTIMATED = 32
 
+# What makes networks alike, by their kind; a rule that has to have something else keeps it.
+_ALIKE: Mapping[str, Mapping[str, str]] = {
+    "feedforward": {
+        "network.activation": "sigmoid",
+        "network.output": "sigmoid",
+        "network.cost": "squared",
+    },
+    "hopfield": {"network.activation": "sigmoid", "relaxation.overrelaxation": "1"},
+}
+
 Rates = tuple[float, ...]
 
 
@@ -55,8 +65,11 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         one after the other.
     target : float
         Test error to be reached, as a fraction.
+    alike : bool
+        Give all rules sigmoids and the squared error, where they can have them, in place of the
+        activations, outputs and costs of their recipes.
     settings : tuple of str
-        Changes ``key.path=value`` of every experiment.
+        Changes ``key.path=value`` of every experiment, or ``rule:key.path=value`` of those of one.
     """
 
     rules: tuple[str, ...]
@@ -68,6 +81,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     seeds: tuple[int, ...] = (0, 1, 2)
     search_epochs: int = 1
     target: float = 0.03
+    alike: bool = False
     settings: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -202,11 +216,7 @@ def compare(
     StudyError
         A result cannot be read or written.
     """
-    named = {rule.name: rule for rule in map(rules.find, plan.rules)}
-    found = list(named.values())
-    for rule in found:
-        if not rule.recipe:
-            raise InvalidValueError(f"{rule.short}: the rule {rule.name} has no recipe to compare")
+    found = compared(plan.rules)
     for chip in plan.chips:
         chip_specification.load(chip)
     if folder is not None:
@@ -223,6 +233,39 @@ def compare(
         raise InvalidValueError(candidates[0].message)
     _search(plan, candidates, shop)
     return Comparison(plan=plan, entries=_finals(plan, candidates, shop, counted))
+
+
+def compared(names: Sequence[str]) -> list[Rule]:
+    """Return the rules of names, or of short ones, each once.
+
+    Raises
+    ------
+    InvalidValueError
+        There is no such rule, or it has no recipe.
+    """
+    found = list({rule.name: rule for rule in map(rules.find, names)}.values())
+    for rule in found:
+        if not rule.recipe:
+            raise InvalidValueError(f"{rule.short}: the rule {rule.name} has no recipe to compare")
+    return found
+
+
+def best_factors(plan: Plan, shop: Workshop, factors: Sequence[float]) -> dict[str, float]:
+    """Return by short names which of some factors on their recipes' rates are best for rules.
+
+    On the first chip of the plan; where the best is at an end, the search goes on from there.
+
+    Raises
+    ------
+    ConfigurationError, InvalidValueError
+        The chip or the network of the plan cannot carry a rule.
+    """
+    candidates = [_Candidate(rule, plan.chips[0]) for rule in compared(plan.rules)]
+    for candidate in candidates:
+        experiment = experiment_of(plan, candidate.rule, candidate.chip)
+        build(experiment, dataset_of(experiment))
+    _search(plan, candidates, shop, factors)
+    return {candidate.rule.short: candidate.best for candidate in candidates}
 
 
 def experiment_of(
@@ -250,7 +293,12 @@ def experiment_of(
     for key in ("learning_rate", "bias_learning_rate"):
         rates = _rates(getattr(recipe.learning, key), layers, factor)
         changes.append(f"learning.{key}={list(rates)}")
-    experiment = configuration.load(rule.recipe, chip=chip, settings=[*changes, *plan.settings])
+    if plan.alike:
+        wanted = dict(_ALIKE.get(recipe.network.kind, {}))
+        wanted |= {key: values[0] for key, values in rule.requires.items() if key in wanted}
+        changes += [f"{key}={value}" for key, value in wanted.items()]
+    changes += settings_of(plan.settings, rule)
+    experiment = configuration.load(rule.recipe, chip=chip, settings=changes)
     if not search:
         return experiment
     held_out = max(1, len(dataset_of(experiment).train_images) // _HELD_OUT)
@@ -261,15 +309,38 @@ def experiment_of(
     return msgspec.structs.replace(experiment, data=data)
 
 
+def settings_of(settings: Sequence[str], rule: Rule) -> list[str]:
+    """Return those of some changes that are for all rules, or for this one.
+
+    Raises
+    ------
+    InvalidValueError
+        A change is for a rule that there is not.
+    """
+    found = []
+    for setting in settings:
+        name, _, change = setting.partition(":")
+        if not change or "=" in name:
+            found.append(setting)
+        elif rules.find(name) is rule:
+            found.append(change)
+    return found
+
+
 def _rates(value: float | Rates, layers: int, factor: float) -> Rates:
     """Return rates of so many layers: the first one of a recipe's for all but the outputs."""
     first, last = (value[0], value[-1]) if isinstance(value, tuple) else (value, value)
     return (*(factor * first for _ in range(layers - 1)), factor * last)
 
 
-def _search(plan: Plan, candidates: Sequence[_Candidate], shop: Workshop) -> None:
+def _search(
+    plan: Plan,
+    candidates: Sequence[_Candidate],
+    shop: Workshop,
+    factors: Sequence[float] = FACTORS,
+) -> None:
     """Fill in what the search finds, all candidates side by side."""
-    wanted = [(c, factor) for c in candidates if not c.message for factor in FACTORS]
+    wanted = [(c, factor) for c in candidates if not c.message for factor in factors]
     while wanted:
         jobs = []
         for candidate, factor in wanted:

@@ -21,8 +21,10 @@ from typing import Any, Literal
 import msgspec
 
 from neurohw.errors import NeurohwError, StudyError
-from neurohw.experiments import configuration, trainer
+from neurohw.experiments import configuration, recording, trainer
 from neurohw.experiments.experiment import Experiment
+from neurohw.experiments.machine import dataset_of
+from neurohw.experiments.recording import Recorder
 from neurohw.experiments.studies.study import Stopping
 from neurohw.experiments.trainer import HISTORY, History
 
@@ -36,12 +38,14 @@ Status = Literal["done", "paused", "stopped", "failed", "interrupted"]
 class Job:
     """An experiment to train, all of its epochs or fewer of them.
 
-    epochs, how many; stopping, what ends it earlier.
+    epochs, how many; stopping, what ends it earlier; times, at how many the network is recorded, in
+    a file beside the result.
     """
 
     experiment: Experiment
     epochs: int
     stopping: Stopping | None = None
+    times: int = 0
 
     @cached_property
     def run(self) -> str:
@@ -52,13 +56,15 @@ class Job:
     def name(self) -> str:
         """Name of its result: the run, with what ends it before its last epoch, if anything does.
 
-        The epoch of a part of a run, or the rule of early stopping.
+        The epoch of a part of a run, or the rule of early stopping; and the times of a recording.
         """
         words = [self.run]
         if self.epochs < self.experiment.training.epochs:
             words.append(f"epoch{self.epochs}")
         if self.stopping is not None:
             words.append(f"stop{self.stopping.error:g}after{self.stopping.after}")
+        if self.times:
+            words.append(f"times{self.times}")
         return "-".join(words)
 
 
@@ -143,9 +149,16 @@ def perform(job: Job, folder: Path | None = None) -> Result:
         checkpoint = None
     started = time.perf_counter()
     versions: dict[str, str] = {}
+    recorder = None
     try:
+        if job.times:
+            recorder = _recorder(job)
         run = trainer.train(
-            job.experiment, out=checkpoint, resume=True, stop=lambda history: _ends(job, history)
+            job.experiment,
+            out=checkpoint,
+            resume=True,
+            stop=lambda history: _ends(job, history),
+            observe=recorder,
         )
         epochs = len(run.history["test_error"])
         whole: Status = "paused" if in_part else "done"
@@ -171,6 +184,8 @@ def perform(job: Job, folder: Path | None = None) -> Result:
         outcome = Outcome(status="failed", message=" ".join(line.split()))
     result = of(job, outcome, time.perf_counter() - started, versions)
     if folder is not None and outcome.status != "interrupted":
+        if recorder is not None and outcome.status == "done":
+            replace(recording_of(folder, job), recording.to_bytes(recorder.recording()))
         save(folder, result)
         if checkpoint is not None and outcome.status != "paused":
             checkpoint.unlink(missing_ok=True)
@@ -192,6 +207,11 @@ def of(job: Job, outcome: Outcome, seconds: float, versions: dict[str, str]) -> 
 def path_of(folder: Path, name: str) -> Path:
     """Return where the result of a job lies."""
     return folder / f"{name}.json"
+
+
+def recording_of(folder: Path, job: Job) -> Path:
+    """Return where the recording of a job lies."""
+    return folder / f"{job.name}.h5"
 
 
 def save(folder: Path, result: Result) -> None:
@@ -223,7 +243,7 @@ def replace(path: Path, content: bytes) -> None:
 
 
 def load(folder: Path, wanted: Iterable[Job]) -> dict[str, Result]:
-    """Return those results of jobs that are there, by name.
+    """Return those results of jobs that are there, with their recordings, by name.
 
     Raises
     ------
@@ -237,6 +257,9 @@ def load(folder: Path, wanted: Iterable[Job]) -> dict[str, Result]:
         if path.name in present:
             found[job.name] = _read(path)
             _require_same(path, found[job.name], job)
+            done = found[job.name].outcome.status == "done"
+            if job.times and done and not recording_of(folder, job).exists():
+                del found[job.name]
     return found
 
 
@@ -298,6 +321,12 @@ def _require_same(path: Path, result: Result, job: Job) -> None:
             f"{path}: is of an experiment that this version of neurohw takes otherwise; choose"
             " another --out"
         )
+
+
+def _recorder(job: Job) -> Recorder:
+    dataset = dataset_of(job.experiment)
+    steps = job.epochs * job.experiment.steps(len(dataset.train_images))
+    return Recorder(recording.log_times(steps, job.times), dataset)
 
 
 def _ends(job: Job, history: History) -> bool:

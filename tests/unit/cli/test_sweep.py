@@ -49,7 +49,7 @@ def formula(monkeypatch):
     class Trainer:
         interrupt = False
 
-        def train(self, experiment, *, out, resume, stop):
+        def train(self, experiment, *, out, resume, stop, observe):
             if self.interrupt:
                 raise KeyboardInterrupt
             noise, seed = experiment.chip.device.cycle_to_cycle, experiment.training.seed

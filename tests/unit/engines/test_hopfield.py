@@ -33,6 +33,29 @@ def balance(problem, state, nudging=None):
     return worst / problem.network.unit_voltage
 
 
+@pytest.mark.parametrize("pull", [1e-3, 1.0, 300.0, -0.9])
+@pytest.mark.parametrize("activation", ["sigmoid", "tanh"])
+def test_one_sweep_balances_outputs_however_hard_they_are_nudged(make_hopfield, activation, pull):
+    problem = make_hopfield((6,), activation=activation, batch=64)
+    for g in problem.conductances:
+        g *= 20  # sums far out, where activations are flat
+    strength = np.full(64, pull * min(leak.min() for leak in problem.leak))
+    nudging = Nudging(strength=strength, target=problem.target)
+    found = problem.relax(HopfieldEngine(), sweeps=1, nudging=nudging)
+    lines = problem.network.forward(1, found.state[1])
+    left = imbalance(
+        problem.network,
+        problem.conductances,
+        problem.inputs,
+        found.state,
+        problem.leak,
+        problem.current,
+    )[1]
+    left = left + strength[:, None] * (problem.target - lines)
+    scale = problem.leak[1] * np.abs(found.state[1]) + np.abs(strength[:, None] * problem.target)
+    assert np.abs(left / scale).max() < 1e-13
+
+
 @pytest.mark.parametrize("step", [None, 0.5])
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_equilibria_are_balanced_free_and_nudged(make_hopfield, activation, step):

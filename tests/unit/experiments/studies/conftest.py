@@ -20,7 +20,7 @@ class FormulaTrainer:
             + 0.1 / epoch
         )
 
-    def train(self, experiment, *, out=None, resume=False, stop):
+    def train(self, experiment, *, out=None, resume=False, stop, observe=None):
         self.trained.append(experiment)
         errors = []
         while len(errors) < experiment.training.epochs and not stop({"test_error": errors}):

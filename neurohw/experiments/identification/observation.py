@@ -1,0 +1,325 @@
+"""Many small networks trained by several rules, and watched on their way.
+
+Each network of a number is trained once by every rule, with the same hidden layers, chip, size of
+mini-batches and seed, drawn or dealt out by its number. Learning rates would give rules away, so
+each is drawn, from what a search on held-out images found best for the rule down to a part of it,
+evenly in its logarithm. So would activations: all networks have sigmoids and the squared error.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from neurohw.errors import InvalidValueError, StudyError
+from neurohw.experiments.experiment import Experiment
+from neurohw.experiments.machine import build, dataset_of
+from neurohw.experiments.recording import TIMES, log_times
+from neurohw.experiments.studies import comparison, jobs
+from neurohw.experiments.studies.jobs import Job, Outcome
+from neurohw.experiments.studies.study import with_seed
+from neurohw.experiments.studies.sweep import Told, Workshop
+
+FORMAT = "neurohw observation"
+SCHEMA_VERSION = 1
+
+RULES = (
+    *("bp", "fa", "ss", "kp", "wm", "burst", "two-site", "segregated", "pc"),
+    *("ep", "chl"),
+)
+CHIPS = ("ideal", "ecram", "epiram", "gst-pcm")
+HIDDEN = ((32,), (64,), (100,), (64, 32))
+# Sweeps from the image's last equilibrium on: no bound on what they leave, but one on the time.
+SETTINGS = tuple(
+    f"{rule}:relaxation.{change}"
+    for rule in ("ep", "chl")
+    for change in ("tolerance=0", "free_sweeps=10", "nudged_sweeps=6", "start=stored")
+)
+# On the recipes' rates, which are for other activations.
+FACTORS = tuple(2.0**k for k in range(-3, 8))
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """What is trained.
+
+    Parameters
+    ----------
+    rules, chips : tuple of str
+    dataset : str
+    hidden : tuple of tuples of int
+        Hidden layers; networks get the chips and these in turn.
+    networks : int
+        Of each rule.
+    epochs : int
+    batches : tuple of int
+        Sizes of mini-batches to draw from.
+    spread : float
+        Learning rates are drawn between the rule's over this and the rule's.
+    times : int
+        At which networks are recorded.
+    seed : int
+        Of all draws; the networks have this seed and those after it.
+    settings : tuple of str
+        See `comparison.Plan`.
+    """
+
+    rules: tuple[str, ...] = RULES
+    chips: tuple[str, ...] = CHIPS
+    dataset: str = "digits"
+    hidden: tuple[tuple[int, ...], ...] = HIDDEN
+    networks: int = 96
+    epochs: int = 10
+    batches: tuple[int, ...] = (10, 20)
+    spread: float = 5.0
+    times: int = TIMES
+    seed: int = 0
+    settings: tuple[str, ...] = SETTINGS
+
+    def __post_init__(self) -> None:
+        if len(set(self.rules)) < 2:
+            raise InvalidValueError("rules: must be two or more, to be told apart")
+        for key in ("chips", "hidden", "batches"):
+            if not getattr(self, key):
+                raise InvalidValueError(f"{key}: must be one or more")
+        if self.networks < 4:
+            raise InvalidValueError(f"networks = {self.networks}: must be 4 or more of each rule")
+        if self.spread < 1:
+            raise InvalidValueError(f"spread = {self.spread:g}: must be 1 or more")
+
+
+class Network(msgspec.Struct, frozen=True, kw_only=True):
+    """A number's draw: what its networks of all rules share.
+
+    factor is that on the rule's learning rates.
+    """
+
+    number: int
+    hidden: tuple[int, ...]
+    chip: str
+    batch: int
+    factor: float
+
+
+class Head(msgspec.Struct, frozen=True, kw_only=True):
+    """What the folder of an observation says of itself; factors, that the search found."""
+
+    format: str = FORMAT
+    schema_version: int = SCHEMA_VERSION
+    plan: Plan
+    factors: dict[str, float] = {}
+
+
+class Observed(msgspec.Struct, frozen=True, kw_only=True):
+    """A network that was trained, and where its recording lies."""
+
+    rule: str
+    network: Network
+    outcome: Outcome
+    recording: Path
+
+
+def networks(plan: Plan) -> list[Network]:
+    """Return the draws of a plan."""
+    found = []
+    for number in range(plan.networks):
+        rng = np.random.default_rng([plan.seed, number])
+        factor = plan.spread ** rng.uniform(-1, 0)
+        batch = int(rng.choice(plan.batches))
+        row, column = divmod(number, len(plan.hidden))
+        found.append(
+            Network(
+                number=number,
+                hidden=plan.hidden[column],
+                chip=plan.chips[row % len(plan.chips)],
+                batch=batch,
+                factor=factor,
+            )
+        )
+    return found
+
+
+def observe(
+    plan: Plan,
+    folder: Path,
+    *,
+    workers: int = 1,
+    resume: bool = False,
+    progress: Told | None = None,
+) -> list[Observed]:
+    """Train what is missing of a plan, and return its networks, rule after rule.
+
+    Parameters
+    ----------
+    plan : Plan
+    folder : Path
+        Of results and recordings.
+    workers, progress
+        See `Workshop`.
+    resume : bool
+        Go on with what is in the folder, of this plan.
+
+    Raises
+    ------
+    InvalidValueError
+        A rule or chip that there is not, or one that does not go with the other.
+    StudyError
+        The folder holds something else, or cannot be written.
+    """
+    found = comparison.compared(plan.rules)
+    draws = networks(plan)
+    _check(plan, draws)
+    results = _prepare(folder, plan, resume)
+    shop = Workshop(results, workers, progress=progress)
+    head = read_head(folder)
+    if not head.factors:
+        head = msgspec.structs.replace(head, factors=_search(plan, shop))
+        _write(folder, head)
+    short = [rule.short for rule in found]
+    wanted = _jobs(head)
+    outcomes = shop.run([wanted[rule, draw.number] for rule in short for draw in draws])
+    return _observed(head, results, outcomes)
+
+
+def read(folder: Path) -> tuple[Plan, list[Observed]]:
+    """Return the plan of a folder with those of its networks that are trained.
+
+    Raises
+    ------
+    StudyError
+        There is no observation, or one of another schema.
+    """
+    head = read_head(folder)
+    if not head.factors:
+        raise StudyError(f"{folder}: nothing is observed yet; neurohw observe --resume does")
+    results = folder / "jobs"
+    held = jobs.load(results, _jobs(head).values())
+    return head.plan, _observed(head, results, {k: r.outcome for k, r in held.items()})
+
+
+def read_head(folder: Path) -> Head:
+    """Return what the folder of an observation says of itself; `StudyError` if it is none."""
+    path = folder / "observation.json"
+    try:
+        content = path.read_bytes()
+        table: Any = msgspec.json.decode(content)
+        if not isinstance(table, dict) or table.get("format") != FORMAT:
+            raise StudyError(f"{path}: is not of a {FORMAT}")
+        if table.get("schema_version") != SCHEMA_VERSION:
+            raise StudyError(
+                f"{path}: schema_version = {table.get('schema_version')}: this neurohw reads"
+                f" {SCHEMA_VERSION}; choose another --out"
+            )
+        return msgspec.json.decode(content, type=Head)
+    except OSError as error:
+        raise StudyError(f"{path}: cannot be read: {error.strerror}") from None
+    except msgspec.DecodeError as error:
+        raise StudyError(f"{path}: is no observation: {error}") from None
+
+
+def _prepare(folder: Path, plan: Plan, resume: bool) -> Path:
+    """Return the folder of results below that of an observation, made ready for it."""
+    path, results = folder / "observation.json", folder / "jobs"
+    if path.exists():
+        held = read_head(folder)
+        if not resume:
+            raise StudyError(
+                f"{folder}: holds results; go on with --resume, or choose another --out"
+            )
+        if held.plan != plan:
+            changed = next(k for k in plan.__struct_fields__ if _differ(k, held.plan, plan))
+            raise StudyError(
+                f"{folder}: {changed} = {getattr(held.plan, changed)} there, and"
+                f" {getattr(plan, changed)} here; choose another --out"
+            )
+    try:
+        results.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StudyError(f"{results}: cannot be made: {error.strerror}") from None
+    jobs.sweep_up(results)
+    if not path.exists():
+        _write(folder, Head(plan=plan))
+    return results
+
+
+def _differ(key: str, one: Plan, other: Plan) -> bool:
+    return bool(getattr(one, key) != getattr(other, key))
+
+
+def _write(folder: Path, head: Head) -> None:
+    jobs.replace(folder / "observation.json", msgspec.json.format(msgspec.json.encode(head)))
+
+
+def _check(plan: Plan, draws: Sequence[Network]) -> None:
+    """Build one network of each kind, so that what cannot be is refused before anything runs."""
+    kinds = {(draw.chip, draw.hidden): draw for draw in draws}
+    for rule in comparison.compared(plan.rules):
+        for draw in kinds.values():
+            fewest = msgspec.structs.replace(draw, batch=max(plan.batches))
+            experiment = _experiment(plan, rule.short, fewest, 1.0)
+            dataset = dataset_of(experiment)
+            build(experiment, dataset)
+            log_times(plan.epochs * experiment.steps(len(dataset.train_images)), plan.times)
+
+
+def _search(plan: Plan, shop: Workshop) -> dict[str, float]:
+    """Return the best factor of each rule, on the first chip with a layer of middle size."""
+    single = sorted(plan.hidden, key=lambda sizes: (len(sizes), sizes))
+    shallow = [sizes for sizes in single if len(sizes) == len(single[0])]
+    wanted = comparison.Plan(
+        rules=plan.rules,
+        chips=plan.chips[:1],
+        dataset=plan.dataset,
+        hidden=shallow[len(shallow) // 2],
+        epochs=plan.epochs,
+        batch=max(plan.batches),
+        seeds=(plan.seed,),
+        search_epochs=plan.epochs,
+        alike=True,
+        settings=plan.settings,
+    )
+    return comparison.best_factors(wanted, shop, FACTORS)
+
+
+def _experiment(plan: Plan, name: str, draw: Network, factor: float) -> Experiment:
+    """Return the experiment of a rule for a draw; factor is that of the rule."""
+    rule = comparison.compared([name])[0]
+    wanted = comparison.Plan(
+        rules=(name,),
+        chips=(draw.chip,),
+        dataset=plan.dataset,
+        hidden=draw.hidden,
+        epochs=plan.epochs,
+        batch=draw.batch,
+        alike=True,
+        settings=plan.settings,
+    )
+    found = comparison.experiment_of(wanted, rule, draw.chip, factor=factor * draw.factor)
+    return with_seed(found, plan.seed + draw.number)
+
+
+def _jobs(head: Head) -> dict[tuple[str, int], Job]:
+    """Return the jobs of all networks by short names of rules and numbers."""
+    plan = head.plan
+    return {
+        (name, draw.number): Job(
+            _experiment(plan, name, draw, factor), plan.epochs, times=plan.times
+        )
+        for name, factor in head.factors.items()
+        for draw in networks(plan)
+    }
+
+
+def _observed(head: Head, results: Path, outcomes: dict[str, Outcome]) -> list[Observed]:
+    draws = {draw.number: draw for draw in networks(head.plan)}
+    return [
+        Observed(
+            rule=rule,
+            network=draws[number],
+            outcome=outcomes[job.name],
+            recording=jobs.recording_of(results, job),
+        )
+        for (rule, number), job in _jobs(head).items()
+        if job.name in outcomes
+    ]
