@@ -43,8 +43,8 @@ from neurohw.cli.train import Interrupted
     "--set",
     "settings",
     multiple=True,
-    metavar="KEY=VALUE",
-    help="Change one value of every experiment, such as data.train=6000; repeatable.",
+    metavar="[RULE:]KEY=VALUE",
+    help="Change one value of all experiments, or of a rule's, such as data.train=6000; repeatable.",
 )
 @click.option("--workers", default=1, show_default=True, help="Worker processes.")
 @click.option(

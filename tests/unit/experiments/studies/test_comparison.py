@@ -52,6 +52,33 @@ def test_every_rule_with_a_recipe_can_be_compared():
         )
 
 
+def test_networks_can_be_alike_where_rules_allow_it():
+    plan = Plan(rules=("bp",), chips=("ideal",), alike=True)
+    for name in ("bp", "fa", "burst", "pc", "two-site", "brainprop", "ep", "chl"):
+        network = comparison.experiment_of(plan, rules.find(name), "ideal").network
+        assert network.activation == "sigmoid"
+        assert network.cost == ("squared" if network.kind == "feedforward" else None)
+        output = {"feedforward": "sigmoid", "hopfield": None}[network.kind]
+        assert network.output == ("linear" if name == "brainprop" else output)
+
+
+def test_a_change_can_be_of_one_rule():
+    change = "fa:learning.feedback.range=0.25"
+    plan = Plan(rules=("bp",), chips=("ideal",), settings=(change, "data.train=100"))
+    changed, other = (
+        comparison.experiment_of(plan, rules.find(name), "ideal") for name in ("fa", "dfa")
+    )
+    assert changed.learning.feedback.range == 0.25
+    assert other.learning.feedback is None or other.learning.feedback.range != 0.25
+    assert changed.data.train == other.data.train == 100
+    with pytest.raises(InvalidValueError, match="none: no such learning rule"):
+        comparison.settings_of(("none:data.train=100",), rules.find("bp"))
+    # A colon behind the equals sign belongs to the value.
+    assert comparison.settings_of(("data.name=C:own.npz",), rules.find("bp")) == [
+        "data.name=C:own.npz"
+    ]
+
+
 def test_the_search_holds_out_training_images_and_the_runs_hold_out_none():
     plan = Plan(rules=("bp",), chips=("ideal",), **SMALL)
     rule = rules.find("bp")
