@@ -44,7 +44,7 @@ from neurohw.cli.train import Interrupted
     "settings",
     multiple=True,
     metavar="[RULE:]KEY=VALUE",
-    help="Change one value of all experiments, or of a rule's, such as data.train=6000; repeatable.",
+    help="Change one value of all experiments, or a rule's, such as data.train=6000; repeatable.",
 )
 @click.option("--workers", default=1, show_default=True, help="Worker processes.")
 @click.option(
