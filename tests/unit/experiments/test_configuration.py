@@ -65,7 +65,7 @@ def test_every_recipe_is_listed():
     listed = recipes()
     own = {"drn-digits", "drn-digits-16", "drn-xor", "ep-1h", "ep-2h", "kendall", "mlp-1h"}
     own |= {"ep-3h", "ep-1h-fast", "ep-2h-fast", "ep-3h-fast", "ep-conv", "ep-conv-fashion"}
-    own |= {"drn-1h-fashion", "neurosim-400-100-10"}
+    own |= {"drn-1h-fashion", "mlp-2h", "neurosim-400-100-10"}
     own |= {"two-site-1h", "segregated-1h", "dendritic-2h"}
     own |= {"fa-1h", "fa-1h-relu", "dfa-1h", "sign-symmetric-1h", "kolen-pollack-1h"}
     own |= {"weight-mirror-1h", "brainprop-1h", "brainprop-3h", "brainprop-reciprocal-1h"}
