@@ -22,7 +22,9 @@ from neurohw.cli.train import Interrupted
     help="Controls with shuffled labels.",
 )
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(0))
-@click.option("--workers", default=1, show_default=True, help="Worker processes.")
+@click.option(
+    "--workers", default=1, show_default=True, type=click.IntRange(1), help="Worker processes."
+)
 @click.option(
     "-o",
     "--out",

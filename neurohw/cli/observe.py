@@ -33,7 +33,9 @@ from neurohw.cli.train import Interrupted
 @click.option("--epochs", default=10, show_default=True, type=click.IntRange(1))
 @click.option("--times", default=21, show_default=True, type=click.IntRange(2), help="Looks.")
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(0))
-@click.option("--workers", default=1, show_default=True, help="Worker processes.")
+@click.option(
+    "--workers", default=1, show_default=True, type=click.IntRange(1), help="Worker processes."
+)
 @click.option(
     "-o",
     "--out",
@@ -60,9 +62,8 @@ def observe(
 ) -> None:
     """Train small networks by several rules, and record weights and activities on the way.
 
-    What differs between rules is the rule alone: networks of one number have the same layers, chip,
-    size of mini-batches and seed. FOLDER/samples.h5 has the statistics of every layer; see neurohw
-    identify.
+    Networks of one number have the same layers, chip, mini-batches and seed, whatever the rule.
+    FOLDER/samples.h5 has the statistics of every layer, for other programs; see neurohw identify.
     """
     from neurohw.cli.compare import sizes_of
     from neurohw.cli.progress import StudyLine, terminable
@@ -88,11 +89,12 @@ def observe(
     finally:
         line.close()
     path = samples.save(samples.gather(found), out / "samples.h5")
-    rows = []
+    rows, why = [], []
     for rule in dict.fromkeys(each.rule for each in found):
         own = [each.outcome for each in found if each.rule == rule]
         done = sorted(outcome.test_error for outcome in own if outcome.status == "done")
         middle = done[len(done) // 2] if done else float("nan")
+        why += [f"{rule}: {outcome.message}" for outcome in own if outcome.message][:1]
         rows.append((rule, len(done), len(own) - len(done), middle))
     if as_json:
         keys = ("rule", "trained", "failed", "median_test_error")
@@ -101,6 +103,8 @@ def observe(
         return
     heads = ["rule", "trained", "failed", "median test error"]
     print_table([heads, *([r, str(n), str(f), percent(e)] for r, n, f, e in rows)])
+    for reason in why:
+        click.echo(reason)
     click.echo(f"written: {path}")
 
 

@@ -191,12 +191,14 @@ class Dynamics:
         low, high = (current - reach) / leak, (current + reach) / leak
         membrane = np.clip(before, low, high)
         rounding = ROUNDING * np.finfo(membrane.dtype).eps
-        for _ in range(_HALVINGS):
+        for number in range(_HALVINGS):
             missing = current - pull * self.network.forward(last, membrane) - leak * membrane
             rises = missing > 0
             low, high = np.where(rises, membrane, low), np.where(rises, high, membrane)
             ahead = membrane + missing / (leak + pull * self.network.slope(membrane))
             outside = ~((ahead >= low) & (ahead <= high))
+            if number % 4 == 3:  # between flat ends, Newton steps may go to and fro for ever
+                outside |= np.abs(ahead - membrane) > 0.25 * (high - low)
             after = np.where(outside, 0.5 * (low + high), ahead)
             change, membrane = after - membrane, after
             if not np.abs(change).max() > rounding * np.abs(membrane).max():

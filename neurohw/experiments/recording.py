@@ -92,7 +92,12 @@ class Recorder:
             self._states.append(machine.states(self.dataset.train_images[: self.images]))
 
     def recording(self) -> Recording:
-        """Return what was seen, of all times."""
+        """Return what was seen; `StudyError` if not all times were."""
+        if len(self._weights) != len(self.times):
+            raise StudyError(
+                f"{len(self._weights)} of {len(self.times)} times were recorded: a training that is"
+                " resumed, or ends early, has no recording"
+            )
         return Recording(
             times=np.array(self.times),
             weights=_stacked(self._weights),
@@ -141,7 +146,9 @@ def load(path: Path) -> Recording:
                 labels=file["labels"][...],
             )
     except (OSError, KeyError) as error:
-        raise StudyError(f"{path}: cannot be read as a recording: {error}") from None
+        raise StudyError(
+            f"{path}: cannot be read as a recording ({error}); delete it, and go on with --resume"
+        ) from None
 
 
 def _stacked(seen: list[list[Array]]) -> list[Array]:

@@ -3,7 +3,9 @@
 Each network of a number is trained once by every rule, with the same hidden layers, chip, size of
 mini-batches and seed, drawn or dealt out by its number. Learning rates would give rules away, so
 each is drawn, from what a search on held-out images found best for the rule down to a part of it,
-evenly in its logarithm. So would activations: all networks have sigmoids and the squared error.
+evenly in its logarithm. So would activations and schedules: all networks have sigmoids, the squared
+error and rates that stay as they are. What rules keep of their recipes is the ratio of the rates of
+layers, and what they cannot do without; and some need networks that relax.
 """
 
 from collections.abc import Sequence
@@ -103,18 +105,30 @@ class Network(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Head(msgspec.Struct, frozen=True, kw_only=True):
-    """What the folder of an observation says of itself; factors, that the search found."""
+    """What the folder of an observation says of itself.
+
+    Parameters
+    ----------
+    plan : Plan
+    factors : dict of float
+        That the search found, by rule.
+    jobs : dict of lists of str
+        Names of the jobs of each rule, by the number of the network: chips and recipes may be
+        others by the time that the results are read.
+    """
 
     format: str = FORMAT
     schema_version: int = SCHEMA_VERSION
     plan: Plan
     factors: dict[str, float] = {}
+    jobs: dict[str, list[str]] = {}
 
 
 class Observed(msgspec.Struct, frozen=True, kw_only=True):
-    """A network that was trained, and where its recording lies."""
+    """A network that was trained, the kind it is of, and where its recording lies."""
 
     rule: str
+    kind: str
     network: Network
     outcome: Outcome
     recording: Path
@@ -165,37 +179,57 @@ def observe(
     InvalidValueError
         A rule or chip that there is not, or one that does not go with the other.
     StudyError
-        The folder holds something else, or cannot be written.
+        The folder holds something else, or cannot be written; or a rule fails with every rate.
     """
-    found = comparison.compared(plan.rules)
     draws = networks(plan)
     _check(plan, draws)
-    results = _prepare(folder, plan, resume)
-    shop = Workshop(results, workers, progress=progress)
+    shop = Workshop(folder / "jobs", workers, progress=progress)
+    _prepare(folder, plan, resume)
     head = read_head(folder)
-    if not head.factors:
-        head = msgspec.structs.replace(head, factors=_search(plan, shop))
-        _write(folder, head)
-    short = [rule.short for rule in found]
-    wanted = _jobs(head)
-    outcomes = shop.run([wanted[rule, draw.number] for rule in short for draw in draws])
-    return _observed(head, results, outcomes)
+    factors = head.factors or _search(plan, shop)
+    wanted = {
+        rule: [_job(plan, rule, draw, factor) for draw in draws] for rule, factor in factors.items()
+    }
+    names = {rule: [job.name for job in made] for rule, made in wanted.items()}
+    if head.jobs and head.jobs != names:
+        raise StudyError(
+            f"{folder}: is of chips or recipes that are others now; choose another --out"
+        )
+    if not head.jobs:
+        _write(folder, msgspec.structs.replace(head, factors=factors, jobs=names))
+    shop.run([job for made in wanted.values() for job in made])
+    return read(folder)[1]
 
 
 def read(folder: Path) -> tuple[Plan, list[Observed]]:
-    """Return the plan of a folder with those of its networks that are trained.
+    """Return the plan of a folder with those of its networks that have run, rule after rule.
 
     Raises
     ------
     StudyError
-        There is no observation, or one of another schema.
+        There is no observation, one of another schema, or a result that cannot be read.
     """
     head = read_head(folder)
-    if not head.factors:
-        raise StudyError(f"{folder}: nothing is observed yet; neurohw observe --resume does")
     results = folder / "jobs"
-    held = jobs.load(results, _jobs(head).values())
-    return head.plan, _observed(head, results, {k: r.outcome for k, r in held.items()})
+    found = []
+    for rule, names in head.jobs.items():
+        for draw, name in zip(networks(head.plan), names, strict=True):
+            path = jobs.path_of(results, name)
+            if path.exists():
+                result = jobs.read(path)
+                experiment: Any = msgspec.json.decode(result.experiment)
+                found.append(
+                    Observed(
+                        rule=rule,
+                        kind=experiment["network"]["kind"],
+                        network=draw,
+                        outcome=result.outcome,
+                        recording=jobs.recording_of(results, name),
+                    )
+                )
+    if not found:
+        raise StudyError(f"{folder}: nothing is observed yet; neurohw observe --resume does")
+    return head.plan, found
 
 
 def read_head(folder: Path) -> Head:
@@ -218,8 +252,8 @@ def read_head(folder: Path) -> Head:
         raise StudyError(f"{path}: is no observation: {error}") from None
 
 
-def _prepare(folder: Path, plan: Plan, resume: bool) -> Path:
-    """Return the folder of results below that of an observation, made ready for it."""
+def _prepare(folder: Path, plan: Plan, resume: bool) -> None:
+    """Make the folder of an observation ready for it."""
     path, results = folder / "observation.json", folder / "jobs"
     if path.exists():
         held = read_head(folder)
@@ -240,7 +274,6 @@ def _prepare(folder: Path, plan: Plan, resume: bool) -> Path:
     jobs.sweep_up(results)
     if not path.exists():
         _write(folder, Head(plan=plan))
-    return results
 
 
 def _differ(key: str, one: Plan, other: Plan) -> bool:
@@ -258,6 +291,10 @@ def _check(plan: Plan, draws: Sequence[Network]) -> None:
         for draw in kinds.values():
             fewest = msgspec.structs.replace(draw, batch=max(plan.batches))
             experiment = _experiment(plan, rule.short, fewest, 1.0)
+            if experiment.network.kind == "boltzmann":
+                raise InvalidValueError(
+                    f"{rule.short}: a boltzmann machine has no outputs to observe"
+                )
             dataset = dataset_of(experiment)
             build(experiment, dataset)
             log_times(plan.epochs * experiment.steps(len(dataset.train_images)), plan.times)
@@ -299,27 +336,6 @@ def _experiment(plan: Plan, name: str, draw: Network, factor: float) -> Experime
     return with_seed(found, plan.seed + draw.number)
 
 
-def _jobs(head: Head) -> dict[tuple[str, int], Job]:
-    """Return the jobs of all networks by short names of rules and numbers."""
-    plan = head.plan
-    return {
-        (name, draw.number): Job(
-            _experiment(plan, name, draw, factor), plan.epochs, times=plan.times
-        )
-        for name, factor in head.factors.items()
-        for draw in networks(plan)
-    }
-
-
-def _observed(head: Head, results: Path, outcomes: dict[str, Outcome]) -> list[Observed]:
-    draws = {draw.number: draw for draw in networks(head.plan)}
-    return [
-        Observed(
-            rule=rule,
-            network=draws[number],
-            outcome=outcomes[job.name],
-            recording=jobs.recording_of(results, job),
-        )
-        for (rule, number), job in _jobs(head).items()
-        if job.name in outcomes
-    ]
+def _job(plan: Plan, name: str, draw: Network, factor: float) -> Job:
+    """Return the job of a rule's network."""
+    return Job(_experiment(plan, name, draw, factor), plan.epochs, times=plan.times)

@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from neurohw.errors import InvalidValueError, NeurohwError
+from neurohw.errors import InvalidValueError, NeurohwError, StudyError
 from neurohw.experiments import configuration, estimate
 from neurohw.experiments.experiment import Experiment
 from neurohw.experiments.feedforward_machine import FeedforwardMachine
@@ -35,7 +35,7 @@ _HELD_OUT = 6
 _ESTIMATED = 32
 
 # What makes networks alike, by their kind; a rule that has to have something else keeps it.
-_ALIKE: Mapping[str, Mapping[str, str]] = {
+_ALIKE: dict[str, dict[str, str]] = {
     "feedforward": {
         "network.activation": "sigmoid",
         "network.output": "sigmoid",
@@ -66,8 +66,9 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     target : float
         Test error to be reached, as a fraction.
     alike : bool
-        Give all rules sigmoids and the squared error, where they can have them, in place of the
-        activations, outputs and costs of their recipes.
+        Give all rules sigmoids and the squared error, where they can have them, rates that stay as
+        they are and are the biases' too, and no weight decay that they can do without, in place of
+        what their recipes have. Rules with power activations keep all of theirs.
     settings : tuple of str
         Changes ``key.path=value`` of every experiment, or ``rule:key.path=value`` of those of one.
     """
@@ -253,18 +254,25 @@ def compared(names: Sequence[str]) -> list[Rule]:
 def best_factors(plan: Plan, shop: Workshop, factors: Sequence[float]) -> dict[str, float]:
     """Return by short names which of some factors on their recipes' rates are best for rules.
 
-    On the first chip of the plan; where the best is at an end, the search goes on from there.
+    On the first chip of the plan.
 
     Raises
     ------
     ConfigurationError, InvalidValueError
         The chip or the network of the plan cannot carry a rule.
+    StudyError
+        A rule fails with all of them.
     """
     candidates = [_Candidate(rule, plan.chips[0]) for rule in compared(plan.rules)]
     for candidate in candidates:
         experiment = experiment_of(plan, candidate.rule, candidate.chip)
         build(experiment, dataset_of(experiment))
     _search(plan, candidates, shop, factors)
+    for candidate in candidates:
+        if candidate.searched[candidate.best] >= 1:
+            raise StudyError(
+                f"{candidate.rule.short}: fails with every learning rate that is tried"
+            )
     return {candidate.rule.short: candidate.best for candidate in candidates}
 
 
@@ -284,6 +292,10 @@ def experiment_of(
         layers += len(plan.hidden) - len(recipe.network.hidden)
     # Layers that learn one after the other share two thirds of the epochs.
     least = -(-3 * len(plan.hidden) // 2) if rule.staged else 1
+    alike = plan.alike and recipe.network.power is None
+    if alike and "weight_decay" not in rule.needs:
+        learning = msgspec.structs.replace(recipe.learning, weight_decay=None)
+        recipe = msgspec.structs.replace(recipe, learning=learning)
     changes = [
         f"data.name={plan.dataset}",
         f"network.hidden={list(plan.hidden)}",
@@ -291,14 +303,14 @@ def experiment_of(
         f"training.epochs={max(plan.search_epochs, least) if search else plan.epochs}",
     ]
     for key in ("learning_rate", "bias_learning_rate"):
-        rates = _rates(getattr(recipe.learning, key), layers, factor)
-        changes.append(f"learning.{key}={list(rates)}")
-    if plan.alike:
-        wanted = dict(_ALIKE.get(recipe.network.kind, {}))
+        given = getattr(recipe.learning, "learning_rate" if alike else key)
+        changes.append(f"learning.{key}={list(_rates(given, layers, factor))}")
+    if alike:
+        wanted = {"learning.learning_rate_decay": "1"} | _ALIKE.get(recipe.network.kind, {})
         wanted |= {key: values[0] for key, values in rule.requires.items() if key in wanted}
         changes += [f"{key}={value}" for key, value in wanted.items()]
     changes += settings_of(plan.settings, rule)
-    experiment = configuration.load(rule.recipe, chip=chip, settings=changes)
+    experiment = configuration.load(recipe if alike else rule.recipe, chip=chip, settings=changes)
     if not search:
         return experiment
     held_out = max(1, len(dataset_of(experiment).train_images) // _HELD_OUT)

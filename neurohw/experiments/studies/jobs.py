@@ -147,6 +147,8 @@ def perform(job: Job, folder: Path | None = None) -> Result:
     in_part = job.epochs < job.experiment.training.epochs
     if checkpoint is not None and not in_part and not checkpoint.exists():
         checkpoint = None
+    if job.times:  # of a run that goes on from a checkpoint the beginning would be missing
+        checkpoint = None
     started = time.perf_counter()
     versions: dict[str, str] = {}
     recorder = None
@@ -185,7 +187,7 @@ def perform(job: Job, folder: Path | None = None) -> Result:
     result = of(job, outcome, time.perf_counter() - started, versions)
     if folder is not None and outcome.status != "interrupted":
         if recorder is not None and outcome.status == "done":
-            replace(recording_of(folder, job), recording.to_bytes(recorder.recording()))
+            replace(recording_of(folder, job.name), recording.to_bytes(recorder.recording()))
         save(folder, result)
         if checkpoint is not None and outcome.status != "paused":
             checkpoint.unlink(missing_ok=True)
@@ -209,9 +211,9 @@ def path_of(folder: Path, name: str) -> Path:
     return folder / f"{name}.json"
 
 
-def recording_of(folder: Path, job: Job) -> Path:
+def recording_of(folder: Path, name: str) -> Path:
     """Return where the recording of a job lies."""
-    return folder / f"{job.name}.h5"
+    return folder / f"{name}.h5"
 
 
 def save(folder: Path, result: Result) -> None:
@@ -255,10 +257,10 @@ def load(folder: Path, wanted: Iterable[Job]) -> dict[str, Result]:
     for job in wanted:
         path = path_of(folder, job.name)
         if path.name in present:
-            found[job.name] = _read(path)
+            found[job.name] = read(path)
             _require_same(path, found[job.name], job)
             done = found[job.name].outcome.status == "done"
-            if job.times and done and not recording_of(folder, job).exists():
+            if job.times and done and not recording_of(folder, job.name).exists():
                 del found[job.name]
     return found
 
@@ -288,7 +290,8 @@ def _alive(process: int) -> bool:
     return state not in "ZX"
 
 
-def _read(path: Path) -> Result:
+def read(path: Path) -> Result:
+    """Read the file of a result; `StudyError` if it is none, of another schema or another job."""
     try:
         content = path.read_bytes()
         head: Any = msgspec.json.decode(content)

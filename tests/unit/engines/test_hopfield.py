@@ -33,15 +33,19 @@ def balance(problem, state, nudging=None):
     return worst / problem.network.unit_voltage
 
 
-@pytest.mark.parametrize("pull", [1e-3, 1.0, 300.0, -0.9])
+@pytest.mark.parametrize("free", [False, True])
+@pytest.mark.parametrize("pull", [1e-3, 1.0, 3.0, 4.0, 10.0, 30.0, 300.0, -0.9])
 @pytest.mark.parametrize("activation", ["sigmoid", "tanh"])
-def test_one_sweep_balances_outputs_however_hard_they_are_nudged(make_hopfield, activation, pull):
+def test_one_sweep_balances_outputs_however_hard_they_are_nudged(
+    make_hopfield, activation, pull, free
+):
     problem = make_hopfield((6,), activation=activation, batch=64)
     for g in problem.conductances:
         g *= 20  # sums far out, where activations are flat
     strength = np.full(64, pull * min(leak.min() for leak in problem.leak))
     nudging = Nudging(strength=strength, target=problem.target)
-    found = problem.relax(HopfieldEngine(), sweeps=1, nudging=nudging)
+    start = problem.relax(HopfieldEngine(), sweeps=200) if free else None
+    found = problem.relax(HopfieldEngine(), sweeps=1, nudging=nudging, start=start)
     lines = problem.network.forward(1, found.state[1])
     left = imbalance(
         problem.network,
