@@ -49,7 +49,7 @@ def identify(
     pip install 'neurohw[identify]'.
     """
     from neurohw.cli.progress import PartsLine, terminable
-    from neurohw.experiments.identification import classification, observation
+    from neurohw.experiments.identification import observation, recognition
     from neurohw.reports import identification as report
 
     if out is not None:
@@ -58,7 +58,7 @@ def identify(
     line = PartsLine(sys.stderr)
     try:
         with terminable():
-            found = classification.identify(
+            found = recognition.identify(
                 observed,
                 splits=splits,
                 permutations=permutations,
@@ -85,8 +85,9 @@ def identify(
         )
         return
     for table in (report.results(found), report.unknown(found), report.errors(found)):
-        print_table([table.columns, *table.rows])
-        click.echo()
+        if table.rows:
+            print_table([table.columns, *table.rows])
+            click.echo()
     for note in report.notes(plan, found):
         click.echo(note)
     if out is not None:

@@ -1,6 +1,5 @@
 """Report on a comparison of learning rules: errors, costs, needs, learning curves and angles."""
 
-import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,15 +13,14 @@ from matplotlib.ticker import MaxNLocator
 from neurohw.errors import RunFileError
 from neurohw.experiments.run_file import check_writable
 from neurohw.experiments.studies.comparison import Comparison, Entry
-from neurohw.reports import html
+from neurohw.reports import html, pictures
 from neurohw.reports.figures import DASHES, MARKERS, SERIES, Draughtsman, Drawing
 from neurohw.reports.gradients import COLOURS
-from neurohw.reports.settling import FORMATS as PICTURES
 from neurohw.reports.settling import STYLE
 from neurohw.reports.summary import Table, percent
 from neurohw.units import show
 
-FORMATS = (".html", *PICTURES)
+FORMATS = (".html", *pictures.FORMATS)
 
 
 def require_format(out: Path) -> None:
@@ -52,12 +50,7 @@ def write(found: Comparison, out: Path) -> Path:
             left.set_title(chip)
             left.legend(fontsize=8)
             _angles(right, _trained(found.of(chip)), COLOURS)
-        buffer = io.BytesIO()
-        metadata = {"Date": None} if out.suffix == ".svg" else None
-        figure.savefig(buffer, format=out.suffix[1:], dpi=150, metadata=metadata)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_bytes(buffer.getvalue())
-    return out
+        return pictures.save(figure, out)
 
 
 def results(found: Comparison) -> Table:

@@ -12,11 +12,10 @@ from matplotlib.figure import Figure
 from neurohw.errors import RunFileError
 from neurohw.experiments.gradient_check import Check, Point, Setting
 from neurohw.experiments.run_file import check_writable
-from neurohw.reports import html
-from neurohw.reports.settling import FORMATS as PICTURES
+from neurohw.reports import html, pictures
 from neurohw.reports.settling import STYLE
 
-FORMATS = (".html", *PICTURES)
+FORMATS = (".html", *pictures.FORMATS)
 COLOURS = ["#1f5fa8", "#c2571a", "#2e8540", "#8a3ea8", "#7a6a1a", "#b0305c", "#3aa0a8", "#555555"]
 # Rounding; anything smaller is drawn here, since 0 has no place on a logarithmic axis.
 _LEAST = 1e-16
@@ -68,11 +67,9 @@ def draw(found: Check, out: Path) -> Path:
             axes.set_xscale("log")
             axes.set_yscale("log")
             axes.set_xlabel("nudging β")
-        out.parent.mkdir(parents=True, exist_ok=True)
         if out.suffix == ".html":
             return html.save(_page(found, figure), out)
-        figure.savefig(out, dpi=150, metadata={"Date": None} if out.suffix == ".svg" else None)
-    return out
+        return pictures.save(figure, out)
 
 
 def _angle(axes: Axes, points: list[Point], best: Point, colour: str, name: str) -> None:

@@ -35,12 +35,18 @@ def write(runs: Sequence[Run | str | Path], out: Path | str) -> Path:
     return save(page, out)
 
 
-def save(page: str, out: Path) -> Path:
-    """Write a page, whole or not at all, and return its path; `RunFileError` if that fails."""
+def save(content: str | bytes, out: Path) -> Path:
+    """Write a page, or a picture, whole or not at all, and return its path.
+
+    Raises
+    ------
+    RunFileError
+        It cannot be written.
+    """
     temporary = out.with_name(f".{out.name}.unfinished")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(page, encoding="utf-8")
+        temporary.write_bytes(content.encode() if isinstance(content, str) else content)
         os.replace(temporary, out)
     except OSError as error:
         raise RunFileError(f"{out}: cannot be written: {error.strerror}") from error

@@ -1,8 +1,7 @@
 """Report on how well learning rules are recognised, by what, and by how little of it."""
 
-import io
-import os
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,26 +13,26 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from neurohw.errors import RunFileError
-from neurohw.experiments.identification.classification import (
-    KINDS,
+from neurohw.experiments.identification.classifiers import KINDS, Score
+from neurohw.experiments.identification.observation import Plan
+from neurohw.experiments.identification.recognition import (
+    FEWER_TREES,
     Curve,
     Identification,
-    Score,
     statistic_names,
 )
-from neurohw.experiments.identification.observation import Plan
 from neurohw.experiments.run_file import check_writable
-from neurohw.reports import html
+from neurohw.reports import html, pictures
 from neurohw.reports.figures import MARKERS, SERIES, Draughtsman, Drawing
 from neurohw.reports.gradients import COLOURS
-from neurohw.reports.settling import FORMATS as PICTURES
 from neurohw.reports.settling import STYLE
 from neurohw.reports.summary import Table, percent
 
-FORMATS = (".html", *PICTURES)
+FORMATS = (".html", *pictures.FORMATS)
 _SHADES = LinearSegmentedColormap.from_list("shades", ["#ffffff", "#1f5fa8", "#0b2545"])
 _GREY = "#808080"
 _MOST_STATISTICS = 12
+_ACROSS = 3
 
 
 def require_format(out: Path) -> None:
@@ -55,19 +54,16 @@ def write(plan: Plan, found: Identification, out: Path) -> Path:
     if out.suffix == ".html":
         return html.save(render(plan, found), out)
     with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(13, 11.5), layout="constrained")
-        drawn = figure.subplots(3, 3)
-        for axes, panel in zip(drawn.flat, _panels(found), strict=True):
+        panels = _panels(found)
+        rows = -(-len(panels) // _ACROSS)
+        figure = Figure(figsize=(13, 3.8 * rows), layout="constrained")
+        drawn = figure.subplots(rows, _ACROSS, squeeze=False)
+        for axes, panel in zip(drawn.flat, panels, strict=False):
             panel.draw(axes, found, COLOURS)
             axes.set_title(panel.title)
-        buffer = io.BytesIO()
-        metadata = {"Date": None} if out.suffix == ".svg" else None
-        figure.savefig(buffer, format=out.suffix[1:], dpi=130, metadata=metadata)
-    temporary = out.with_name(f".{out.name}.unfinished")
-    out.parent.mkdir(parents=True, exist_ok=True)
-    temporary.write_bytes(buffer.getvalue())
-    os.replace(temporary, out)
-    return out
+        for axes in drawn.flat[len(panels) :]:
+            axes.set_axis_off()
+        return pictures.save(figure, out, dpi=130)
 
 
 def results(found: Identification) -> Table:
@@ -78,13 +74,19 @@ def results(found: Identification) -> Table:
         for kind, score in kinds.items()
     ]
     shuffled = np.array(found.shuffled)
+    controls = [
+        ("only how the error falls", found.curve_only),
+        ("only before training", found.before),
+    ]
+    controls += [(f"all, {kind} networks only", score) for kind, score in found.one_kind.items()]
     rows += [
-        ("how the error falls", KINDS[0], _share(found.curve_only),
-         percent(found.curve_only.network_mean)),
-        ("all, labels shuffled", KINDS[0], f"{percent(shuffled.mean())} (at most "
-         f"{percent(shuffled.max())})", "–"),
+        (what, KINDS[0], _share(score), percent(score.network_mean)) for what, score in controls
+    ]
+    one = f"{percent(shuffled.mean())} (at most {percent(shuffled.max())})"
+    rows += [
+        ("all, labels shuffled, one split", KINDS[0], one, "–"),
         ("chance", "–", percent(found.chance), percent(found.chance)),
-    ]  # fmt: skip
+    ]
     return Table(("what is seen", "classifier", "right, of layers", "right, of networks"), rows)
 
 
@@ -110,17 +112,20 @@ def errors(found: Identification) -> Table:
 def notes(plan: Plan, found: Identification) -> list[str]:
     """Return what a reader must know, in sentences."""
     hidden = ", ".join("-".join(map(str, sizes)) for sizes in plan.hidden)
-    wanted = plan.networks * len(found.rules)
+    wanted = plan.networks * len(plan.rules)
+    epochs = "1 epoch" if plan.epochs == 1 else f"{plan.epochs} epochs"
     lines = [
         f"{found.networks} networks of {len(found.rules)} rules on {plan.dataset}: hidden layers"
-        f" {hidden}; chips {', '.join(plan.chips)}; {plan.epochs} epochs, seen at {plan.times}"
-        f" times, {found.samples} layers in all.",
+        f" {hidden}; chips {', '.join(plan.chips)}; {epochs}, seen at {plan.times} times,"
+        f" {found.samples} layers in all.",
         "Networks are split by their numbers: no layer of a network that is tested, and none of"
-        " the networks that differ from it in nothing but the rule, was learnt from.",
-        f"Labels shuffled {len(found.shuffled)} times: p = {found.p_value:.3g}; the accuracy is"
-        f" {found.accuracy / found.chance:.1f} times chance.",
-        "How the error falls tells rules apart, too: what is recognised beyond that is the"
-        " difference of the two.",
+        " the same network trained by another rule, was learnt from. Right: mean over the rules.",
+        f"Random forest, all that is seen: {found.accuracy / found.chance:.1f} times chance. Labels"
+        f" shuffled {len(found.shuffled)} times, on the first split with forests of {FEWER_TREES}"
+        f" trees: {percent(found.unshuffled)} with the true ones, p = {found.p_value:.3g}.",
+        "Rules differ in how fast they learn, and in the kind of network that they need: compare"
+        " what is recognised with what the error alone, and what networks before training, tell.",
+        "Rules keep the ratio of their layers' learning rates.",
     ]
     if found.networks < wanted:
         lines.append(
@@ -164,7 +169,7 @@ def _panels(found: Identification) -> list[_Panel]:
     known = {rule: found.confusion[k][k] for k, rule in enumerate(found.rules)}
     top = max(known, key=lambda rule: known[rule])
     least = min(known, key=lambda rule: known[rule])
-    return [
+    panels = [
         _Panel(
             "What is seen",
             "Share of layers whose rule is recognised, mean and deviation of the splits; dotted:"
@@ -207,18 +212,6 @@ def _panels(found: Identification) -> list[_Panel]:
             _times,
         ),
         _Panel(
-            "Hidden layers not seen before",
-            "Accuracy on networks with hidden layers that no other network had; dotted: chance.",
-            _listed(found.new_hidden),
-            lambda axes, f, colours: _groups(axes, f, f.new_hidden, colours),
-        ),
-        _Panel(
-            "Chips not seen before",
-            "Accuracy on networks on a chip that no other network was on; dotted: chance.",
-            _listed(found.new_chips),
-            lambda axes, f, colours: _groups(axes, f, f.new_chips, colours),
-        ),
-        _Panel(
             "How well they learnt",
             "Test error of each rule's networks: median, and the middle half.",
             "; ".join(f"{rule} {percent(np.median(v))}" for rule, v in found.errors.items()),
@@ -226,6 +219,24 @@ def _panels(found: Identification) -> list[_Panel]:
             rows=len(found.rules),
         ),
     ]
+    held_out = (
+        (
+            "Hidden layers not seen before",
+            "Accuracy on networks with hidden layers that no other network had; dotted: chance.",
+            found.new_hidden,
+        ),
+        (
+            "Chips not seen before",
+            "Accuracy on networks on a chip that no other network was on; dotted: chance.",
+            found.new_chips,
+        ),
+    )
+    panels += [
+        _Panel(title, caption, _listed(scores), partial(_groups, scores=scores))
+        for title, caption, scores in held_out
+        if scores
+    ]
+    return panels
 
 
 class _Draughtsman(Draughtsman):
@@ -244,9 +255,10 @@ def _bars(axes: Axes, found: Identification, colours: Sequence[str]) -> None:
         axes.bar(places, [s.mean for s in scores], 0.36, yerr=deviations, capsize=2, label=kind,
                  color=colours[k], error_kw={"ecolor": _GREY, "elinewidth": 1})  # fmt: skip
     last = len(found.scores)
-    axes.bar(last, found.curve_only.mean, 0.36, color=colours[2], label="how the error falls")
+    for k, score in enumerate((found.curve_only, found.before)):
+        axes.bar(last + k, score.mean, 0.36, color=colours[2 + k])
     names = [name.replace(" and ", "\nand ") for name in found.scores]
-    axes.set_xticks(range(last + 1), [*names, "error"])
+    axes.set_xticks(range(last + 2), [*names, "only\nthe error", "before\ntraining"])
     _accuracy(axes, found)
     axes.legend(fontsize=8)
 
@@ -319,7 +331,7 @@ def _times(axes: Axes, found: Identification, colours: Sequence[str]) -> None:
 
 
 def _groups(
-    axes: Axes, found: Identification, scores: Mapping[str, Score], colours: Sequence[str]
+    axes: Axes, found: Identification, colours: Sequence[str], *, scores: Mapping[str, Score]
 ) -> None:
     axes.bar(range(len(scores)), [s.mean for s in scores.values()], 0.6, color=colours[0])
     axes.set_xticks(range(len(scores)), list(scores))

@@ -13,8 +13,8 @@ from neurohw.engines.transient.settling import Settling
 from neurohw.errors import RunFileError
 from neurohw.experiments.run_file import check_writable
 from neurohw.experiments.settling import Phases
+from neurohw.reports import pictures
 
-FORMATS = (".svg", ".png", ".pdf")
 HIDDEN, OUTPUT, CHOSEN = "#9aa5b1", "#c2571a", "#1f5fa8"
 STYLE: dict[Any, Any] = {
     "axes.grid": True,
@@ -32,15 +32,15 @@ STYLE: dict[Any, Any] = {
 
 
 def draw(phases: Phases, out: Path, sample: int = 0) -> Path:
-    """Write the figure and return its path; the suffix says which of `FORMATS` it is.
+    """Write the figure and return its path; the suffix says which of `pictures.FORMATS` it is.
 
     Raises
     ------
     RunFileError
         Another suffix, or a place that cannot be written.
     """
-    if out.suffix not in FORMATS:
-        raise RunFileError(f"{out}: a figure is one of {', '.join(FORMATS)}")
+    if out.suffix not in pictures.FORMATS:
+        raise RunFileError(f"{out}: a figure is one of {', '.join(pictures.FORMATS)}")
     check_writable(out)
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(11, 3.4), layout="constrained")
@@ -52,9 +52,7 @@ def draw(phases: Phases, out: Path, sample: int = 0) -> Path:
         nudged.set_title("Nudged phase, same sample")
         nudged.set_ylabel("change since the free phase")
         _histogram(times, phases)
-        out.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(out, dpi=150, metadata={"Date": None} if out.suffix == ".svg" else None)
-    return out
+        return pictures.save(figure, out)
 
 
 def _lines(axes: Axes, phase: Settling, sample: int, *, offset: bool) -> None:

@@ -26,17 +26,16 @@ from neurohw.experiments.studies.limits import Tolerance, logarithmic, tolerance
 from neurohw.experiments.studies.sensitivity import sensitivities
 from neurohw.experiments.studies.study import Study
 from neurohw.experiments.studies.tolerance import Tolerances
-from neurohw.reports import html, settling
+from neurohw.reports import html, pictures, settling
 from neurohw.reports.figures import DASHES, INK, MARKERS, SERIES, Draughtsman, Drawing
 from neurohw.reports.gradients import COLOURS
-from neurohw.reports.settling import FORMATS as PICTURES
 from neurohw.reports.summary import Table, percent
 
 Array = NDArray[np.float64]
 
 Curve = Tolerance | limits.Band
 
-FORMATS = (".html", *PICTURES)
+FORMATS = (".html", *pictures.FORMATS)
 _MOST_LINES = 500
 _MOST_FAILURES = 50
 _SERIES_SHOWN = 8
@@ -99,8 +98,8 @@ def draw_tolerances(found: Tolerances, out: Path) -> Path:
 
 def check_picture(out: Path) -> None:
     """Raise `RunFileError` if a picture has another suffix than these, or cannot be written."""
-    if out.suffix not in PICTURES:
-        raise RunFileError(f"{out}: a figure is one of {', '.join(PICTURES)}")
+    if out.suffix not in pictures.FORMATS:
+        raise RunFileError(f"{out}: a figure is one of {', '.join(pictures.FORMATS)}")
     check_writable(out)
 
 
@@ -112,9 +111,7 @@ def _picture(study: Study, groups: Sequence[tuple[Axis, Sequence[Curve]]], out: 
             _curves(axes, study, axis, curves, COLOURS, "black")
             if len(curves) > 1:
                 axes.legend(fontsize=8)
-        out.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(out, dpi=150, metadata={"Date": None} if out.suffix == ".svg" else None)
-    return out
+        return pictures.save(figure, out)
 
 
 def render(study: Study, table: tables.Table) -> str:

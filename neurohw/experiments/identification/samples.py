@@ -5,7 +5,7 @@ What is observed may be less than all: some of the units, with noise, at some of
 
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,8 @@ Array = NDArray[np.floating]
 
 POSITIONS = ("early", "middle", "deep")
 OBSERVABLES = ("weights", "activities")
+# Share of the images below which a network is left out.
+_LEAST_SETTLED = 0.5
 FORMAT = "neurohw identification samples"
 SCHEMA_VERSION = 1
 
@@ -35,7 +37,8 @@ class View(msgspec.Struct, frozen=True, kw_only=True):
     Parameters
     ----------
     units : float
-        Share of the units of each layer that are observed, the same at all times; at least 2.
+        Share of the units of each layer that are observed, the same at all times; at least 2. Of
+        their weights all are, from whichever units they come.
     noise : float
         Standard deviation of what measuring adds, relative to the root mean square of what is
         measured in the layer.
@@ -63,7 +66,8 @@ class Samples:
         Share of wrong answers to the images, and mean squared error: how far the network is.
     positions : (rows, 3) array
         One-hot; see `POSITIONS`.
-    rules, hidden, chips : (rows,) arrays of str
+    rules, kinds, hidden, chips : (rows,) arrays of str
+        kinds, of networks.
     numbers : (rows,) array of int
         Of the draws: networks of one number differ in nothing but the rule.
     layers : (rows,) array of int
@@ -76,6 +80,7 @@ class Samples:
     curves: NDArray[np.float64]
     positions: NDArray[np.float64]
     rules: NDArray[np.str_]
+    kinds: NDArray[np.str_]
     hidden: NDArray[np.str_]
     chips: NDArray[np.str_]
     numbers: NDArray[np.int_]
@@ -86,6 +91,10 @@ class Samples:
     def names(self) -> list[str]:
         """The rules, in alphabetical order."""
         return sorted(set(self.rules.tolist()))
+
+    def rows(self, which: NDArray[np.bool_]) -> "Samples":
+        """Return some of the rows."""
+        return Samples(**{key: getattr(self, key)[which] for key in self.__dataclass_fields__})
 
     def columns(
         self, observables: Sequence[str], times: Sequence[int] | None = None
@@ -142,6 +151,10 @@ def load(path: Path) -> Samples:
         with h5py.File(path, "r", locking=False) as file:
             if file.attrs.get("format") != FORMAT:
                 raise StudyError(f"{path}: holds no samples")
+            if (version := file.attrs.get("schema_version")) != SCHEMA_VERSION:
+                raise StudyError(
+                    f"{path}: schema_version = {version}: this neurohw reads {SCHEMA_VERSION}"
+                )
             found = {key: file[key][...] for key in Samples.__dataclass_fields__}
     except (OSError, KeyError) as error:
         raise StudyError(f"{path}: cannot be read as samples: {error}") from None
@@ -153,9 +166,21 @@ def load(path: Path) -> Samples:
 
 
 def _rows(network: Observed, seen: Recording, view: View) -> list[dict[str, object]]:
-    """Return the rows of a network, one a layer; those of one that went wild have no meaning."""
-    if not all(np.isfinite(values).all() for values in (*seen.weights, *seen.states)):
+    """Return the rows of a network, one a layer; none of one that came to no numbers.
+
+    Images that did not settle at some time are left out at all, half of them at most.
+    """
+    settled = np.logical_and.reduce(
+        [np.isfinite(layer).all(axis=(0, 2)) for layer in seen.states], axis=0
+    )
+    if settled.mean() < _LEAST_SETTLED or not all(np.isfinite(w).all() for w in seen.weights):
         return []
+    seen = replace(
+        seen,
+        states=[layer[:, settled] for layer in seen.states],
+        inputs=seen.inputs[settled],
+        labels=seen.labels[settled],
+    )
     draw = network.network
     rng = np.random.default_rng([draw.number, *network.rule.encode()])
     chosen = [_some(states.shape[2], view.units, rng) for states in seen.states]
@@ -181,6 +206,7 @@ def _rows(network: Observed, seen: Recording, view: View) -> list[dict[str, obje
                 "curves": curve,
                 "positions": np.eye(len(POSITIONS))[_position(k, len(seen.weights))],
                 "rules": network.rule,
+                "kinds": network.kind,
                 "hidden": "-".join(map(str, draw.hidden)),
                 "chips": draw.chip,
                 "numbers": draw.number,

@@ -12,11 +12,11 @@ FEW = ("--rules", "bp,segregated", "--chips", "ideal", "--hidden", "6", "--netwo
 @pytest.fixture
 def tiny(monkeypatch):
     """Make networks learn from few images, and forests of few trees."""
-    from neurohw.experiments.identification import classification, observation
+    from neurohw.experiments.identification import classifiers, observation, recognition
 
     monkeypatch.setattr(observation, "FACTORS", (0.5, 1.0))
-    monkeypatch.setattr(classification, "_TREES", 5)
-    monkeypatch.setattr(classification, "_FEWER_TREES", 5)
+    monkeypatch.setattr(classifiers, "TREES", 5)
+    monkeypatch.setattr(recognition, "FEWER_TREES", 5)
 
 
 def test_networks_are_observed_and_their_rules_identified(invoke, tiny):
@@ -36,7 +36,7 @@ def test_networks_are_observed_and_their_rules_identified(invoke, tiny):
     assert "chance" in shown.stdout
     assert "2/9 classifiers: weights" in shown.stderr
     page = Path("page.html").read_text()
-    assert page.count("<svg") == 9
+    assert page.count("<svg") == 7
     assert "Who is taken for whom" in page
     found = json.loads(invoke("identify", "seen", *options, "--json", "-o", "all.png").stdout)
     assert found["chance"] == 0.5
@@ -54,6 +54,8 @@ def test_networks_are_observed_and_their_rules_identified(invoke, tiny):
         (("observe", "--hidden", "6,x"), "error: --hidden 6,x: must be numbers of 2 or more"),
         (("observe", "--networks", "2"), "Invalid value for '--networks'"),
         (("observe", "--chips", "nochip"), "nochip"),
+        (("observe", "--workers", "0"), "Invalid value for '--workers'"),
+        (("identify", "x", "--workers", "0"), "Invalid value for '--workers'"),
     ],
 )
 def test_bad_input_is_one_line(invoke, arguments, message):

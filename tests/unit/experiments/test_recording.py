@@ -118,3 +118,11 @@ def test_what_is_no_recording_is_refused(tmp_path):
     path.write_bytes(b"something else")
     with pytest.raises(StudyError, match=r"none\.h5: cannot be read as a recording"):
         recording.load(path)
+
+
+def test_a_recording_of_part_of_a_training_is_refused():
+    experiment = experiment_of("feedforward", epochs=1)
+    recorder = Recorder(log_times(12, 3), dataset_of(experiment))
+    trainer.train(experiment, observe=recorder)
+    with pytest.raises(StudyError, match="2 of 3 times were recorded"):
+        recorder.recording()

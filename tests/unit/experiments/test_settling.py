@@ -12,7 +12,8 @@ from neurohw.cli import main
 from neurohw.errors import InvalidValueError, RunFileError
 from neurohw.experiments import configuration, run_file, settling, trainer
 from neurohw.experiments.trained_circuit import trained
-from neurohw.reports.settling import FORMATS, draw
+from neurohw.reports.pictures import FORMATS
+from neurohw.reports.settling import draw
 
 SETTINGS = (
     *("data.train=40", "network.hidden=[8]", "learning.nudging=0.02"),

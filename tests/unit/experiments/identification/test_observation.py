@@ -30,24 +30,37 @@ def observed(tmp_path_factory):
     return observation.observe(SMALL, folder), folder
 
 
-def test_networks_of_a_number_differ_in_the_rule_alone(observed):
-    found, _ = observed
-    assert len(found) == 16
-    head = observation.read_head(observed[1])
-    made = observation._jobs(head)
-    for number in range(8):
-        one, other = (made[rule, number].experiment for rule in ("bp", "segregated"))
+def test_networks_of_a_number_are_alike(observed):
+    found, folder = observed
+    assert [(o.rule, o.network.number) for o in found] == [
+        (rule, number) for rule in SMALL.rules for number in range(8)
+    ]
+    assert {o.kind for o in found} == {"feedforward"}
+    head = observation.read_head(folder)
+    for draw in observation.networks(SMALL):
+        jobs = [observation._job(SMALL, r, draw, head.factors[r]) for r in SMALL.rules]
+        assert [job.name for job in jobs] == [head.jobs[r][draw.number] for r in SMALL.rules]
+        one, other = (job.experiment for job in jobs)
         assert one.network == other.network
         assert one.chip == other.chip
         assert one.training == other.training
-        factors = {
-            rule: made[rule, number].experiment.learning_rates[0]
-            / observation._experiment(
-                SMALL, rule, observation.networks(SMALL)[number], 1.0
-            ).learning_rates[0]
-            for rule in ("bp", "segregated")
-        }
-        assert factors == pytest.approx(head.factors)
+        for rule, job in zip(SMALL.rules, jobs, strict=True):
+            learning = job.experiment.learning
+            recipe = observation._job(SMALL, rule, draw, 1.0).experiment.learning
+            assert learning.learning_rate_decay == 1
+            assert learning.weight_decay is None
+            assert learning.bias_learning_rate == learning.learning_rate
+            ratio = np.divide(learning.learning_rate, recipe.learning_rate)
+            assert ratio == pytest.approx(head.factors[rule])
+
+
+def test_every_rule_that_takes_part_is_as_alike_as_it_can_be():
+    draw = observation.networks(Plan())[5]
+    for rule in observation.RULES:
+        learning = observation._job(Plan(), rule, draw, 1.0).experiment.learning
+        assert learning.learning_rate_decay == 1
+        assert (learning.weight_decay is None) == (rule != "kp")
+        assert learning.bias_learning_rate == learning.learning_rate
 
 
 def test_layers_and_chips_go_round_and_rates_are_drawn(observed):
@@ -90,6 +103,46 @@ def _states(path):
     return np.concatenate([s.ravel() for s in recording.load(path).states])
 
 
+def test_chips_that_changed_since_are_refused(tmp_path):
+    chip = tmp_path / "own.toml"
+    chip.write_text('preset = "ideal"\ndescription = "one"\n')
+    plan = replace(SMALL, chips=(str(chip),), hidden=((6,),), networks=4, epochs=1)
+    folder = tmp_path / "seen"
+    before = observation.observe(plan, folder)
+    chip.write_text('preset = "ecram"\n')
+    with pytest.raises(StudyError, match="is of chips or recipes that are others now"):
+        observation.observe(plan, folder, resume=True)
+    # What was observed stays what it is.
+    assert observation.read(folder) == (plan, before)
+
+
+def test_a_machine_without_outputs_is_refused(tmp_path):
+    with pytest.raises(InvalidValueError, match="cd: a boltzmann machine has no outputs"):
+        observation.observe(
+            replace(SMALL, rules=("bp", "cd"), hidden=((8,),), settings=()), tmp_path
+        )
+
+
+def test_images_that_did_not_settle_are_left_out(observed, monkeypatch):
+    found, _ = observed
+    load = samples.recording.load
+
+    def unsettled(path, images):
+        seen = load(path)
+        for layer in seen.states:
+            layer[1, :images] = np.nan
+        return seen
+
+    whole = samples.gather(found[:1])
+    monkeypatch.setattr(samples.recording, "load", lambda path: unsettled(path, 4))
+    some = samples.gather(found[:1])
+    assert np.isfinite(some.activities).all()
+    assert np.array_equal(some.weights, whole.weights)
+    monkeypatch.setattr(samples.recording, "load", lambda path: unsettled(path, 40))
+    with pytest.raises(StudyError, match="no network was trained to its end"):
+        samples.gather(found[:1])
+
+
 def test_another_plan_is_refused(observed):
     with pytest.raises(StudyError, match="epochs = 2 there, and 3 here; choose another --out"):
         observation.observe(replace(SMALL, epochs=3), observed[1], resume=True)
@@ -126,6 +179,12 @@ def test_plans_that_cannot_be_are_refused_before_anything_runs(tmp_path, changes
     with pytest.raises((InvalidValueError, ConfigurationError), match=message):
         observation.observe(replace(SMALL, **changes), tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+def test_without_networks_nothing_is_read(tmp_path):
+    observation._prepare(tmp_path, SMALL, resume=False)
+    with pytest.raises(StudyError, match="nothing is observed yet; neurohw observe --resume"):
+        observation.read(tmp_path)
 
 
 def test_samples_have_a_row_a_layer(observed):

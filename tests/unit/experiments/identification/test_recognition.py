@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from neurohw.errors import InvalidValueError, StudyError
-from neurohw.experiments.identification import classification
+from neurohw.experiments.identification import classifiers, recognition
 from neurohw.experiments.identification.observation import Network, Observed
 from neurohw.experiments.identification.samples import POSITIONS, Samples
 from neurohw.experiments.studies.jobs import Outcome
@@ -34,6 +34,7 @@ def made(numbers: int, apart: float, seed: int = 0, own: float = 0.0) -> Samples
                         "curves": np.zeros((TIMES, 2)),
                         "positions": np.eye(len(POSITIONS))[2 * layer],
                         "rules": rule,
+                        "kinds": "hopfield" if rule == "ep" else "feedforward",
                         "hidden": str(8 * (1 + number % 2)),
                         "chips": ("ideal", "ecram")[number // 2 % 2],
                         "numbers": number,
@@ -47,17 +48,20 @@ def made(numbers: int, apart: float, seed: int = 0, own: float = 0.0) -> Samples
 def observed(samples: Samples) -> list[Observed]:
     network = Network(number=0, hidden=(8,), chip="ideal", batch=1, factor=1.0)
     outcome = Outcome(status="done", test_errors=(0.1,))
-    return [Observed(rule="bp", network=network, outcome=outcome, recording=Path("none"))]
+    return [
+        Observed(
+            rule="bp", kind="feedforward", network=network, outcome=outcome, recording=Path("none")
+        )
+    ]
 
 
 @pytest.fixture
 def identified(monkeypatch):
     def run(samples: Samples, **options):
-        monkeypatch.setattr(classification, "gather", lambda found, view=None: samples)
-        monkeypatch.setattr(classification, "_TREES", 40)
-        monkeypatch.setattr(classification, "_FEWER_TREES", 20)
+        monkeypatch.setattr(recognition, "gather", lambda found, view=None: samples)
+        monkeypatch.setattr(recognition, "FEWER_TREES", 20)
         options = {"splits": 2, "permutations": 19} | options
-        return classification.identify(observed(samples), **options)
+        return recognition.identify(observed(samples), **options)
 
     return run
 
@@ -65,7 +69,7 @@ def identified(monkeypatch):
 def test_rules_that_differ_are_recognised_by_what_they_differ_in(identified):
     parts = []
     found = identified(made(16, apart=4.0), told=lambda *part: parts.append(part))
-    for kind in classification.KINDS:
+    for kind in classifiers.KINDS:
         assert found.scores["weights"][kind].mean > 0.95
         assert found.scores["activities"][kind].mean < 0.6
         assert found.scores["weights"][kind].network_mean > 0.95
@@ -73,6 +77,10 @@ def test_rules_that_differ_are_recognised_by_what_they_differ_in(identified):
     assert found.p_value == pytest.approx(1 / 20)
     assert np.mean(found.shuffled) == pytest.approx(1 / 3, abs=0.1)
     assert found.curve_only.mean < 0.6
+    assert found.unshuffled > 0.95
+    assert found.before.mean > 0.9  # the rules differ at all times here
+    assert set(found.one_kind) == {"feedforward"}  # of hopfield networks there is but one rule
+    assert found.one_kind["feedforward"].mean > 0.95
     assert min(score.mean for score in found.new_hidden.values()) > 0.9
     assert set(found.new_hidden) == {"8", "16"}
     assert set(found.new_chips) == {"ideal", "ecram"}
@@ -83,7 +91,7 @@ def test_rules_that_differ_are_recognised_by_what_they_differ_in(identified):
     assert table.sum() == pytest.approx(1)
     # The first three statistics of weights are those that the rules differ in.
     assert set(np.argsort(-table.sum(axis=1))[:3]) == {0, 1, 2}
-    assert len(classification.statistic_names()) == 45
+    assert len(recognition.statistic_names()) == 45
     assert [part[1] for part in parts] == list(range(9))
     assert {part[2] for part in parts} == {9}
     assert set(found.errors) == {"bp", "ep", "fa"}
@@ -103,9 +111,8 @@ def test_rules_that_do_not_differ_are_not_recognised(identified):
 
 def test_no_number_stands_on_both_sides_of_a_split():
     samples = made(12, apart=1.0)
-    work = classification._Work(5, 1, 1, 0, None)
     tests = set()
-    for train, test in work._split(samples):
+    for train, test in classifiers.splits(samples, 5, seed=0):
         assert not set(samples.numbers[train]) & set(samples.numbers[test])
         assert len(train) + len(test) == len(samples.rules)
         assert len(test) == len(samples.rules) // 4
@@ -115,7 +122,7 @@ def test_no_number_stands_on_both_sides_of_a_split():
 
 def test_shuffled_labels_are_those_of_networks():
     samples = made(12, apart=1.0)
-    labels = classification._shuffle(samples, np.random.default_rng(1))
+    labels = classifiers.shuffled(samples, np.random.default_rng(1))
     assert not np.array_equal(labels, samples.rules)
     for number in range(12):
         for rule in samples.names:
@@ -126,9 +133,20 @@ def test_shuffled_labels_are_those_of_networks():
         )
 
 
+def test_rules_with_fewer_networks_count_as_much():
+    labels = np.array(["bp"] * 90 + ["ep"] * 10)
+    assert classifiers.recall(labels, np.array(["bp"] * 100)) == pytest.approx(0.5)
+    assert classifiers.recall(labels, labels) == 1
+
+
 def test_too_little_is_refused(identified):
-    with pytest.raises(StudyError, match="5 numbers of networks: at least 6 are needed"):
+    with pytest.raises(StudyError, match="bp: 5 networks: at least 6 are needed"):
         identified(made(5, apart=1.0))
+    few = made(12, apart=1.0)
+    with pytest.raises(StudyError, match="ep: 3 networks: at least 6 are needed"):
+        identified(few.rows((few.rules != "ep") | (few.numbers < 3)))
+    with pytest.raises(StudyError, match="networks of two rules or more are needed"):
+        identified(few.rows(few.rules == "ep"))
     with pytest.raises(InvalidValueError, match="splits = 1: must be 2 or more"):
         identified(made(8, apart=1.0), splits=1)
     with pytest.raises(InvalidValueError, match="permutations = 0: must be 1 or more"):
