@@ -21,7 +21,6 @@ Kind = Literal["random forest", "linear SVM"]
 Split = tuple[NDArray[np.intp], NDArray[np.intp]]
 
 KINDS: tuple[Kind, ...] = ("random forest", "linear SVM")
-TREES = 200
 _FOLDS = 3
 _TEST_SHARE = 0.25
 _C = (0.01, 0.1, 1.0, 10.0)
@@ -96,7 +95,7 @@ def shuffled(samples: Samples, rng: np.random.Generator) -> NDArray[np.str_]:
     return labels
 
 
-def model(kind: Kind, seed: int, trees: int = TREES) -> Any:
+def model(kind: Kind, seed: int, trees: int) -> Any:
     """Return a classifier of z-scores that has learnt nothing yet."""
     from sklearn.ensemble import RandomForestClassifier
     from sklearn.pipeline import make_pipeline
@@ -115,11 +114,11 @@ def votes(
     numbers: NDArray[np.int_],
     split: Split,
     seed: int,
-    trees: int = TREES,
+    trees: int,
 ) -> Array:
     """Train on a split, and return a vote for each rule, (test rows, rules), the largest wins.
 
-    x (rows, columns), labels and numbers (rows,); rules in alphabetical order.
+    x (rows, columns), labels and numbers (rows,); rules in alphabetical order; trees, of a forest.
     """
     from sklearn.model_selection import GridSearchCV, GroupKFold
 

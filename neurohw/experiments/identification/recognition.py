@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from neurohw.errors import InvalidValueError
 from neurohw.experiments.identification import classifiers
-from neurohw.experiments.identification.classifiers import KINDS, Score, Split
+from neurohw.experiments.identification.classifiers import KINDS, Kind, Score, Split
 from neurohw.experiments.identification.observation import Observed
 from neurohw.experiments.identification.samples import OBSERVABLES, Samples, View, gather
 from neurohw.experiments.identification.statistics import ACTIVITIES, WEIGHTS
@@ -25,8 +25,8 @@ SEEN: Mapping[str, tuple[str, ...]] = {
 # The first of each is what `gather` sees without a view.
 UNITS = (1.0, 0.5, 0.2, 0.1, 0.05)
 NOISES = (0.0, 0.1, 0.3, 1.0, 3.0)
-# Trees of controls and curves, and the splits of curves.
-FEWER_TREES, _FEWER_SPLITS = 100, 3
+# Trees of forests, those of controls and curves, and the splits of curves.
+TREES, FEWER_TREES, _FEWER_SPLITS = 200, 100, 3
 _PARTS = 9
 
 
@@ -163,10 +163,7 @@ class _Work:
             self._tell(f"classifiers: {name}", 1 + number)
             x, scores[name] = samples.columns(seen), {}
             for kind in KINDS:
-                each = self._each(
-                    classifiers.votes,
-                    [(kind, x, samples.rules, samples.numbers, s, self.seed) for s in chosen],
-                )
+                each = self._cast(x, samples, chosen, kind, TREES)
                 scores[name][kind] = classifiers.score(samples, chosen, each)
                 cast = cast or each
         x = samples.columns(OBSERVABLES)
@@ -208,16 +205,19 @@ class _Work:
 
         return list(Parallel(n_jobs=self.workers)(delayed(function)(*each) for each in arguments))
 
-    def _cast(self, x: Array, samples: Samples, chosen: Sequence[Split]) -> list[Array]:
-        """Return the votes of forests of fewer trees."""
+    def _cast(
+        self, x: Array, samples: Samples, chosen: Sequence[Split], kind: Kind, trees: int
+    ) -> list[Array]:
+        """Return the votes of a classifier on each split."""
         known = samples.rules, samples.numbers
         return self._each(
-            classifiers.votes,
-            [("random forest", x, *known, s, self.seed, FEWER_TREES) for s in chosen],
+            classifiers.votes, [(kind, x, *known, split, self.seed, trees) for split in chosen]
         )
 
     def _forests(self, x: Array, samples: Samples, chosen: Sequence[Split]) -> Score:
-        return classifiers.score(samples, chosen, self._cast(x, samples, chosen))
+        """Return the score of forests of fewer trees."""
+        cast = self._cast(x, samples, chosen, "random forest", FEWER_TREES)
+        return classifiers.score(samples, chosen, cast)
 
     def _shuffled(self, x: Array, samples: Samples, split: Split) -> tuple[float, list[float]]:
         """Return the accuracy on a split, and those where labels are shuffled."""
@@ -250,14 +250,14 @@ class _Work:
         if len(names) < 2:
             return {}
         chosen = [(np.flatnonzero(groups != n), np.flatnonzero(groups == n)) for n in names]
-        cast = self._cast(x, samples, chosen)
+        cast = self._cast(x, samples, chosen, "random forest", FEWER_TREES)
         return {
             name: classifiers.score(samples, [split], [each])
             for name, split, each in zip(names, chosen, cast, strict=True)
         }
 
     def _importance(self, x: Array, samples: Samples) -> tuple[tuple[float, ...], ...]:
-        model = classifiers.model("random forest", self.seed).fit(x, samples.rules)
+        model = classifiers.model("random forest", self.seed, TREES).fit(x, samples.rules)
         found = model[-1].feature_importances_
         times, first = samples.weights.shape[1], samples.weights[0].size
         weights = found[:first].reshape(times, -1)

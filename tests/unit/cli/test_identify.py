@@ -12,10 +12,10 @@ FEW = ("--rules", "bp,segregated", "--chips", "ideal", "--hidden", "6", "--netwo
 @pytest.fixture
 def tiny(monkeypatch):
     """Make networks learn from few images, and forests of few trees."""
-    from neurohw.experiments.identification import classifiers, observation, recognition
+    from neurohw.experiments.identification import observation, recognition
 
     monkeypatch.setattr(observation, "FACTORS", (0.5, 1.0))
-    monkeypatch.setattr(classifiers, "TREES", 5)
+    monkeypatch.setattr(recognition, "TREES", 5)
     monkeypatch.setattr(recognition, "FEWER_TREES", 5)
 
 

@@ -59,7 +59,8 @@ def observed(samples: Samples) -> list[Observed]:
 def identified(monkeypatch):
     def run(samples: Samples, **options):
         monkeypatch.setattr(recognition, "gather", lambda found, view=None: samples)
-        monkeypatch.setattr(recognition, "FEWER_TREES", 20)
+        monkeypatch.setattr(recognition, "TREES", 30)
+        monkeypatch.setattr(recognition, "FEWER_TREES", 12)
         options = {"splits": 2, "permutations": 19} | options
         return recognition.identify(observed(samples), **options)
 
