@@ -28,9 +28,10 @@ from neurohw.cli.train import Interrupted
 @click.option(
     "-o",
     "--out",
+    multiple=True,
     type=click.Path(path_type=Path),
     metavar="PAGE",
-    help="Page (.html), or picture of all figures (.png, .svg, .pdf).",
+    help="Page (.html), or picture of all figures (.png, .svg, .pdf); repeatable.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def identify(
@@ -39,7 +40,7 @@ def identify(
     permutations: int,
     seed: int,
     workers: int,
-    out: Path | None,
+    out: tuple[Path, ...],
     as_json: bool,
 ) -> None:
     """Train classifiers to recognise learning rules, with controls.
@@ -52,8 +53,8 @@ def identify(
     from neurohw.experiments.identification import observation, recognition
     from neurohw.reports import identification as report
 
-    if out is not None:
-        report.require_format(out)
+    for path in out:
+        report.require_format(path)
     plan, observed = observation.read(folder)
     line = PartsLine(sys.stderr)
     try:
@@ -70,8 +71,8 @@ def identify(
         raise Interrupted("interrupted; nothing is lost, nothing is written") from None
     finally:
         line.close()
-    if out is not None:
-        report.write(plan, found, out)
+    for path in out:
+        report.write(plan, found, path)
     if as_json:
         import msgspec
 
@@ -90,5 +91,5 @@ def identify(
             click.echo()
     for note in report.notes(plan, found):
         click.echo(note)
-    if out is not None:
-        click.echo(f"written: {out}")
+    for path in out:
+        click.echo(f"written: {path}")
