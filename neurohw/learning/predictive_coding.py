@@ -296,20 +296,13 @@ class _Log:
 
 
 def _chosen(kept: NDArray[np.bool_], new: Point, old: Point) -> Point:
-    """Return the new point of the samples that keep it, the old one of the others."""
-    if kept.all():
-        return new
-
-    def layers(new: Sequence[Array], old: Sequence[Array]) -> list[Array]:
-        return [np.where(kept[:, None], a, b) for a, b in zip(new, old, strict=True)]
-
-    return Point(
-        values=layers(new.values, old.values),
-        slopes=layers(new.slopes, old.slopes),
-        states=layers(new.states, old.states),
-        errors=layers(new.errors, old.errors),
-        energy=np.where(kept, new.energy, old.energy),
-    )
+    """Return the new point, whose arrays are written to, with the old one where it is not kept."""
+    back = np.flatnonzero(~kept)
+    for key in ("values", "slopes", "states", "errors"):
+        for a, b in zip(getattr(new, key), getattr(old, key), strict=True):
+            a[back] = b[back]
+    new.energy[back] = old.energy[back]
+    return new
 
 
 def _require_finite(energy: Array) -> None:

@@ -99,7 +99,8 @@ class FeedforwardNetwork:
         if self._of(layer) == "power":
             n = z.dtype.type(self.powers[layer])
             return np.asarray(np.maximum(z * self._scale(layer, z), 0) ** n)
-        return _activate(self._of(layer), z * self._scale(layer, z))
+        scale = self._scale(layer, z)
+        return _activate(self._of(layer), z if scale == 1 else z * scale)
 
     def slope(self, layer: int, z: Array, a: Array) -> Array:
         """Return φ'(z) where a = φ(z), both (batch, units); not of softmax."""
@@ -107,6 +108,8 @@ class FeedforwardNetwork:
         if self._of(layer) == "power":
             n = z.dtype.type(self.powers[layer])
             return np.asarray(n * scale * np.maximum(z * scale, 0) ** (n - 1))
+        if scale == 1:
+            return _slope(self._of(layer), z, a)
         return scale * _slope(self._of(layer), z * scale, a)
 
     def output_error(self, z: Array, a: Array, targets: Array) -> Array:
@@ -193,13 +196,19 @@ def initial_weights(uniform: Array, largest: float | None = None) -> Array:
 
 
 def _activate(kind: Activation, z: Array) -> Array:
+    """Return φ(z), a fresh array."""
     if kind == "linear":
-        return z
+        return z.copy()
     if kind == "hard-sigmoid":
         return np.clip(z, 0, 1)
     if kind == "sigmoid":
         # Of the half argument: tanh does not overflow.
-        return np.asarray(0.5 + 0.5 * np.tanh(0.5 * z), z.dtype)
+        half = z.dtype.type(0.5)
+        a = np.asarray(half * z)
+        np.tanh(a, out=a)
+        a *= half
+        a += half
+        return a
     if kind == "tanh":
         return np.asarray(np.tanh(z))
     if kind == "relu":

@@ -15,7 +15,7 @@ from neurohw.learning.continual import program
 RECIPES = (
     *("mlp-1h", "fa-1h-relu", "dfa-1h", "sign-symmetric-1h", "kolen-pollack-1h"),
     *("weight-mirror-1h", "brainprop-1h", "brainprop-reciprocal-1h", "burst-1h"),
-    *("two-site-1h", "segregated-1h", "dendritic-2h"),
+    *("two-site-1h", "segregated-1h", "dendritic-2h", "predictive-coding-1h"),
 )
 
 
@@ -45,7 +45,9 @@ def against_products(recipe: str, *, steps: int, rounds: int) -> list[Row]:
     for read in reads:
         units, lines = read.array.shape
         drives = (units, lines) if read.transposed else (lines, units)
-        products.append([np.ones(s, "f4") for s in ((len(samples), drives[0]), drives)])
+        # One product for each of the reads that follow each other.
+        shapes = (len(read.voltages) // read.times, drives[0]), drives
+        products += [[np.ones(s, "f4") for s in shapes]] * read.times
 
     def write(step) -> None:
         program(machine.chip, step.updates, step.bias_updates, 0, inputs, step.beside)
