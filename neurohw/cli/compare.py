@@ -93,7 +93,7 @@ def compare(
     if out is not None:
         report.require_format(out)
     plan = comparison.Plan(
-        rules=tuple(name.strip() for name in rules.split(",") if name.strip()),
+        rules=names_of(rules),
         chips=tuple(dict.fromkeys(("ideal", chip))),
         dataset=dataset,
         hidden=sizes_of("--layers", layers),
@@ -140,6 +140,11 @@ def compare(
         click.echo(note)
     if out is not None:
         click.echo(f"written: {out}")
+
+
+def names_of(text: str) -> tuple[str, ...]:
+    """Return the names of an option's text such as bp,fa."""
+    return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
 def sizes_of(option: str, text: str) -> tuple[int, ...]:

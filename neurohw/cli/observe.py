@@ -65,14 +65,14 @@ def observe(
     Networks of one number have the same layers, chip, mini-batches and seed, whatever the rule.
     FOLDER/samples.h5 has the statistics of every layer, for other programs; see neurohw identify.
     """
-    from neurohw.cli.compare import sizes_of
+    from neurohw.cli.compare import names_of, sizes_of
     from neurohw.cli.progress import StudyLine, terminable
     from neurohw.experiments.identification import observation, samples
     from neurohw.reports.summary import percent
 
     plan = observation.Plan(
-        rules=_names(rules) or observation.RULES,
-        chips=_names(chips) or observation.CHIPS,
+        rules=names_of(rules or "") or observation.RULES,
+        chips=names_of(chips or "") or observation.CHIPS,
         dataset=dataset,
         hidden=tuple(sizes_of("--hidden", text) for text in hidden) or observation.HIDDEN,
         networks=networks,
@@ -106,7 +106,3 @@ def observe(
     for reason in why:
         click.echo(reason)
     click.echo(f"written: {path}")
-
-
-def _names(text: str | None) -> tuple[str, ...]:
-    return tuple(word.strip() for word in (text or "").split(",") if word.strip())

@@ -22,10 +22,9 @@ from neurohw.experiments.recording import TIMES, log_times
 from neurohw.experiments.studies import comparison, jobs
 from neurohw.experiments.studies.jobs import Job, Outcome
 from neurohw.experiments.studies.study import with_seed
-from neurohw.experiments.studies.sweep import Told, Workshop
+from neurohw.experiments.studies.sweep import SCHEMA_VERSION, Told, Workshop, require_schema
 
 FORMAT = "neurohw observation"
-SCHEMA_VERSION = 1
 
 RULES = (
     *("bp", "fa", "ss", "kp", "wm", "burst", "two-site", "segregated", "pc"),
@@ -210,10 +209,10 @@ def read(folder: Path) -> tuple[Plan, list[Observed]]:
         There is no observation, one of another schema, or a result that cannot be read.
     """
     head = read_head(folder)
-    results = folder / "jobs"
+    results, draws = folder / "jobs", networks(head.plan)
     found = []
     for rule, names in head.jobs.items():
-        for draw, name in zip(networks(head.plan), names, strict=True):
+        for draw, name in zip(draws, names, strict=True):
             path = jobs.path_of(results, name)
             if path.exists():
                 result = jobs.read(path)
@@ -236,19 +235,8 @@ def read_head(folder: Path) -> Head:
     """Return what the folder of an observation says of itself; `StudyError` if it is none."""
     path = folder / "observation.json"
     try:
-        content = path.read_bytes()
-        table: Any = msgspec.json.decode(content)
-        if not isinstance(table, dict) or table.get("format") != FORMAT:
-            raise StudyError(f"{path}: is not of a {FORMAT}")
-        if table.get("schema_version") != SCHEMA_VERSION:
-            raise StudyError(
-                f"{path}: schema_version = {table.get('schema_version')}: this neurohw reads"
-                f" {SCHEMA_VERSION}; choose another --out"
-            )
-        return msgspec.json.decode(content, type=Head)
-    except OSError as error:
-        raise StudyError(f"{path}: cannot be read: {error.strerror}") from None
-    except msgspec.DecodeError as error:
+        return msgspec.convert(require_schema(path, FORMAT), Head)
+    except msgspec.ValidationError as error:
         raise StudyError(f"{path}: is no observation: {error}") from None
 
 
@@ -304,17 +292,14 @@ def _search(plan: Plan, shop: Workshop) -> dict[str, float]:
     """Return the best factor of each rule, on the first chip with a layer of middle size."""
     single = sorted(plan.hidden, key=lambda sizes: (len(sizes), sizes))
     shallow = [sizes for sizes in single if len(sizes) == len(single[0])]
-    wanted = comparison.Plan(
+    wanted = _compared(
+        plan,
         rules=plan.rules,
         chips=plan.chips[:1],
-        dataset=plan.dataset,
         hidden=shallow[len(shallow) // 2],
-        epochs=plan.epochs,
         batch=max(plan.batches),
         seeds=(plan.seed,),
         search_epochs=plan.epochs,
-        alike=True,
-        settings=plan.settings,
     )
     return comparison.best_factors(wanted, shop, FACTORS)
 
@@ -322,18 +307,18 @@ def _search(plan: Plan, shop: Workshop) -> dict[str, float]:
 def _experiment(plan: Plan, name: str, draw: Network, factor: float) -> Experiment:
     """Return the experiment of a rule for a draw; factor is that of the rule."""
     rule = comparison.compared([name])[0]
-    wanted = comparison.Plan(
-        rules=(name,),
-        chips=(draw.chip,),
-        dataset=plan.dataset,
-        hidden=draw.hidden,
-        epochs=plan.epochs,
-        batch=draw.batch,
-        alike=True,
-        settings=plan.settings,
+    wanted = _compared(
+        plan, rules=(name,), chips=(draw.chip,), hidden=draw.hidden, batch=draw.batch
     )
     found = comparison.experiment_of(wanted, rule, draw.chip, factor=factor * draw.factor)
     return with_seed(found, plan.seed + draw.number)
+
+
+def _compared(plan: Plan, **choices: Any) -> comparison.Plan:
+    """Return the comparison of networks that are alike, with what a plan says of all of them."""
+    return comparison.Plan(
+        dataset=plan.dataset, epochs=plan.epochs, alike=True, settings=plan.settings, **choices
+    )
 
 
 def _job(plan: Plan, name: str, draw: Network, factor: float) -> Job:

@@ -54,6 +54,9 @@ class View(msgspec.Struct, frozen=True, kw_only=True):
             raise InvalidValueError(f"noise = {self.noise:g}: must be 0 or more")
 
 
+WHOLE = View()
+
+
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Samples:
     """What classifiers learn from.
@@ -69,7 +72,7 @@ class Samples:
     rules, kinds, hidden, chips : (rows,) arrays of str
         kinds, of networks.
     numbers : (rows,) array of int
-        Of the draws: networks of one number differ in nothing but the rule.
+        Of the draws, which networks of all rules share.
     layers : (rows,) array of int
     errors : (rows,) array
         Test error of the network.
@@ -111,7 +114,7 @@ class Samples:
         return np.concatenate([*parts, self.positions], axis=1)
 
 
-def gather(observed: Sequence[Observed], view: View = View()) -> Samples:  # noqa: B008
+def gather(observed: Sequence[Observed], view: View = WHOLE) -> Samples:
     """Return the samples of networks that were trained to their end.
 
     Raises

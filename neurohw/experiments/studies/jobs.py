@@ -143,12 +143,12 @@ def perform(job: Job, folder: Path | None = None) -> Result:
         The result cannot be written.
     """
     folder = folder if folder is not None and folder.is_dir() else None
-    checkpoint = None if folder is None else folder / f"{job.run}.h5"
     in_part = job.epochs < job.experiment.training.epochs
-    if checkpoint is not None and not in_part and not checkpoint.exists():
-        checkpoint = None
-    if job.times:  # of a run that goes on from a checkpoint the beginning would be missing
-        checkpoint = None
+    checkpoint = None
+    # Of a run that goes on from a checkpoint a recording would miss the beginning.
+    if folder is not None and not job.times:
+        path = folder / f"{job.run}.h5"
+        checkpoint = path if in_part or path.exists() else None
     started = time.perf_counter()
     versions: dict[str, str] = {}
     recorder = None

@@ -200,7 +200,7 @@ def prepare(out: Path, study: Study, *, resume: bool, kind: str = FORMAT) -> Pat
     """
     path, folder = out / "study.json", out / "jobs"
     if path.exists():
-        _require_schema(path, kind)
+        require_schema(path, kind)
         if not resume:
             raise StudyError(f"{out}: holds results; go on with --resume, or choose another --out")
     try:
@@ -221,7 +221,7 @@ def read(out: Path) -> tuple[Study, Table]:
     StudyError
         There is no study, or one of another schema.
     """
-    head = _require_schema(out / "study.json")
+    head = require_schema(out / "study.json")
     try:
         study = msgspec.convert(head["study"], Study)
     except (KeyError, msgspec.ValidationError) as error:
@@ -239,7 +239,14 @@ def read(out: Path) -> tuple[Study, Table]:
     return study, tabulate(study, points, {place: r.outcome for place, r in found.items()})
 
 
-def _require_schema(path: Path, kind: str = FORMAT) -> dict[str, Any]:
+def require_schema(path: Path, kind: str = FORMAT) -> dict[str, Any]:
+    """Return what the head of a folder of results holds.
+
+    Raises
+    ------
+    StudyError
+        There is none, or one of another kind or schema.
+    """
     try:
         head: Any = msgspec.json.decode(path.read_bytes())
     except OSError as error:
