@@ -1,5 +1,7 @@
 """Fabrication of one crossbar of a chip."""
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -79,7 +81,7 @@ def fabricate_array(
             )
     array = CrossbarArray(
         first_write(cells, wanted).astype(dtype),
-        cells,
+        _as_known(cells, programming),
         driven=driven,
         paired=paired,
         wires=wires,
@@ -95,8 +97,15 @@ def fabricate_array(
             array=number,
         ),
         programming=programming,
-        fast=fast,
+        fast=None if fast is None else _as_known(fast, programming),
     )
     if array.scheme.carries:
         array.write(wanted)
     return array
+
+
+def _as_known(cells: Cells, programming: Programming) -> Cells:
+    """Return cells whose pulses are counted with what the controller knows of a step."""
+    if programming.polarities == "known" or cells.law.limit_down == 0:
+        return cells
+    return replace(cells, law=cells.law.taken_alike())

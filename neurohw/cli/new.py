@@ -135,6 +135,7 @@ MEANINGS = {
     "programming.pulses": '"count", "train", "sign" or "write-verify"; see docs/programming.md',
     "programming.order": '"net" (one number a cell) or "sequential" (a term after another)',
     "programming.rounding": 'of pulse counts, "stochastic" or "nearest"',
+    "programming.polarities": '"known" (each one\'s step) or "alike" (the mean step for both)',
     "programming.threshold": "of sign: wanted change, in pulses, that gets none",
     "programming.verify_pulses": "of write-verify: most pulses of a cell in one event",
     "programming.verify_tolerance": "likewise: accepted distance, of g_max - g_min",

@@ -14,7 +14,7 @@ Chen, Peng, Yu (2018), "NeuroSim", IEEE TCAD 37, 3067, for the label curves; Ras
 IEEE AICAS, for soft bounds and tabulated steps; Agarwal et al. (2016), IJCNN, for lookup tables.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
@@ -86,6 +86,11 @@ class Law:
     def alike(self) -> bool:
         """Whether all cells have the same parameters."""
         return all(parameter.size == 1 for parameter in (*self.up, *self.down))
+
+    def taken_alike(self) -> "Law":
+        """Return the law of a controller that takes the polarities' mean step for both."""
+        step = (self.step_up + self.step_down) / 2
+        return replace(self, step_up=step, step_down=step)
 
 
 def moved(

@@ -28,6 +28,9 @@ class Programming(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
         each product of two lines, and each line sum, is pulsed by itself, one after the other.
     rounding : {"stochastic", "nearest"}
         Of pulse counts.
+    polarities : {"known", "alike"}
+        What pulses are counted with: each polarity's own nominal step, or the mean of both, so that
+        what they differ by biases every update.
     threshold : float
         Of ``sign``: wanted change, in pulses, up to which a cell is left alone.
     verify_pulses : int
@@ -74,6 +77,7 @@ class Programming(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     pulses: Literal["count", "train", "sign", "write-verify"] = "count"
     order: Literal["net", "sequential"] = "net"
     rounding: Literal["stochastic", "nearest"] = "stochastic"
+    polarities: Literal["known", "alike"] = "known"
     threshold: float = 0.0
     verify_pulses: int = 20
     verify_tolerance: Fraction = 0.01

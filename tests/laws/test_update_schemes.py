@@ -6,10 +6,12 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from neurohw.chip import CrossbarArray
+from neurohw.chip.fabrication import fabricate_array
 from neurohw.devices import memory, trains
 from neurohw.devices.fabrication import fabricate
 from neurohw.devices.laws import ConstantStep, SoftBounds
 from neurohw.devices.programming import symmetry_points
+from neurohw.mappings.chip_specification import ChipSpecification
 from neurohw.mappings.programming import Programming
 from neurohw.update import Update
 
@@ -69,6 +71,26 @@ def test_the_sign_scheme_gives_one_pulse_of_the_sign():
     array.program(update_of(size, step * np.ones((1, 3))), 0)
     expected = 11e-6 + step * np.array([0, 0, 1, -1])
     assert_allclose(array.values(), np.tile(expected, (3, 1)), rtol=1e-6)
+
+
+@pytest.mark.parametrize(("polarities", "up", "down"), [("known", 1, 1), ("alike", 1 / 0.8, 0.75)])
+def test_a_controller_that_knows_one_step_errs_by_the_difference(polarities, up, down):
+    """Of steps of 1 and 0.6, it takes all for 0.8."""
+    device = msgspec.structs.replace(EVEN, up_down=0.4, whole_pulses=False)
+    cells = fabricate(device, 1, 2, width=1.0, seed=3, array=0)
+    array = fabricate_array(
+        ChipSpecification(device=device),
+        cells,
+        np.full((1, 2), 11e-6),
+        Programming(polarities=polarities),
+        number=0,
+        fast_number=1,
+        seed=3,
+        dtype="float64",
+        driven=True,
+    )
+    array.program(update_of([[1, -1]], [[1e-6]], "float64"), 0)
+    assert_allclose(array.values() - 11e-6, 1e-6 * np.array([[up, -down]]), rtol=1e-9)
 
 
 def test_nearest_rounding():
