@@ -11,9 +11,6 @@ from neurohw.cli.output import print_json, print_table, print_warning, require_n
 if TYPE_CHECKING:
     from neurohw.devices.fitting.device_fit import DeviceFit
 
-# Seconds until a bar is shown.
-_DELAY = 2
-
 
 @click.command()
 @click.argument("path", type=click.Path(path_type=Path), metavar="PULSES.csv")
@@ -61,8 +58,7 @@ def fit(
     PULSES.csv has one reading a line, taken after the pulse that the line names:
     device,cycle,pulse,polarity,conductance_S.
     """
-    from tqdm import tqdm
-
+    from neurohw.cli.progress import share_line
     from neurohw.devices.fitting.device_fit import fit_device
     from neurohw.experiments.run_file import check_writable
     from neurohw.reports import fitting
@@ -71,21 +67,7 @@ def fit(
     for target in (out, page):
         if target is not None:
             check_writable(target)
-    bar = tqdm(
-        desc="starting",
-        bar_format="|{bar:20}| {desc}",
-        total=1,
-        delay=_DELAY,
-        file=sys.stderr,
-        disable=not sys.stderr.isatty(),
-        leave=False,
-    )
-
-    def told(what: str, share: float) -> None:
-        bar.set_description_str(what, refresh=False)
-        bar.update(share - bar.n)
-
-    with bar:
+    with share_line(sys.stderr) as told:
         fitted = fit_device(path, law, columns=_columns(columns), progress=told)
     fitted.device  # noqa: B018 -- what cannot be a device is refused before anything is written
     if page is not None:

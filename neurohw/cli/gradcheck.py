@@ -11,8 +11,6 @@ from neurohw.cli.output import print_json, print_table, print_warning
 if TYPE_CHECKING:
     from neurohw.experiments.gradient_check import Check, Setting
 
-# Seconds until a bar is shown.
-_DELAY = 2
 # A free phase farther from its equilibrium than this is worth a warning.
 _FAR = 0.01
 
@@ -97,29 +95,14 @@ def gradcheck(
             "give one of CONFIG.toml, --recipe NAME and --run RUN.h5; neurohw list recipes shows"
             " the names"
         )
-    from tqdm import tqdm
-
+    from neurohw.cli.progress import share_line
     from neurohw.experiments import gradient_check, run_file
     from neurohw.reports import gradients
 
     if out is not None:
         gradients.require_format(out)
     run = None if path is None else run_file.load(path)
-    bar = tqdm(
-        desc="starting",
-        bar_format="|{bar:20}| {desc}",
-        total=1,
-        delay=_DELAY,
-        file=sys.stderr,
-        disable=not sys.stderr.isatty(),
-        leave=False,
-    )
-
-    def told(what: str, share: float) -> None:
-        bar.set_description_str(what, refresh=False)
-        bar.update(share - bar.n)
-
-    with bar:
+    with share_line(sys.stderr) as told:
         found = gradient_check.check(
             config or recipe or run.experiment,  # type: ignore[union-attr]
             run=run,

@@ -1,6 +1,7 @@
 """`neurohw program`: an exported programming schedule, carried out on a simulated chip."""
 
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,8 +12,6 @@ from neurohw.cli.output import print_json, print_table, require_new
 
 if TYPE_CHECKING:
     from neurohw.experiments.scheduled import Outcome
-
-_DELAY = 1.0
 
 
 @click.command()
@@ -72,8 +71,7 @@ def program(
     there are retries, on another copy with reads between the trains; printed is how far cells are
     from their targets, and the test error of the network then.
     """
-    from tqdm import tqdm
-
+    from neurohw.cli.progress import share_line
     from neurohw.experiments import programmed, run_file, scheduled
     from neurohw.export import pulses
     from neurohw.export.mapping import weight_map
@@ -92,19 +90,9 @@ def program(
     most = int(pulses.about(path)["retries"]) if retries is None else retries
     trials = [0, most] if most else [0]
     start = {"run": str(path), "format": "pulses", "checksum": run_file.checksum(run)}
-    bar = tqdm(
-        desc="programming",
-        bar_format="|{bar:20}| {desc}",
-        total=1,
-        delay=_DELAY,
-        file=sys.stderr,
-        disable=not sys.stderr.isatty(),
-        leave=False,
-    )
     found = []
-    with bar:
+    with share_line(sys.stderr) as told:
         for trial in trials:
-            bar.reset()
             last = trial == trials[-1]
             found.append(
                 scheduled.simulate(
@@ -113,7 +101,7 @@ def program(
                     seed=seed,
                     retries=trial,
                     start=start if out is not None and last else None,
-                    progress=lambda share: bar.update(share - bar.n),
+                    progress=partial(told, f"programming, {trial} retries"),
                 )
             )
     if out is not None and found[-1].run is not None:

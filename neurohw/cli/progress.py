@@ -1,7 +1,7 @@
 """The live line of a training run, with one line that stays for each epoch, and of a study."""
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -45,17 +45,7 @@ class ProgressLine:
     def __init__(self, stream: TextIO, interval: float = 0.1) -> None:
         self._stream = stream
         self._last: Progress | None = None
-        self._bar = tqdm(
-            desc="starting",
-            bar_format="|{bar:5}| {desc}",
-            total=1,
-            miniters=0,
-            mininterval=interval,
-            file=stream,
-            disable=not stream.isatty(),
-            leave=False,
-            dynamic_ncols=True,
-        )
+        self._bar = _bar(stream, miniters=0, mininterval=interval)
 
     def __call__(self, progress: "Progress") -> None:
         """Show `progress`, and the epoch before once it is over."""
@@ -100,16 +90,7 @@ class StudyLine:
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
         self._tenth = -1
-        self._bar = tqdm(
-            desc="starting",
-            bar_format="|{bar:5}| {desc}",
-            total=1,
-            miniters=0,
-            file=stream,
-            disable=not stream.isatty(),
-            leave=False,
-            dynamic_ncols=True,
-        )
+        self._bar = _bar(stream, miniters=0)
 
     def __call__(self, progress: "StudyProgress") -> None:
         """Show `progress`."""
@@ -154,15 +135,8 @@ class CellsLine:
     """
 
     def __init__(self, stream: TextIO, cells: int | None, what: str) -> None:
-        self._bar = tqdm(
-            desc=what,
-            total=cells,
-            unit=" cells",
-            unit_scale=True,
-            file=stream,
-            disable=not stream.isatty(),
-            leave=False,
-            dynamic_ncols=True,
+        self._bar = _bar(
+            stream, desc=what, bar_format=None, total=cells, unit=" cells", unit_scale=True
         )
 
     def __call__(self, cells: int) -> None:
@@ -184,15 +158,7 @@ class PartsLine:
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
-        self._bar = tqdm(
-            desc="starting",
-            bar_format="|{bar:5}| {desc} {elapsed}",
-            total=1,
-            file=stream,
-            disable=not stream.isatty(),
-            leave=False,
-            dynamic_ncols=True,
-        )
+        self._bar = _bar(stream, bar_format="|{bar:5}| {desc} {elapsed}")
 
     def __call__(self, what: str, done: int, total: int) -> None:
         """Show what is done now, with so many parts done of all."""
@@ -207,6 +173,30 @@ class PartsLine:
     def close(self) -> None:
         """Take the line off the terminal."""
         self._bar.close()
+
+
+@contextmanager
+def share_line(stream: TextIO) -> Iterator[Callable[[str, float], None]]:
+    """Give what shows on a terminal, two seconds on, what is done and the share done of it all."""
+    with _bar(stream, bar_format="|{bar:20}| {desc}", delay=2) as bar:
+
+        def told(what: str, share: float) -> None:
+            bar.set_description_str(what, refresh=False)
+            bar.update(share - bar.n)
+
+        yield told
+
+
+def _bar(stream: TextIO, **options: Any) -> Any:
+    """Return a bar that a terminal alone gets, and that leaves nothing behind."""
+    defaults = {"desc": "starting", "bar_format": "|{bar:5}| {desc}", "total": 1}
+    return tqdm(
+        file=stream,
+        disable=not stream.isatty(),
+        leave=False,
+        dynamic_ncols=True,
+        **defaults | options,
+    )
 
 
 def _minutes(seconds: float) -> str:

@@ -1,4 +1,4 @@
-"""`neurohw report`: one HTML page about one or several runs, or about a study."""
+"""`neurohw report`: one HTML page about runs, or about a study; one picture of several studies."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ import click
     nargs=-1,
     required=True,
     type=click.Path(path_type=Path),
-    metavar="RUN.h5...|STUDYFOLDER",
+    metavar="RUN.h5...|STUDYFOLDER...",
 )
 @click.option(
     "--out",
@@ -23,14 +23,20 @@ import click
 def report(paths: tuple[Path, ...], out: Path | None) -> None:
     """Write a self-contained HTML report that compares the runs, or on the study in a folder.
 
-    Of a study the table is written too, as table.csv and table.h5 in its folder.
+    Of a study the table is written too, as table.csv and table.h5 in its folder. Several studies
+    give one picture, of which --out is the name.
     """
     from neurohw.reports import html, studies
 
     if any(path.is_dir() for path in paths):
-        if len(paths) > 1:
-            raise click.UsageError("give run files, or one folder of a study")
-        click.echo(f"Report: {studies.write(paths[0], out)}")
+        if not all(path.is_dir() for path in paths):
+            raise click.UsageError("give run files, or folders of studies")
+        if len(paths) == 1:
+            click.echo(f"Report: {studies.write(paths[0], out)}")
+            return
+        if out is None:
+            raise click.UsageError("several studies give a picture: name it with --out")
+        click.echo(f"Report: {studies.draw_together(paths, out)}")
         return
     page = html.write(paths, out or paths[0].parent / "report.html")
     click.echo(f"Report: {page}")

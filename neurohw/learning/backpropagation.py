@@ -8,22 +8,11 @@ Rumelhart, Hinton, Williams (1986), Nature 323, 533; Burr et al. (2015), IEEE TE
 training through the arrays.
 """
 
-from neurohw.chip import FeedforwardChip
 from neurohw.learning.feedback import LayeredFeedback, Transposed
-from neurohw.learning.settings import LearningSettings
-from neurohw.networks.feedforward import FeedforwardNetwork
 
 
 class Backpropagation(LayeredFeedback):
     """Forward and backward reads, outer products; see `FeedforwardRule` for the parameters."""
 
-    def __init__(
-        self,
-        network: FeedforwardNetwork,
-        chip: FeedforwardChip,
-        learning: LearningSettings | None = None,
-        *,
-        seed: int = 0,
-    ) -> None:
-        super().__init__(network, chip, learning, seed=seed)
-        self.back = Transposed(chip)
+    def _prepare(self) -> None:
+        self.back = Transposed(self.chip)

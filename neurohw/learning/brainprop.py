@@ -24,13 +24,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neurohw import randomness
-from neurohw.chip import FeedforwardChip
 from neurohw.learning.feedback import FeedbackArrays, FeedbackMap, LayeredFeedback, Transposed
 from neurohw.learning.feedback import drawn as drawn_feedback
 from neurohw.learning.feedforward import Activity, Read
 from neurohw.learning.learned_feedback import reciprocal
-from neurohw.learning.settings import BrainPropSettings, LearningSettings
-from neurohw.networks.feedforward import FeedforwardNetwork
+from neurohw.learning.settings import BrainPropSettings
 from neurohw.update import Update
 
 Array = NDArray[np.floating]
@@ -39,18 +37,9 @@ Array = NDArray[np.floating]
 class BrainProp(LayeredFeedback):
     """Feedback through the arrays of the layers; see `FeedforwardRule` for the parameters."""
 
-    def __init__(
-        self,
-        network: FeedforwardNetwork,
-        chip: FeedforwardChip,
-        learning: LearningSettings | None = None,
-        *,
-        seed: int = 0,
-    ) -> None:
-        super().__init__(network, chip, learning, seed=seed)
-        settings = None if learning is None else learning.brainprop
-        self.exploration = (settings or BrainPropSettings()).exploration
-        self.back: FeedbackMap = Transposed(chip)
+    def _prepare(self) -> None:
+        self.exploration = (self.learning.brainprop or BrainPropSettings()).exploration
+        self.back: FeedbackMap = Transposed(self.chip)
 
     def choose(self, values: Array, event: int) -> NDArray[np.intp]:
         """Return the action of each sample, (batch,), for (batch, outputs) values."""
@@ -83,19 +72,11 @@ class BrainProp(LayeredFeedback):
 class ReciprocalBrainProp(BrainProp):
     """Feedback through arrays of its own, which learn by the same rule."""
 
-    def __init__(
-        self,
-        network: FeedforwardNetwork,
-        chip: FeedforwardChip,
-        learning: LearningSettings | None = None,
-        *,
-        seed: int = 0,
-    ) -> None:
-        super().__init__(network, chip, learning, seed=seed)
-        sizes = network.sizes[1:]
-        settings = None if learning is None else learning.feedback
-        weights = drawn_feedback(list(itertools.pairwise(sizes)), settings, seed)
-        self.back = self.arrays = FeedbackArrays(chip, weights, learned=True)
+    def _prepare(self) -> None:
+        super()._prepare()
+        shapes = list(itertools.pairwise(self.network.sizes[1:]))
+        weights = drawn_feedback(shapes, self.learning.feedback, self.seed)
+        self.back = self.arrays = FeedbackArrays(self.chip, weights, learned=True)
 
     def beside_updates(
         self, activity: Activity, errors: Sequence[Array], rates: Sequence[float], event: int

@@ -33,12 +33,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neurohw import randomness
-from neurohw.chip import FeedforwardChip, Moment
+from neurohw.chip import Moment
 from neurohw.learning.feedback import FeedbackArrays, drawn
 from neurohw.learning.feedforward import Activity, FeedforwardRule, Learnt, Read
 from neurohw.learning.learned_feedback import reciprocal
-from neurohw.learning.settings import BurstSettings, LearningSettings
-from neurohw.networks.feedforward import FeedforwardNetwork, initial_weights
+from neurohw.learning.settings import BurstSettings
+from neurohw.networks.feedforward import initial_weights
 from neurohw.update import Update
 
 Array = NDArray[np.floating]
@@ -59,19 +59,11 @@ class Bursts(msgspec.Struct, frozen=True, eq=False):
 class BurstPropagation(FeedforwardRule):
     """The rate form; see `FeedforwardRule` for the parameters."""
 
-    def __init__(
-        self,
-        network: FeedforwardNetwork,
-        chip: FeedforwardChip,
-        learning: LearningSettings | None = None,
-        *,
-        seed: int = 0,
-    ) -> None:
-        super().__init__(network, chip, learning, seed=seed)
-        self.settings = (None if learning is None else learning.burst) or BurstSettings()
-        sizes = network.sizes[1:]
-        feedback = None if learning is None else learning.feedback
-        weights = drawn(list(itertools.pairwise(sizes)), feedback, seed)
+    def _prepare(self) -> None:
+        chip, seed = self.chip, self.seed
+        self.settings = self.learning.burst or BurstSettings()
+        sizes = self.network.sizes[1:]
+        weights = drawn(list(itertools.pairwise(sizes)), self.learning.feedback, seed)
         self.back = FeedbackArrays(chip, weights, learned=True)
         lateral = []
         for k, units in enumerate(sizes[:-1]):

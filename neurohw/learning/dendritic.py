@@ -28,11 +28,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neurohw import randomness
-from neurohw.chip import FeedforwardChip, Moment
+from neurohw.chip import Moment
 from neurohw.learning.feedback import FeedbackArrays
 from neurohw.learning.feedforward import Activity, FeedforwardRule, Read
-from neurohw.learning.settings import DendriticSettings, LearningSettings
-from neurohw.networks.feedforward import FeedforwardNetwork, initial_weights
+from neurohw.learning.settings import DendriticSettings
+from neurohw.networks.feedforward import initial_weights
 from neurohw.networks.microcircuit import Microcircuit, self_predicting
 from neurohw.update import Update
 
@@ -55,24 +55,15 @@ class Compartments(msgspec.Struct, frozen=True, eq=False):
 class DendriticMicrocircuits(FeedforwardRule):
     """Two sweeps, local predictions; see `FeedforwardRule` for the parameters."""
 
-    def __init__(
-        self,
-        network: FeedforwardNetwork,
-        chip: FeedforwardChip,
-        learning: LearningSettings | None = None,
-        *,
-        seed: int = 0,
-    ) -> None:
-        super().__init__(network, chip, learning, seed=seed)
-        settings = (None if learning is None else learning.dendritic) or DendriticSettings()
-        self.settings = settings
+    def _prepare(self) -> None:
+        chip = self.chip
+        self.settings = settings = self.learning.dendritic or DendriticSettings()
         rates = settings.interneuron_rate
         low, last = rates if isinstance(rates, tuple) else (rates, rates)
         self._interneuron_rates = (*[low] * (len(chip.arrays) - 2), last)
-        self._given = None if learning is None else learning.learning_rate
         top_down = []
-        for k, shape in enumerate(pairwise(network.sizes[1:])):
-            key = randomness.key(randomness.stream(seed, "top_down", k))
+        for k, shape in enumerate(pairwise(self.network.sizes[1:])):
+            key = randomness.key(randomness.stream(self.seed, "top_down", k))
             draws = randomness.uniforms(key, np.arange(shape[0] * shape[1]).reshape(shape))
             top_down.append(initial_weights(draws, settings.top_down_range))
         self._drawn = top_down
@@ -179,7 +170,7 @@ class DendriticMicrocircuits(FeedforwardRule):
 
     def _decayed(self, rates: Sequence[float]) -> float:
         """Return the factor that the epochs so far put on all learning rates."""
-        given = self._given
+        given = self.learning.learning_rate
         for k, rate in enumerate(rates):
             first = given[k] if isinstance(given, tuple) else given
             if first:

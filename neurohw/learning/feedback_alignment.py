@@ -23,11 +23,10 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from neurohw.chip import FeedforwardChip, Moment
+from neurohw.chip import Moment
 from neurohw.learning.feedback import FeedbackArrays, LayeredFeedback, drawn, spread
 from neurohw.learning.feedforward import Activity, Read
-from neurohw.learning.settings import FeedbackSettings, LearningSettings
-from neurohw.networks.feedforward import FeedforwardNetwork
+from neurohw.learning.settings import FeedbackSettings
 
 Array = NDArray[np.floating]
 
@@ -35,17 +34,9 @@ Array = NDArray[np.floating]
 class FeedbackAlignment(LayeredFeedback):
     """Random feedback, layer by layer; see `FeedforwardRule` for the parameters."""
 
-    def __init__(
-        self,
-        network: FeedforwardNetwork,
-        chip: FeedforwardChip,
-        learning: LearningSettings | None = None,
-        *,
-        seed: int = 0,
-    ) -> None:
-        super().__init__(network, chip, learning, seed=seed)
-        self.feedback = (None if learning is None else learning.feedback) or FeedbackSettings()
-        self.back: FeedbackArrays = FeedbackArrays(chip, self._weights(), learned=self.learned)
+    def _prepare(self) -> None:
+        self.feedback = self.learning.feedback or FeedbackSettings()
+        self.back: FeedbackArrays = FeedbackArrays(self.chip, self._weights(), learned=self.learned)
 
     learned = False
 

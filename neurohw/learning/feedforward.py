@@ -63,8 +63,12 @@ class Learnt(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     programmed: int = 0
 
 
+# Without settings a rule's own keys stand at their defaults.
+_RESTING = LearningSettings(learning_rate=0.0, bias_learning_rate=0.0, learning_rate_decay=1.0)
+
+
 class FeedforwardRule:
-    """A base of rules.
+    """A base of rules, which override `_prepare` for what they need.
 
     Parameters
     ----------
@@ -87,9 +91,12 @@ class FeedforwardRule:
     ) -> None:
         self.network = network
         self.chip = chip
+        self.learning = _RESTING if learning is None else learning
         self.seed = seed
-        self.weight_decay = 0.0 if learning is None else learning.weight_decay or 0.0
-        self.rate_decay = 1.0 if learning is None else learning.learning_rate_decay
+        self._prepare()
+
+    def _prepare(self) -> None:
+        """Make what the rule needs beside the layers."""
 
     def forward(self, input_current: Array, event: int, inputs: Array) -> Activity:
         """Return the activity for the first array's currents, (batch, units) [A].
@@ -184,7 +191,7 @@ class FeedforwardRule:
 
     def factors(self, epoch: int, epochs: int) -> list[float]:
         """Return the factors on the layers' rates in an epoch, of so many, counted from 0."""
-        return [self.rate_decay**epoch] * len(self.chip.arrays)
+        return [self.learning.learning_rate_decay**epoch] * len(self.chip.arrays)
 
     def warnings(self) -> list[str]:
         """Return lines to warn of after an epoch, and begin another."""
@@ -273,7 +280,9 @@ class FeedforwardRule:
 
     def shrinking(self, rate: float, layer: int) -> float:
         """Return the share of a layer's weights that decays at its rate [S/V²]."""
-        return self.weight_decay * rate / self.chip.scale.learning_rate(1.0, layer)
+        return (
+            (self.learning.weight_decay or 0.0) * rate / self.chip.scale.learning_rate(1.0, layer)
+        )
 
     def _driven(self, key: str, numbers: Array, layer: int, event: int) -> Array:
         """Return the voltages of lines that a DAC drives with dimensionless numbers [V]."""

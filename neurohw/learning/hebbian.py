@@ -29,10 +29,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from neurohw.chip import FeedforwardChip, Moment
+from neurohw.chip import Moment
 from neurohw.learning.feedforward import Activity, FeedforwardRule, Learnt, Read
-from neurohw.learning.settings import LearningSettings
-from neurohw.networks.feedforward import FeedforwardNetwork
 from neurohw.update import Update, bias_update
 
 Array = NDArray[np.floating]
@@ -73,16 +71,8 @@ class Hebb(FeedforwardRule):
     grown beyond any use, are counted.
     """
 
-    def __init__(
-        self,
-        network: FeedforwardNetwork,
-        chip: FeedforwardChip,
-        learning: LearningSettings,
-        *,
-        seed: int = 0,
-    ) -> None:
-        super().__init__(network, chip, learning, seed=seed)
-        self.centred = bool(learning.centred)
+    def _prepare(self) -> None:
+        self.centred = bool(self.learning.centred)
 
     def learn(
         self,

@@ -23,12 +23,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from neurohw.chip import FeedforwardChip
 from neurohw.learning.competition import kernels
 from neurohw.learning.competition.plasticity import gated, norms, weighted
 from neurohw.learning.feedforward import Activity, FeedforwardRule, Learnt, Read
-from neurohw.learning.settings import Competition, LearningSettings
-from neurohw.networks.feedforward import FeedforwardNetwork
+from neurohw.learning.settings import Competition
 from neurohw.update import Update
 
 Array = NDArray[np.floating]
@@ -42,23 +40,15 @@ _SETTLED = 0.01
 class KrotovHopfield(FeedforwardRule):
     """Competition in hidden layers, a readout with labels; see the module."""
 
-    def __init__(
-        self,
-        network: FeedforwardNetwork,
-        chip: FeedforwardChip,
-        learning: LearningSettings,
-        *,
-        seed: int = 0,
-    ) -> None:
-        super().__init__(network, chip, learning, seed=seed)
-        assert learning.competition is not None  # the rule needs it
-        self.competition: Competition = learning.competition
-        hidden = network.sizes[1:-1]
+    def _prepare(self) -> None:
+        assert self.learning.competition is not None  # the rule needs it
+        self.competition: Competition = self.learning.competition
+        hidden = self.network.sizes[1:-1]
         # Samples that each unit won in the last, or running, epoch in which its layer learnt.
         self.wins = [np.zeros(units, np.int64) for units in hidden]
         self._learning: int | None = None
-        shape = network.sizes[-1], network.sizes[-2]
-        self._means = np.zeros((2, *shape), chip.arrays[-1].values().dtype)
+        shape = self.network.sizes[-1], self.network.sizes[-2]
+        self._means = np.zeros((2, *shape), self.chip.arrays[-1].values().dtype)
         self._steps = 0
 
     def factors(self, epoch: int, epochs: int) -> list[float]:

@@ -45,8 +45,7 @@ from neurohw.chip import FeedforwardChip, Moment
 from neurohw.errors import NumericalError
 from neurohw.learning.continual import program
 from neurohw.learning.feedforward import Activity, FeedforwardRule, Learnt, Read
-from neurohw.learning.settings import InferenceSettings, LearningSettings
-from neurohw.networks.feedforward import FeedforwardNetwork
+from neurohw.learning.settings import InferenceSettings
 from neurohw.update import Update
 
 Array = NDArray[np.floating]
@@ -89,16 +88,8 @@ class PredictiveCoding(FeedforwardRule):
     See `FeedforwardRule`; how values relax is `learning.inference`.
     """
 
-    def __init__(
-        self,
-        network: FeedforwardNetwork,
-        chip: FeedforwardChip,
-        learning: LearningSettings | None = None,
-        *,
-        seed: int = 0,
-    ) -> None:
-        super().__init__(network, chip, learning, seed=seed)
-        self.inference = (learning and learning.inference) or InferenceSettings()
+    def _prepare(self) -> None:
+        self.inference = self.learning.inference or InferenceSettings()
         self._reads: list[Read] = []
 
     def forward(self, input_current: Array, event: int, inputs: Array) -> Presented:

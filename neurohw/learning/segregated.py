@@ -26,11 +26,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from neurohw.chip import FeedforwardChip, Moment
+from neurohw.chip import Moment
 from neurohw.learning.feedback import FeedbackArrays, drawn
 from neurohw.learning.feedforward import Activity, FeedforwardRule, Read
-from neurohw.learning.settings import LearningSettings
-from neurohw.networks.feedforward import FeedforwardNetwork
 from neurohw.networks.microcircuit import logistic
 
 Array = NDArray[np.floating]
@@ -39,19 +37,11 @@ Array = NDArray[np.floating]
 class Segregated(FeedforwardRule):
     """Plateaus in two phases; see `FeedforwardRule` for the parameters."""
 
-    def __init__(
-        self,
-        network: FeedforwardNetwork,
-        chip: FeedforwardChip,
-        learning: LearningSettings | None = None,
-        *,
-        seed: int = 0,
-    ) -> None:
-        super().__init__(network, chip, learning, seed=seed)
-        *hidden, outputs = network.sizes[1:]
-        feedback = None if learning is None else learning.feedback
-        weights = drawn([(units, outputs) for units in hidden], feedback, seed)
-        self.back = FeedbackArrays(chip, weights, learned=False)
+    def _prepare(self) -> None:
+        *hidden, outputs = self.network.sizes[1:]
+        shapes = [(units, outputs) for units in hidden]
+        weights = drawn(shapes, self.learning.feedback, self.seed)
+        self.back = FeedbackArrays(self.chip, weights, learned=False)
 
     def plateaus(self, outputs: Array, layer: int, event: int, phase: int) -> Array:
         """Return α of a hidden layer, (batch, units), while the outputs' rates are these."""

@@ -26,11 +26,9 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from neurohw.chip import FeedforwardChip
 from neurohw.learning.feedback import FeedbackArrays, LayeredFeedback, drawn
 from neurohw.learning.feedforward import Activity
-from neurohw.learning.settings import LearningSettings, TwoSiteSettings
-from neurohw.networks.feedforward import FeedforwardNetwork
+from neurohw.learning.settings import TwoSiteSettings
 from neurohw.update import Update
 
 Array = NDArray[np.floating]
@@ -39,19 +37,11 @@ Array = NDArray[np.floating]
 class TwoSite(LayeredFeedback):
     """Errors through Hebbian apical weights; see `FeedforwardRule` for the parameters."""
 
-    def __init__(
-        self,
-        network: FeedforwardNetwork,
-        chip: FeedforwardChip,
-        learning: LearningSettings | None = None,
-        *,
-        seed: int = 0,
-    ) -> None:
-        super().__init__(network, chip, learning, seed=seed)
-        self.settings = (None if learning is None else learning.two_site) or TwoSiteSettings()
-        feedback = None if learning is None else learning.feedback
-        weights = drawn(list(pairwise(network.sizes[1:])), feedback, seed)
-        self.back: FeedbackArrays = FeedbackArrays(chip, weights, learned=True)
+    def _prepare(self) -> None:
+        self.settings = self.learning.two_site or TwoSiteSettings()
+        shapes = list(pairwise(self.network.sizes[1:]))
+        weights = drawn(shapes, self.learning.feedback, self.seed)
+        self.back: FeedbackArrays = FeedbackArrays(self.chip, weights, learned=True)
 
     def errors(self, activity: Activity, targets: Array, event: int) -> list[Array]:
         """Return −D of each layer, (batch, units), for (batch, outputs) targets.

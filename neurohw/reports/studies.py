@@ -39,6 +39,7 @@ FORMATS = (".html", *pictures.FORMATS)
 _MOST_LINES = 500
 _MOST_FAILURES = 50
 _SERIES_SHOWN = 8
+_ACROSS = 3
 _COLOURS_OF_ERRORS = "viridis"
 
 
@@ -69,8 +70,7 @@ def write(
         raise RunFileError(f"{out}: a report is one of {', '.join(FORMATS)}")
     check_writable(out)
     study, table = found or sweep.read(folder)
-    tables.write_csv(table, folder / "table.csv")
-    tables.write_hdf5(table, folder / "table.h5", {a.label: a.unit for a in study.axes})
+    _write_tables(folder, study, table)
     if out.suffix == ".html":
         return html.save(render(study, table), out)
     return draw(study, table, out)
@@ -78,7 +78,28 @@ def write(
 
 def draw(study: Study, table: tables.Table, out: Path) -> Path:
     """Write the picture of the curves along each axis, and return its path."""
-    return _picture(study, _groups(study, table), out)
+    return _picture([(study, axis, curves) for axis, curves in _groups(study, table)], out)
+
+
+def draw_together(folders: Sequence[Path], out: Path) -> Path:
+    """Write one picture of several studies, a panel for each axis; return its path.
+
+    Their tables are written into their folders.
+
+    Raises
+    ------
+    StudyError
+        There is no study in one of the folders, or a table cannot be written.
+    RunFileError
+        The picture has another suffix than those of `FORMATS` but .html, or cannot be written.
+    """
+    check_picture(out)
+    found = [sweep.read(folder) for folder in folders]
+    panels = []
+    for folder, (study, table) in zip(folders, found, strict=True):
+        _write_tables(folder, study, table)
+        panels += [(study, axis, curves) for axis, curves in _groups(study, table)]
+    return _picture(panels, out)
 
 
 def draw_tolerances(found: Tolerances, out: Path) -> Path:
@@ -90,10 +111,11 @@ def draw_tolerances(found: Tolerances, out: Path) -> Path:
         Another suffix than those of `FORMATS` but .html, or a place that cannot be written.
     """
     check_picture(out)
-    groups = [
-        (one.axis, [Tolerance(one.axis.label, (), one.band, one.limit, 0)]) for one in found.found
+    panels = [
+        (found.study, one.axis, [Tolerance(one.axis.label, (), one.band, one.limit, 0)])
+        for one in found.found
     ]
-    return _picture(found.study, groups, out)
+    return _picture(panels, out)
 
 
 def check_picture(out: Path) -> None:
@@ -103,15 +125,28 @@ def check_picture(out: Path) -> None:
     check_writable(out)
 
 
-def _picture(study: Study, groups: Sequence[tuple[Axis, Sequence[Curve]]], out: Path) -> Path:
+def _picture(panels: Sequence[tuple[Study, Axis, Sequence[Curve]]], out: Path) -> Path:
+    """Draw curves along axes, three panels in a row; named where they are of several studies."""
+    across = min(len(panels), _ACROSS)
+    down = -(-len(panels) // across)
+    named = len({study.name for study, _, _ in panels}) > 1
     with matplotlib.rc_context(settling.STYLE):
-        figure = Figure(figsize=(1 + 4.2 * len(groups), 3.6), layout="constrained")
-        drawn = figure.subplots(1, len(groups), squeeze=False)[0]
-        for axes, (axis, curves) in zip(drawn, groups, strict=True):
+        figure = Figure(figsize=(1 + 4.2 * across, 3.6 * down), layout="constrained")
+        drawn = figure.subplots(down, across, squeeze=False).ravel()
+        for axes, (study, axis, curves) in zip(drawn, panels, strict=False):
             _curves(axes, study, axis, curves, COLOURS, "black")
+            if named:
+                axes.set_title(study.name)
             if len(curves) > 1:
                 axes.legend(fontsize=8)
+        for axes in drawn[len(panels) :]:
+            axes.remove()
         return pictures.save(figure, out)
+
+
+def _write_tables(folder: Path, study: Study, table: tables.Table) -> None:
+    tables.write_csv(table, folder / "table.csv")
+    tables.write_hdf5(table, folder / "table.h5", {a.label: a.unit for a in study.axes})
 
 
 def render(study: Study, table: tables.Table) -> str:

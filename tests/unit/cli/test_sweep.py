@@ -84,6 +84,26 @@ def test_a_sweep_ends_with_its_report(invoke, formula, text, figures):
     assert Path("curve.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_several_studies_share_a_picture(invoke, formula):
+    for name in ("noise", "other"):
+        Path(f"{name}.toml").write_text(SMALL, encoding="utf-8")
+        assert invoke("sweep", f"{name}.toml").exit_code == 0
+    folders = "runs/studies/noise", "runs/studies/other"
+    Path(folders[1], "table.csv").unlink()
+    result = invoke("report", *folders, "--out", "both.svg")
+    assert result.exit_code == 0, result.stderr
+    assert Path(folders[1], "table.csv").exists()
+    picture = Path("both.svg").read_text(encoding="utf-8")
+    assert ">noise<" in picture and ">other<" in picture
+    for words, message in (
+        (folders, "name it with --out"),
+        ((*folders, "--out", "both.html"), "a figure is one of"),
+        ((folders[0], "run.h5"), "or folders of studies"),
+    ):
+        refused = invoke("report", *words)
+        assert refused.exit_code == 2 and message in refused.stderr
+
+
 def test_a_sampled_study_has_a_parallel_view_and_sensitivities(invoke, formula):
     Path("s.toml").write_text(
         SMALL.replace("[[axes]]", '[design]\nkind = "sobol"\npoints = 8\n\n[[axes]]') + SECOND
