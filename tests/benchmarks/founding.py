@@ -14,6 +14,7 @@ import numpy as np
 from matplotlib import pyplot
 
 from neurohw.experiments import configuration, run_file, trainer
+from neurohw.experiments.experiment import Experiment
 
 matplotlib.use("Agg")
 
@@ -22,18 +23,17 @@ PANELS = {"ep-1h": "one hidden layer", "ep-2h": "two", "ep-3h": "three"}
 COLORS = {"published": "#d55e00", "fast": "#0072b2"}
 
 
-def train(recipe: str, epochs: int | None) -> None:
-    """Train a recipe, or go on with it."""
-    experiment = configuration.load(recipe, epochs=epochs)
-    run = trainer.train(experiment, out=FOLDER / f"{recipe}.h5", resume=True, warn=print)
-    print(f"{recipe}: {run.counters['epoch']} epochs", flush=True)
+def train(experiment: Experiment, path: Path) -> None:
+    """Train an experiment, or go on with its run file."""
+    run = trainer.train(experiment, out=path, resume=True, warn=print)
+    print(f"{path.stem}: {run.counters['epoch']} epochs", flush=True)
 
 
-def table() -> None:
-    """Print the errors after the last epoch of every run."""
+def show(folder: Path) -> None:
+    """Print the errors after the last epoch of every run in a folder."""
     print("| recipe | epochs | training error % | test error % | minutes | checksum |")
     print("| --- | --- | --- | --- | --- | --- |")
-    for path in sorted(FOLDER.glob("*.h5")):
+    for path in sorted(folder.glob("*.h5")):
         run = run_file.load(path)
         errors = [100 * run.history[key][-1] for key in ("train_error", "test_error")]
         minutes = np.sum(run.times["seconds_per_epoch"]) / 60
@@ -73,8 +73,9 @@ if __name__ == "__main__":
     for part in sys.argv[1:]:
         match part.partition(":"):
             case "table", _, _:
-                table()
+                show(FOLDER)
             case "figure", _, folder:
                 figure(Path(folder or "docs") / "founding.png")
             case recipe, _, epochs:
-                train(recipe, int(epochs) if epochs else None)
+                length = int(epochs) if epochs else None
+                train(configuration.load(recipe, epochs=length), FOLDER / f"{recipe}.h5")

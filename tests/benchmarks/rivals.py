@@ -1,0 +1,66 @@
+"""Train the rival rules at their published sizes: `python tests/benchmarks/rivals.py PART...`.
+
+A part is a name of `RUNS`, or `held-out:NAME`, which keeps 10,000 training images out and the test
+set untouched; `table` shows what is there, and `all` trains every part, the short ones first.
+Finished runs are not repeated, interrupted ones go on. Run files lie in runs/rivals.
+"""
+
+import sys
+from pathlib import Path
+
+from founding import show, train
+
+from neurohw.experiments import configuration
+
+FOLDER = Path("runs/rivals")
+
+_FROZEN = ("learning.learning_rate=[0,0.2]", "learning.bias_learning_rate=[0,0.2]")
+_BACK = ("learning.rule=backpropagation",)
+# Recipe, epochs, settings; controls stand below what they belong to.
+RUNS: dict[str, tuple[str, int, tuple[str, ...]]] = {
+    "brainprop-1h": ("brainprop-1h", 40, ("learning.learning_rate_decay=0.97",)),
+    "brainprop-1h-backpropagation": (
+        "brainprop-1h",
+        40,
+        (*_BACK, "learning.learning_rate_decay=0.97"),
+    ),
+    "mlp-2h": ("mlp-2h", 30, ("learning.learning_rate_decay=0.9",)),
+    "fa-1h": ("fa-1h", 60, ("learning.learning_rate_decay=0.98",)),
+    "fa-1h-frozen": ("fa-1h", 20, _FROZEN),
+    "brainprop-3h": ("brainprop-3h", 30, ()),
+    "brainprop-3h-backpropagation": ("brainprop-3h", 30, _BACK),
+    "burst-3h": ("burst-3h", 40, ()),
+    "krotov-hopfield-random": (
+        "krotov-hopfield",
+        30,
+        (
+            "learning.competition.epochs=0",
+            "network.initial_deviation=0.093",
+            "network.power.unit_sum=1.25",
+        ),
+    ),
+    "krotov-hopfield-end-to-end": ("krotov-hopfield-end-to-end", 50, ()),
+    "krotov-hopfield-stack": ("krotov-hopfield-stack", 120, ()),
+    "krotov-hopfield": ("krotov-hopfield", 130, ()),
+    "dendritic-2h": ("dendritic-2h", 60, ()),
+    "dendritic-2h-frozen": ("dendritic-2h", 60, ("learning.learning_rate=[2.0,0.0,0.08]",)),
+}
+
+
+def run(part: str) -> None:
+    """Train a part, or go on with it."""
+    *held_out, name = part.split(":")
+    recipe, epochs, settings = RUNS[name]
+    apart = ("data.validation=10000",) if held_out else ()
+    experiment = configuration.load(recipe, epochs=epochs, settings=(*settings, *apart))
+    train(experiment, FOLDER / f"{'held-out-' if held_out else ''}{name}.h5")
+
+
+if __name__ == "__main__":
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    for part in sys.argv[1:]:
+        if part == "table":
+            show(FOLDER)
+        else:
+            for name in RUNS if part == "all" else [part]:
+                run(name)
