@@ -398,7 +398,13 @@ def _curves(
         line = band
         if isinstance(curve, Tolerance) and not isinstance(axis, Cases):
             scale = logarithmic(axis, band.x.tolist())
-            line = limits.smooth(band, logarithmic=scale, less_is_worse=axis.less_is_worse)
+            # A limit stands where ordered points cross the drop; without one all is as measured.
+            line = limits.smooth(
+                band,
+                logarithmic=scale,
+                less_is_worse=axis.less_is_worse,
+                ordered=curve.limit.found,
+            )
         axes.plot(
             line.x,
             100 * line.mean,

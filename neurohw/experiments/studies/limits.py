@@ -110,17 +110,20 @@ def limit(curve: Band, drop: float, *, logarithmic: bool, less_is_worse: bool = 
     return Limit(float(value), float(min(interval)), float(max(interval)))
 
 
-def smooth(curve: Band, *, logarithmic: bool, less_is_worse: bool) -> Band:
-    """Return the curve and the edges between which limits are found, at many x."""
+def smooth(curve: Band, *, logarithmic: bool, less_is_worse: bool, ordered: bool = True) -> Band:
+    """Return the curve and the edges between which limits are found, at many x.
+
+    Not `ordered`, they are as measured, also where they fall.
+    """
     places = np.log(curve.x) if logarithmic else curve.x.astype(np.float64)
     between = np.linspace(places[0], places[-1], 101)
     step = -1 if less_is_worse else 1
 
     def along(values: Array) -> Array:
-        ordered = np.sort(values)[::step]
-        if not np.isfinite(ordered).all():
+        if not np.isfinite(values).all():
             return np.full(between.shape, np.nan)
-        return np.asarray(PchipInterpolator(places, ordered)(between))
+        knots = np.sort(values)[::step] if ordered else values
+        return np.asarray(PchipInterpolator(places, knots)(between))
 
     x = np.exp(between) if logarithmic else between
     return Band(x, along(curve.mean), along(curve.low), along(curve.high))

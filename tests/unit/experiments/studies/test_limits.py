@@ -344,3 +344,12 @@ def test_a_curve_that_falls_again_is_said(trainer, table):
     assert limits.rows(study.load(table), found)[0][2].endswith(limits.FALLS)
     noisy = limits.band(np.arange(3.0), np.array([[0, 2.0], [0.5, 1.0], [1.0, 3.0]]), 0.95)
     assert limits.rises(noisy)
+
+
+@pytest.mark.parametrize(("ordered", "ends"), [(True, (-0.3, 0.1)), (False, (0.1, -0.3))])
+def test_a_curve_that_falls_is_drawn_in_order_or_as_measured(ordered, ends):
+    x, mean = np.array([1.0, 2.0, 4.0]), np.array([0.1, 0.0, -0.3])
+    curve = limits.Band(x, mean, mean - 0.1, mean + 0.1)
+    found = limits.smooth(curve, logarithmic=True, less_is_worse=False, ordered=ordered)
+    assert (found.mean[0], found.mean[-1]) == pytest.approx(ends)
+    assert (found.low <= found.mean).all() and (found.mean <= found.high).all()
