@@ -87,12 +87,13 @@ def compare(
     """
     from neurohw.cli.progress import StudyLine, terminable
     from neurohw.experiments.studies import comparison
+    from neurohw.experiments.studies.plan import Plan
     from neurohw.reports import comparison as report
     from neurohw.units import quantity
 
     if out is not None:
         report.require_format(out)
-    plan = comparison.Plan(
+    plan = Plan(
         rules=names_of(rules),
         chips=tuple(dict.fromkeys(("ideal", chip))),
         dataset=dataset,

@@ -19,7 +19,8 @@ from neurohw.errors import InvalidValueError, StudyError
 from neurohw.experiments.experiment import Experiment
 from neurohw.experiments.machine import build, dataset_of
 from neurohw.experiments.recording import TIMES, log_times
-from neurohw.experiments.studies import comparison, jobs
+from neurohw.experiments.studies import jobs, rate_search
+from neurohw.experiments.studies import plan as plans
 from neurohw.experiments.studies.jobs import Job, Outcome
 from neurohw.experiments.studies.study import with_seed
 from neurohw.experiments.studies.sweep import SCHEMA_VERSION, Told, Workshop, require_schema
@@ -63,7 +64,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     seed : int
         Of all draws; the networks have this seed and those after it.
     settings : tuple of str
-        See `comparison.Plan`.
+        See `studies.plan.Plan`.
     """
 
     rules: tuple[str, ...] = RULES
@@ -275,7 +276,7 @@ def _write(folder: Path, head: Head) -> None:
 def _check(plan: Plan, draws: Sequence[Network]) -> None:
     """Build one network of each kind, so that what cannot be is refused before anything runs."""
     kinds = {(draw.chip, draw.hidden): draw for draw in draws}
-    for rule in comparison.compared(plan.rules):
+    for rule in plans.compared(plan.rules):
         for draw in kinds.values():
             fewest = msgspec.structs.replace(draw, batch=max(plan.batches))
             experiment = _experiment(plan, rule.short, fewest, 1.0)
@@ -301,22 +302,22 @@ def _search(plan: Plan, shop: Workshop) -> dict[str, float]:
         seeds=(plan.seed,),
         search_epochs=plan.epochs,
     )
-    return comparison.best_factors(wanted, shop, FACTORS)
+    return rate_search.best_factors(wanted, shop, FACTORS)
 
 
 def _experiment(plan: Plan, name: str, draw: Network, factor: float) -> Experiment:
     """Return the experiment of a rule for a draw; factor is that of the rule."""
-    rule = comparison.compared([name])[0]
+    rule = plans.compared([name])[0]
     wanted = _compared(
         plan, rules=(name,), chips=(draw.chip,), hidden=draw.hidden, batch=draw.batch
     )
-    found = comparison.experiment_of(wanted, rule, draw.chip, factor=factor * draw.factor)
+    found = plans.experiment_of(wanted, rule, draw.chip, factor=factor * draw.factor)
     return with_seed(found, plan.seed + draw.number)
 
 
-def _compared(plan: Plan, **choices: Any) -> comparison.Plan:
+def _compared(plan: Plan, **choices: Any) -> plans.Plan:
     """Return the comparison of networks that are alike, with what a plan says of all of them."""
-    return comparison.Plan(
+    return plans.Plan(
         dataset=plan.dataset, epochs=plan.epochs, alike=True, settings=plan.settings, **choices
     )
 

@@ -8,7 +8,7 @@ from neurohw.cli.info import describe
 from neurohw.errors import ConfigurationError, DataError, UnsupportedError
 from neurohw.experiments import configuration, estimate, evaluation, run_file, trainer
 from neurohw.experiments.machine import build, dataset_of
-from neurohw.experiments.studies import comparison
+from neurohw.experiments.studies import plan as plans
 from neurohw.learning import rules
 from neurohw.mappings import chip_specification
 from neurohw.reports import html
@@ -132,10 +132,8 @@ def test_converters_of_other_networks_are_refused():
 
 
 def test_a_comparison_gives_the_machine_its_layer_of_units():
-    plan = comparison.Plan(
-        rules=("cd", "chl", "pc"), chips=("ideal",), dataset="digits", hidden=(7,)
-    )
-    found = [comparison.experiment_of(plan, rules.find(name), "ideal") for name in plan.rules]
+    plan = plans.Plan(rules=("cd", "chl", "pc"), chips=("ideal",), dataset="digits", hidden=(7,))
+    found = [plans.experiment_of(plan, rules.find(name), "ideal") for name in plan.rules]
     assert [each.network.hidden for each in found] == [(7,)] * 3
     assert [len(each.learning_rates) for each in found] == [1, 2, 2]
     assert [each.learning.rule for each in found] == [rules.find(n).name for n in plan.rules]

@@ -10,8 +10,9 @@ from msgspec.structs import replace
 from neurohw.cli import main
 from neurohw.errors import ConfigurationError, InvalidValueError
 from neurohw.experiments import configuration
-from neurohw.experiments.studies import comparison
-from neurohw.experiments.studies.comparison import Entry, Plan
+from neurohw.experiments.studies import comparison, rate_search
+from neurohw.experiments.studies.comparison import Entry
+from neurohw.experiments.studies.plan import Plan, experiment_of, settings_of
 from neurohw.learning import rules
 from neurohw.reports import comparison as report
 
@@ -39,7 +40,7 @@ def test_every_rule_with_a_recipe_can_be_compared():
         if rule.recipe:
             hidden = (12,) if rule.name == "contrastive-divergence" else (12, 9)
             plan = Plan(rules=(rule.name,), chips=("ideal",), hidden=hidden)
-            experiment = comparison.experiment_of(plan, rule, "ideal", factor=2.0)
+            experiment = experiment_of(plan, rule, "ideal", factor=2.0)
             assert experiment.learning.rule == rule.name
             assert experiment.network.hidden == hidden
             assert experiment.training.batch == 32
@@ -47,7 +48,7 @@ def test_every_rule_with_a_recipe_can_be_compared():
             before = experiment.learning_rates[: len(hidden)]
             assert before == pytest.approx([2 * first] * len(hidden))
     with pytest.raises(ConfigurationError, match="a boltzmann network has one hidden layer"):
-        comparison.experiment_of(
+        experiment_of(
             Plan(rules=("cd",), chips=("ideal",), hidden=(12, 9)), rules.find("cd"), "ideal"
         )
 
@@ -55,7 +56,7 @@ def test_every_rule_with_a_recipe_can_be_compared():
 def test_networks_can_be_alike_where_rules_allow_it():
     plan = Plan(rules=("bp",), chips=("ideal",), alike=True)
     for name in ("bp", "fa", "burst", "pc", "two-site", "brainprop", "ep", "chl"):
-        network = comparison.experiment_of(plan, rules.find(name), "ideal").network
+        network = experiment_of(plan, rules.find(name), "ideal").network
         assert network.activation == "sigmoid"
         assert network.cost == ("squared" if network.kind == "feedforward" else None)
         output = {"feedforward": "sigmoid", "hopfield": None}[network.kind]
@@ -65,39 +66,35 @@ def test_networks_can_be_alike_where_rules_allow_it():
 def test_a_change_can_be_of_one_rule():
     change = "fa:learning.feedback.range=0.25"
     plan = Plan(rules=("bp",), chips=("ideal",), settings=(change, "data.train=100"))
-    changed, other = (
-        comparison.experiment_of(plan, rules.find(name), "ideal") for name in ("fa", "dfa")
-    )
+    changed, other = (experiment_of(plan, rules.find(name), "ideal") for name in ("fa", "dfa"))
     assert changed.learning.feedback.range == 0.25
     assert other.learning.feedback is None or other.learning.feedback.range != 0.25
     assert changed.data.train == other.data.train == 100
     with pytest.raises(InvalidValueError, match="none: no such learning rule"):
-        comparison.settings_of(("none:data.train=100",), rules.find("bp"))
+        settings_of(("none:data.train=100",), rules.find("bp"))
     # A colon behind the equals sign belongs to the value.
-    assert comparison.settings_of(("data.name=C:own.npz",), rules.find("bp")) == [
-        "data.name=C:own.npz"
-    ]
+    assert settings_of(("data.name=C:own.npz",), rules.find("bp")) == ["data.name=C:own.npz"]
 
 
 def test_the_search_holds_out_training_images_and_the_runs_hold_out_none():
     plan = Plan(rules=("bp",), chips=("ideal",), **SMALL)
     rule = rules.find("bp")
-    searched = comparison.experiment_of(plan, rule, "ideal", search=True)
+    searched = experiment_of(plan, rule, "ideal", search=True)
     assert searched.data.validation == 200 // 6
     assert searched.training.epochs == 1
-    assert comparison.experiment_of(plan, rule, "ideal").data.validation == 0
+    assert experiment_of(plan, rule, "ideal").data.validation == 0
 
 
 def test_the_search_goes_on_beyond_the_end_at_which_the_best_is():
-    candidate = comparison._Candidate(rules.find("bp"), "ideal")
+    candidate = rate_search.Candidate(rules.find("bp"), "ideal")
     candidate.searched = {1 / 3: 0.5, 1.0: 0.4, 3.0: 0.3}
-    assert comparison._further(candidate) == [9.0]
+    assert rate_search._further(candidate) == [9.0]
     candidate.searched = {1 / 3: 0.5, 1.0: 0.4, 3.0: 0.45}
-    assert comparison._further(candidate) == []
+    assert rate_search._further(candidate) == []
     candidate.searched = {1 / 3: 1.0, 1.0: 1.0, 3.0: 1.0}
-    assert comparison._further(candidate) == pytest.approx([1 / 9])
-    candidate.searched = {3.0**k: 0.5 / (k + 2) for k in range(comparison.MOST)}
-    assert comparison._further(candidate) == []
+    assert rate_search._further(candidate) == pytest.approx([1 / 9])
+    candidate.searched = {3.0**k: 0.5 / (k + 2) for k in range(rate_search.MOST)}
+    assert rate_search._further(candidate) == []
 
 
 def test_entries_have_all_seeds_and_angles_but_of_backpropagation(found):
@@ -108,7 +105,7 @@ def test_entries_have_all_seeds_and_angles_but_of_backpropagation(found):
     # Before the first, after each of two epochs.
     assert len(angles) == 3
     assert 60 < angles[0] < 120
-    assert len(entries["fa", "ideal"].searched) >= len(comparison.FACTORS)
+    assert len(entries["fa", "ideal"].searched) >= len(rate_search.FACTORS)
     assert entries["fa", "ideal"].energy > 0
 
 
