@@ -120,7 +120,8 @@ class Bank:
         parameters = np.empty((shape[0] * shape[1], 6), dtype)
         for k, values in enumerate(each):
             parameters[:, k] = np.broadcast_to(values, shape).ravel()
-        counting = 1 / law.step_up, 1 / law.step_down, law.limit_up, law.limit_down
+        up, down = law.counted
+        counting = 1 / up, 1 / down, law.limit_up, law.limit_down
         variances = law.sigma**2, law.relative_sigma**2, law.write_sigma**2
         streams = (
             cells.cycle_stream,

@@ -81,7 +81,7 @@ def fabricate_array(
             )
     array = CrossbarArray(
         first_write(cells, wanted).astype(dtype),
-        _as_known(cells, programming),
+        _counted(cells, programming),
         driven=driven,
         paired=paired,
         wires=wires,
@@ -97,15 +97,13 @@ def fabricate_array(
             array=number,
         ),
         programming=programming,
-        fast=None if fast is None else _as_known(fast, programming),
+        fast=None if fast is None else _counted(fast, programming),
     )
     if array.scheme.carries:
         array.write(wanted)
     return array
 
 
-def _as_known(cells: Cells, programming: Programming) -> Cells:
-    """Return cells whose pulses are counted with what the controller knows of a step."""
-    if programming.polarities == "known" or cells.law.limit_down == 0:
-        return cells
-    return replace(cells, law=cells.law.taken_alike())
+def _counted(cells: Cells, programming: Programming) -> Cells:
+    """Return cells whose pulses are counted as the update scheme has it."""
+    return replace(cells, law=replace(cells.law, one_step=programming.polarities == "alike"))

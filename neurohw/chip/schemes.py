@@ -228,7 +228,7 @@ class Scheme:
             if accumulated is not None:
                 accumulated[:] = missing
             return
-        step = np.where(wanted > 0, law.step_up, law.step_down).astype(wanted.dtype)
+        step = np.where(wanted > 0, *law.counted).astype(wanted.dtype)
         pulses = self._pulses(bank, wanted / step, update, k, event)
         if accumulated is not None:
             accumulated -= pulses * step
@@ -300,7 +300,7 @@ class Scheme:
         law, left = bank.cells.law, np.where(due, pulses, 0)
         for turn in range(turns):
             missing = target - bank.read
-            count = np.abs(missing) / np.where(missing > 0, law.step_up, law.step_down)
+            count = np.abs(missing) / np.where(missing > 0, *law.counted)
             count = np.minimum(np.maximum(np.rint(count), 1), left)
             count[np.abs(missing) <= tolerance] = 0
             if not count.any():
@@ -322,7 +322,7 @@ class Scheme:
         """Let cells feel the pulses of others on their lines; those that took them too."""
         law, share = bank.cells.law, pulses.dtype.type(self.programming.half_select)
         up, down = np.maximum(pulses, 0), np.minimum(pulses, 0)
-        steps = share * np.array([law.step_up, law.step_down], pulses.dtype)[:, None]
+        steps = share * np.array(law.counted, pulses.dtype)[:, None]
         dtype = bank.state.dtype
         units, inputs = pulses.shape
         felt = Update(
@@ -348,14 +348,12 @@ class Scheme:
         """Carry whole pulses of the wide cells over from the narrow ones."""
         law = self.bank.cells.law
         held = narrow.read - self._zero
-        pulses = np.trunc(held / np.where(held > 0, law.step_up, law.step_down))
+        pulses = np.trunc(held / np.where(held > 0, *law.counted))
         before = self.bank.read.copy()
         self.bank.pulse(pulses, turn)
         # What the wide cells really took is read, and leaves the narrow ones.
         given, law = before - self.bank.read, narrow.cells.law
-        narrow.pulse(
-            np.rint(given / np.where(given > 0, law.step_up, law.step_down)), _CARRIED + turn
-        )
+        narrow.pulse(np.rint(given / np.where(given > 0, *law.counted)), _CARRIED + turn)
 
 
 def every_line(bank: Bank, update: Update, event: int) -> None:

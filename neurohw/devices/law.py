@@ -14,7 +14,7 @@ Chen, Peng, Yu (2018), "NeuroSim", IEEE TCAD 37, 3067, for the label curves; Ras
 IEEE AICAS, for soft bounds and tabulated steps; Agarwal et al. (2016), IJCNN, for lookup tables.
 """
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -42,7 +42,9 @@ class Law:
         Of ``straight`` the step [S], of ``affine`` the target [S], of the others the unit of the
         table [S]; then the rate a pulse of ``affine``.
     step_up, step_down : float [S]
-        What the controller takes a pulse for; it knows the nominal device only.
+        A pulse of the nominal device, which is all that a controller knows.
+    one_step : bool
+        Whether pulses of both polarities are counted with the mean of their steps.
     limit_up, limit_down : float
         Most pulses of one event.
     whole : bool
@@ -68,6 +70,7 @@ class Law:
     step_down: float
     limit_up: float
     limit_down: float
+    one_step: bool = False
     whole: bool = False
     sigma: float = 0.0
     relative_sigma: float = 0.0
@@ -83,14 +86,10 @@ class Law:
         return self.sigma > 0 or self.relative_sigma > 0 or deviates
 
     @property
-    def alike(self) -> bool:
-        """Whether all cells have the same parameters."""
-        return all(parameter.size == 1 for parameter in (*self.up, *self.down))
-
-    def taken_alike(self) -> "Law":
-        """Return the law of a controller that takes the polarities' mean step for both."""
-        step = (self.step_up + self.step_down) / 2
-        return replace(self, step_up=step, step_down=step)
+    def counted(self) -> tuple[float, float]:
+        """Steps with which pulses up and down are counted [S]."""
+        mean = (self.step_up + self.step_down) / 2
+        return (mean, mean) if self.one_step else (self.step_up, self.step_down)
 
 
 def moved(

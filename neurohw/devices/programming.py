@@ -156,7 +156,7 @@ def program(
         if cells.ideal:
             g = np.clip(g + wanted, cells.low, cells.high)
             continue
-        pulses = wanted / np.where(wanted > 0, law.step_up, law.step_down)
+        pulses = wanted / np.where(wanted > 0, *law.counted)
         if law.whole:
             key = randomness.key(cells.rounding_stream, event)
             pulses = np.floor(pulses + randomness.roundings(key, index))
@@ -207,7 +207,7 @@ def symmetry_points(cells: Cells) -> Array:
         """Return the sum of a pulse up and one down, each in units of its nominal step."""
         up, down = (
             (moved(law, cells.low, cells.high, g, np.full(shape, sign))[0] - g) / step
-            for sign, step in ((1.0, law.step_up), (-1.0, law.step_down))
+            for sign, step in zip((1.0, -1.0), law.counted, strict=True)
         )
         return up + down
 

@@ -46,7 +46,7 @@ class Chances(NamedTuple):
 
 def chances(cells: Cells, x: Array, d: Array) -> Chances:
     """Return how often lines pulse for x (event, term, inputs) and d (event, term, units)."""
-    up, down = cells.law.step_up, cells.law.step_down
+    up, down = cells.law.counted
     step = min(up, down)
     x_max, d_max = (np.abs(v).max(axis=2).astype(np.float64) for v in (x, d))
     wanted = x_max * d_max / step

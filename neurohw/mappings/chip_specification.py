@@ -251,6 +251,13 @@ class ChipSpecification(msgspec.Struct, frozen=True, forbid_unknown_fields=True,
                 raise UnsupportedError(
                     f"programming.{key}: needs devices with whole pulses; {device.name} has {known}"
                 )
+        alike = self.programming.polarities == "alike"
+        if alike and (self.device.law == "ideal" or self.mapping.sides == "one"):
+            other = "law = ideal" if self.device.law == "ideal" else "mapping.sides = one"
+            raise UnsupportedError(
+                f"programming.polarities = alike: needs pulses up and down of one size each;"
+                f" {other} has none"
+            )
         if self.programming.optimizer == "adam" and not np.isfinite(self.device.g_max):
             raise InvalidValueError(
                 "programming.optimizer = adam: adam_step is a share of g_max - g_min: needs a"

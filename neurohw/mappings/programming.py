@@ -30,7 +30,8 @@ class Programming(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
         Of pulse counts.
     polarities : {"known", "alike"}
         What pulses are counted with: each polarity's own nominal step, or the mean of both, so that
-        what they differ by biases every update.
+        what they differ by biases every update of a cell. Pairs of which both cells are moved
+        cancel it until a cell is at a limit. Exported schedules of pulses take no notice.
     threshold : float
         Of ``sign``: wanted change, in pulses, up to which a cell is left alone.
     verify_pulses : int

@@ -9,7 +9,7 @@ from neurohw.chip import CrossbarArray
 from neurohw.chip.fabrication import fabricate_array
 from neurohw.devices import memory, trains
 from neurohw.devices.fabrication import fabricate
-from neurohw.devices.laws import ConstantStep, SoftBounds
+from neurohw.devices.laws import ConstantStep, Piecewise, SoftBounds
 from neurohw.devices.programming import symmetry_points
 from neurohw.mappings.chip_specification import ChipSpecification
 from neurohw.mappings.programming import Programming
@@ -73,24 +73,54 @@ def test_the_sign_scheme_gives_one_pulse_of_the_sign():
     assert_allclose(array.values(), np.tile(expected, (3, 1)), rtol=1e-6)
 
 
-@pytest.mark.parametrize(("polarities", "up", "down"), [("known", 1, 1), ("alike", 1 / 0.8, 0.75)])
-def test_a_controller_that_knows_one_step_errs_by_the_difference(polarities, up, down):
-    """Of steps of 1 and 0.6, it takes all for 0.8."""
-    device = msgspec.structs.replace(EVEN, up_down=0.4, whole_pulses=False)
-    cells = fabricate(device, 1, 2, width=1.0, seed=3, array=0)
-    array = fabricate_array(
+def fabricated(device, polarities, wanted, **programming):
+    """Return an array as chips have it, first written to `wanted` [S]."""
+    return fabricate_array(
         ChipSpecification(device=device),
-        cells,
-        np.full((1, 2), 11e-6),
-        Programming(polarities=polarities),
+        fabricate(device, *wanted.shape, width=1.0, seed=3, array=0),
+        wanted,
+        Programming(polarities=polarities, **programming),
         number=0,
         fast_number=1,
         seed=3,
         dtype="float64",
         driven=True,
     )
-    array.program(update_of([[1, -1]], [[1e-6]], "float64"), 0)
-    assert_allclose(array.values() - 11e-6, 1e-6 * np.array([[up, -down]]), rtol=1e-9)
+
+
+@pytest.mark.parametrize(("polarities", "up", "down"), [("known", 1, 1), ("alike", 1 / 0.8, 0.75)])
+@pytest.mark.parametrize("whole", [False, True])
+def test_a_controller_that_knows_one_step_errs_by_the_difference(polarities, up, down, whole):
+    """Of steps of 1 and 0.6, it takes all for 0.8: with whole pulses in the mean of many cells."""
+    device = msgspec.structs.replace(EVEN, up_down=0.4, whole_pulses=whole)
+    array = fabricated(device, polarities, np.full((400, 2), 11e-6))
+    array.program(update_of([[1, -1]], np.full((1, 400), 1.1e-6), "float64"), 0)
+    found = (array.values() - 11e-6).mean(axis=0)
+    # Rounding deviates by half a step, of 0.2 uS.
+    assert_allclose(
+        found, 1.1e-6 * np.array([up, -down]), rtol=0, atol=4e-7 / 20 if whole else 1e-15
+    )
+
+
+def test_the_mean_of_trains_is_off_likewise():
+    """Of 4000 events of 5.5 pulses each, whose trains deviate by some of them."""
+    device = msgspec.structs.replace(EVEN, up_down=0.4, step=1e-5)
+    array = fabricated(device, "alike", np.full((5, 2), 11e-6), pulses="train")
+    array.program(update_of(np.tile([1, -1], (4000, 1)), np.full((4000, 5), 1.1e-9), "float64"), 0)
+    found = (array.values() - 11e-6).mean(axis=0)
+    assert_allclose(found, 4.4e-6 * np.array([1.25, -0.75]), rtol=0.02)
+
+
+@pytest.mark.parametrize("polarities", ["known", "alike"])
+def test_writing_again_finds_the_levels_of_the_first_time(polarities):
+    """The ladder of a table is of steps as they are, not as pulses are counted."""
+    device = Piecewise(**RANGE, step=0.1, up_down=-0.6, steps_up=(2.0, 1.0), steps_down=(1.0, 2.0))
+    wanted = np.linspace(1e-6, 21e-6, 40).reshape(1, 40)
+    array = fabricated(device, polarities, wanted)
+    first = array.values()
+    array.write(wanted)
+    assert_array_equal(array.values(), first)
+    assert len(np.unique(first)) > 10
 
 
 def test_nearest_rounding():

@@ -66,6 +66,16 @@ def test_the_mean_change_of_trains_sample_by_sample_is_the_sum_of_products(schem
     assert np.abs(wanted).max() > 20 * error.max()
 
 
+@pytest.mark.parametrize(("scheme", "share"), [("differential-pair", 1.0), ("offset", 1.25)])
+def test_pairs_cancel_what_one_step_for_both_polarities_errs_by(scheme, share):
+    device = msgspec.structs.replace(EVEN, up_down=0.4, whole_pulses=False)
+    array = array_of(device, mapping={"scheme": scheme}, polarities="alike")
+    before, size = array.values(), 0.02 * SPAN
+    ones = np.ones((1, 1, INPUTS), "f4"), np.full((1, 1, UNITS), size, "f4")
+    array.program(Update(presynaptic=ones[0], postsynaptic=ones[1]), 0)
+    assert_allclose(array.values() - before, share * size, rtol=1e-3)
+
+
 SCHEMES = {
     "count": {},
     "nearest": {"rounding": "nearest"},

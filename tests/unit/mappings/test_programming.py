@@ -1,7 +1,7 @@
 import msgspec
 import pytest
 
-from neurohw.errors import ConfigurationError, InvalidValueError
+from neurohw.errors import ConfigurationError, InvalidValueError, NeurohwError
 from neurohw.experiments import configuration
 from neurohw.mappings import chip_specification
 from neurohw.mappings.programming import Programming
@@ -57,3 +57,18 @@ def test_memory_beside_the_weights():
     assert Programming(optimizer="adam", accumulate="digital").memory == (96, 1)
     assert Programming(optimizer="momentum", accumulate="carry").memory == (32, 2)
     assert msgspec.structs.replace(Programming(), accumulate="analog").memory == (0, 2)
+
+
+@pytest.mark.parametrize(
+    ("settings", "other"),
+    [
+        (("chip.device=ideal",), "law = ideal"),
+        (("chip.device=reram-sb", "chip.mapping.sides=one"), r"mapping\.sides = one"),
+    ],
+)
+def test_one_step_for_both_polarities_needs_both(settings, other):
+    changes = (*settings, "chip.programming.polarities=alike")
+    with pytest.raises(
+        NeurohwError, match=rf"polarities = alike: needs pulses up and down.*{other}"
+    ):
+        configuration.load("mlp-1h", settings=changes)
