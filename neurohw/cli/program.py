@@ -101,7 +101,7 @@ def program(
                     seed=seed,
                     retries=trial,
                     start=start if out is not None and last else None,
-                    progress=partial(told, f"programming, {trial} retries"),
+                    progress=partial(told, "with retries" if trial else "open loop"),
                 )
             )
     if out is not None and found[-1].run is not None:

@@ -177,7 +177,7 @@ class PartsLine:
 
 @contextmanager
 def share_line(stream: TextIO) -> Iterator[Callable[[str, float], None]]:
-    """Give what shows on a terminal, two seconds on, what is done and the share done of it all."""
+    """Give a function that shows what is being done, and the share that is; after two seconds."""
     with _bar(stream, bar_format="|{bar:20}| {desc}", delay=2) as bar:
 
         def told(what: str, share: float) -> None:

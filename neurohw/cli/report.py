@@ -17,8 +17,8 @@ import click
     "--out",
     type=click.Path(path_type=Path),
     metavar="REPORT.html",
-    help="Page to write, or to replace; of a study also a picture: .svg, .png, .pdf."
-    "  [default: report.html beside the first run file, or in the study's folder]",
+    help="Page to write, or to replace; of a study also a picture, and of several only that: .svg,"
+    " .png, .pdf.  [default: report.html beside the first run file, or in the study's folder]",
 )
 def report(paths: tuple[Path, ...], out: Path | None) -> None:
     """Write a self-contained HTML report that compares the runs, or on the study in a folder.
@@ -29,8 +29,10 @@ def report(paths: tuple[Path, ...], out: Path | None) -> None:
     from neurohw.reports import html, studies
 
     if any(path.is_dir() for path in paths):
-        if not all(path.is_dir() for path in paths):
-            raise click.UsageError("give run files, or folders of studies")
+        for path in paths:
+            if not path.is_dir():
+                what = "is no folder of a study" if path.exists() else "no such folder"
+                raise click.UsageError(f"{path}: {what}; give run files, or folders of studies")
         if len(paths) == 1:
             click.echo(f"Report: {studies.write(paths[0], out)}")
             return

@@ -63,8 +63,8 @@ class Learnt(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     programmed: int = 0
 
 
-# Without settings a rule's own keys stand at their defaults.
-_RESTING = LearningSettings(learning_rate=0.0, bias_learning_rate=0.0, learning_rate_decay=1.0)
+# Without settings a rule's own keys are left out.
+_DEFAULTS = LearningSettings(learning_rate=0.0, bias_learning_rate=0.0, learning_rate_decay=1.0)
 
 
 class FeedforwardRule:
@@ -91,7 +91,7 @@ class FeedforwardRule:
     ) -> None:
         self.network = network
         self.chip = chip
-        self.learning = _RESTING if learning is None else learning
+        self.learning = _DEFAULTS if learning is None else learning
         self.seed = seed
         self._prepare()
 

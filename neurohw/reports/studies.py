@@ -78,7 +78,7 @@ def write(
 
 def draw(study: Study, table: tables.Table, out: Path) -> Path:
     """Write the picture of the curves along each axis, and return its path."""
-    return _picture([(study, axis, curves) for axis, curves in _groups(study, table)], out)
+    return _picture([("", study, axis, curves) for axis, curves in _groups(study, table)], out)
 
 
 def draw_together(folders: Sequence[Path], out: Path) -> Path:
@@ -95,10 +95,13 @@ def draw_together(folders: Sequence[Path], out: Path) -> Path:
     """
     check_picture(out)
     found = [sweep.read(folder) for folder in folders]
+    names = [study.name for study, _ in found]
+    if len(set(names)) < len(names):
+        names = [str(folder) for folder in folders]
     panels = []
-    for folder, (study, table) in zip(folders, found, strict=True):
+    for folder, name, (study, table) in zip(folders, names, found, strict=True):
         _write_tables(folder, study, table)
-        panels += [(study, axis, curves) for axis, curves in _groups(study, table)]
+        panels += [(name, study, axis, curves) for axis, curves in _groups(study, table)]
     return _picture(panels, out)
 
 
@@ -112,7 +115,7 @@ def draw_tolerances(found: Tolerances, out: Path) -> Path:
     """
     check_picture(out)
     panels = [
-        (found.study, one.axis, [Tolerance(one.axis.label, (), one.band, one.limit, 0)])
+        ("", found.study, one.axis, [Tolerance(one.axis.label, (), one.band, one.limit, 0)])
         for one in found.found
     ]
     return _picture(panels, out)
@@ -125,18 +128,16 @@ def check_picture(out: Path) -> None:
     check_writable(out)
 
 
-def _picture(panels: Sequence[tuple[Study, Axis, Sequence[Curve]]], out: Path) -> Path:
-    """Draw curves along axes, three panels in a row; named where they are of several studies."""
+def _picture(panels: Sequence[tuple[str, Study, Axis, Sequence[Curve]]], out: Path) -> Path:
+    """Draw curves along axes, each below its title, three panels in a row."""
     across = min(len(panels), _ACROSS)
     down = -(-len(panels) // across)
-    named = len({study.name for study, _, _ in panels}) > 1
     with matplotlib.rc_context(settling.STYLE):
         figure = Figure(figsize=(1 + 4.2 * across, 3.6 * down), layout="constrained")
         drawn = figure.subplots(down, across, squeeze=False).ravel()
-        for axes, (study, axis, curves) in zip(drawn, panels, strict=False):
+        for axes, (title, study, axis, curves) in zip(drawn, panels, strict=False):
             _curves(axes, study, axis, curves, COLOURS, "black")
-            if named:
-                axes.set_title(study.name)
+            axes.set_title(title)
             if len(curves) > 1:
                 axes.legend(fontsize=8)
         for axes in drawn[len(panels) :]:
@@ -290,8 +291,8 @@ class _StudyDraughtsman(Draughtsman):
             f"{what} along {axis.label}.",
             f"{what}; bands: {100 * self.study.confidence:g} % of the mean over runs"
             + (
-                "; lines in rising order, as limits are found; dashed: the allowed drop; dotted:"
-                " limits."
+                "; where there is a limit, lines are in rising order, as it is found; dashed: the"
+                " allowed drop; dotted: limits."
                 if isinstance(curves[0], Tolerance)
                 else "."
             ),
@@ -403,7 +404,7 @@ def _curves(
                 band,
                 logarithmic=scale,
                 less_is_worse=axis.less_is_worse,
-                ordered=curve.limit.found,
+                ordered=curve.limit.inside,
             )
         axes.plot(
             line.x,

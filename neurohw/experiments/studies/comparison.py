@@ -20,7 +20,7 @@ from neurohw.experiments.feedforward_machine import FeedforwardMachine
 from neurohw.experiments.machine import build, computing, dataset_of
 from neurohw.experiments.studies.jobs import Job, Outcome
 from neurohw.experiments.studies.plan import Plan, compared, experiment_of
-from neurohw.experiments.studies.rate_search import Candidate, job_of, search
+from neurohw.experiments.studies.rate_search import Candidate, search
 from neurohw.experiments.studies.study import with_seed
 from neurohw.experiments.studies.sweep import Workshop
 from neurohw.learning.rules import Hardware
@@ -168,7 +168,7 @@ def _finals(
     for number, candidate in enumerate(candidates):
         if candidate.searched:
             experiment = experiment_of(plan, candidate.rule, candidate.chip, factor=candidate.best)
-            jobs |= {(number, seed): job_of(with_seed(experiment, seed)) for seed in plan.seeds}
+            jobs |= {(number, seed): Job.whole(with_seed(experiment, seed)) for seed in plan.seeds}
     outcomes = shop.run(list(jobs.values()))
     entries = []
     for number, candidate in enumerate(candidates):

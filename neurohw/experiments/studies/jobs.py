@@ -47,6 +47,11 @@ class Job:
     stopping: Stopping | None = None
     times: int = 0
 
+    @classmethod
+    def whole(cls, experiment: Experiment) -> "Job":
+        """Return the job of all epochs of an experiment."""
+        return cls(experiment, experiment.training.epochs)
+
     @cached_property
     def run(self) -> str:
         """Hash of what is trained, however long; 20 hex digits."""

@@ -59,6 +59,12 @@ class Limit:
     high: float
 
     @property
+    def inside(self) -> bool:
+        """Whether it, or an end of its interval, lies within what was tried."""
+        ends = self.value, self.low, self.high
+        return any(np.isfinite(end) and end != 0 for end in ends)
+
+    @property
     def found(self) -> bool:
         """Whether the curve crosses within what was tried."""
         return bool(np.isfinite(self.value) and self.value != 0)
@@ -111,9 +117,9 @@ def limit(curve: Band, drop: float, *, logarithmic: bool, less_is_worse: bool = 
 
 
 def smooth(curve: Band, *, logarithmic: bool, less_is_worse: bool, ordered: bool = True) -> Band:
-    """Return the curve and the edges between which limits are found, at many x.
+    """Return the curve and its edges at many x.
 
-    Not `ordered`, they are as measured, also where they fall.
+    In rising order, as limits are found, or as measured.
     """
     places = np.log(curve.x) if logarithmic else curve.x.astype(np.float64)
     between = np.linspace(places[0], places[-1], 101)

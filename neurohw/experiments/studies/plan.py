@@ -14,7 +14,7 @@ from neurohw.experiments.machine import dataset_of
 from neurohw.learning import rules
 from neurohw.learning.rules import Rule
 
-# Share of the training images that is held out in the search.
+# One training image in so many is held out in the search.
 _HELD_OUT = 6
 
 # What makes networks alike, by their kind; a rule that has to have something else keeps it.

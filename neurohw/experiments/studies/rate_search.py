@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from neurohw.errors import StudyError
-from neurohw.experiments.experiment import Experiment
 from neurohw.experiments.machine import build, dataset_of
 from neurohw.experiments.studies.jobs import Job, Outcome
 from neurohw.experiments.studies.plan import Plan, compared, experiment_of
@@ -76,17 +75,12 @@ def search(
         for candidate, factor in wanted:
             rule, chip = candidate.rule, candidate.chip
             experiment = experiment_of(plan, rule, chip, factor=factor, search=True)
-            jobs.append(job_of(with_seed(experiment, plan.seeds[0])))
+            jobs.append(Job.whole(with_seed(experiment, plan.seeds[0])))
         outcomes = shop.run(jobs)
         for (candidate, factor), job in zip(wanted, jobs, strict=True):
             candidate.searched[factor] = _error(outcomes[job.name])
         tried = {id(c): c for c, _ in wanted}.values()
         wanted = [(c, factor) for c in tried for factor in _further(c)]
-
-
-def job_of(experiment: Experiment) -> Job:
-    """Return the job of a whole experiment."""
-    return Job(experiment, experiment.training.epochs)
 
 
 def _further(candidate: Candidate) -> list[float]:

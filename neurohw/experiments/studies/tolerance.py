@@ -348,8 +348,7 @@ class _Bench:
         if place not in self.jobs:
             experiment = studies.experiment_at(self.study, place, self.tables)
             self.jobs[place] = [
-                Job(with_seed(experiment, seed), experiment.training.epochs)
-                for seed in self.study.seed_list
+                Job.whole(with_seed(experiment, seed)) for seed in self.study.seed_list
             ]
         return self.jobs[place]
 

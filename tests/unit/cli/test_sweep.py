@@ -95,10 +95,14 @@ def test_several_studies_share_a_picture(invoke, formula):
     assert Path(folders[1], "table.csv").exists()
     picture = Path("both.svg").read_text(encoding="utf-8")
     assert ">noise<" in picture and ">other<" in picture
+    # Four panels take a second row; those of one name have their folders above them.
+    many = folders[0], *folders, folders[1]
+    assert invoke("report", *many, "--out", "many.svg").exit_code == 0
+    assert Path("many.svg").read_text(encoding="utf-8").count(">runs/studies/noise<") == 2
     for words, message in (
         (folders, "name it with --out"),
         ((*folders, "--out", "both.html"), "a figure is one of"),
-        ((folders[0], "run.h5"), "or folders of studies"),
+        ((folders[0], "run.h5"), "run.h5: no such folder; give run files, or folders of studies"),
     ):
         refused = invoke("report", *words)
         assert refused.exit_code == 2 and message in refused.stderr

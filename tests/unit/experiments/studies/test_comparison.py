@@ -8,11 +8,10 @@ from click.testing import CliRunner
 from msgspec.structs import replace
 
 from neurohw.cli import main
-from neurohw.errors import ConfigurationError, InvalidValueError
-from neurohw.experiments import configuration
+from neurohw.errors import InvalidValueError
 from neurohw.experiments.studies import comparison, rate_search
 from neurohw.experiments.studies.comparison import Entry
-from neurohw.experiments.studies.plan import Plan, experiment_of, settings_of
+from neurohw.experiments.studies.plan import Plan
 from neurohw.learning import rules
 from neurohw.reports import comparison as report
 
@@ -33,68 +32,6 @@ def found(tmp_path_factory):
     (folder / "oneway.toml").write_text('preset = "ideal"\ntransposed_read = false\n')
     plan = Plan(rules=("bp", "fa"), chips=("ideal", str(folder / "oneway.toml")), **SMALL)
     return comparison.compare(plan, folder=folder / "runs"), folder / "runs"
-
-
-def test_every_rule_with_a_recipe_can_be_compared():
-    for rule in rules.RULES.values():
-        if rule.recipe:
-            hidden = (12,) if rule.name == "contrastive-divergence" else (12, 9)
-            plan = Plan(rules=(rule.name,), chips=("ideal",), hidden=hidden)
-            experiment = experiment_of(plan, rule, "ideal", factor=2.0)
-            assert experiment.learning.rule == rule.name
-            assert experiment.network.hidden == hidden
-            assert experiment.training.batch == 32
-            first = configuration.load(rule.recipe).learning_rates[0]
-            before = experiment.learning_rates[: len(hidden)]
-            assert before == pytest.approx([2 * first] * len(hidden))
-    with pytest.raises(ConfigurationError, match="a boltzmann network has one hidden layer"):
-        experiment_of(
-            Plan(rules=("cd",), chips=("ideal",), hidden=(12, 9)), rules.find("cd"), "ideal"
-        )
-
-
-def test_networks_can_be_alike_where_rules_allow_it():
-    plan = Plan(rules=("bp",), chips=("ideal",), alike=True)
-    for name in ("bp", "fa", "burst", "pc", "two-site", "brainprop", "ep", "chl"):
-        network = experiment_of(plan, rules.find(name), "ideal").network
-        assert network.activation == "sigmoid"
-        assert network.cost == ("squared" if network.kind == "feedforward" else None)
-        output = {"feedforward": "sigmoid", "hopfield": None}[network.kind]
-        assert network.output == ("linear" if name == "brainprop" else output)
-
-
-def test_a_change_can_be_of_one_rule():
-    change = "fa:learning.feedback.range=0.25"
-    plan = Plan(rules=("bp",), chips=("ideal",), settings=(change, "data.train=100"))
-    changed, other = (experiment_of(plan, rules.find(name), "ideal") for name in ("fa", "dfa"))
-    assert changed.learning.feedback.range == 0.25
-    assert other.learning.feedback is None or other.learning.feedback.range != 0.25
-    assert changed.data.train == other.data.train == 100
-    with pytest.raises(InvalidValueError, match="none: no such learning rule"):
-        settings_of(("none:data.train=100",), rules.find("bp"))
-    # A colon behind the equals sign belongs to the value.
-    assert settings_of(("data.name=C:own.npz",), rules.find("bp")) == ["data.name=C:own.npz"]
-
-
-def test_the_search_holds_out_training_images_and_the_runs_hold_out_none():
-    plan = Plan(rules=("bp",), chips=("ideal",), **SMALL)
-    rule = rules.find("bp")
-    searched = experiment_of(plan, rule, "ideal", search=True)
-    assert searched.data.validation == 200 // 6
-    assert searched.training.epochs == 1
-    assert experiment_of(plan, rule, "ideal").data.validation == 0
-
-
-def test_the_search_goes_on_beyond_the_end_at_which_the_best_is():
-    candidate = rate_search.Candidate(rules.find("bp"), "ideal")
-    candidate.searched = {1 / 3: 0.5, 1.0: 0.4, 3.0: 0.3}
-    assert rate_search._further(candidate) == [9.0]
-    candidate.searched = {1 / 3: 0.5, 1.0: 0.4, 3.0: 0.45}
-    assert rate_search._further(candidate) == []
-    candidate.searched = {1 / 3: 1.0, 1.0: 1.0, 3.0: 1.0}
-    assert rate_search._further(candidate) == pytest.approx([1 / 9])
-    candidate.searched = {3.0**k: 0.5 / (k + 2) for k in range(rate_search.MOST)}
-    assert rate_search._further(candidate) == []
 
 
 def test_entries_have_all_seeds_and_angles_but_of_backpropagation(found):
