@@ -446,8 +446,7 @@ def _scale(axes: Axes, axis: Axis, x: Array) -> None:
     if logarithmic(axis, x.tolist()):
         axes.set_xscale("log")
         decades = np.log10(x.max() / x.min())
-        most = 3 if axis.unit in ("", "%") else 2  # numbers with prefixes are longer
-        axes.xaxis.set_major_locator(LogLocator(subs=(1,) if decades > most else (1, 2, 5)))
+        axes.xaxis.set_major_locator(LogLocator(subs=(1,) if decades > 2.2 else (1, 2, 5)))
         axes.xaxis.set_minor_locator(NullLocator())
     if axis.unit == "%":
         axes.xaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{100 * v:g} %"))
