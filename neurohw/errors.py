@@ -1,8 +1,17 @@
 """Errors that neurohw raises; the command line shows each as one line, exit status 2."""
 
+import re
+
+# What would end a line, or move the cursor of a terminal, where a name or a value has it.
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+
 
 class NeurohwError(Exception):
     """Base of every error of this package; its text is one complete line."""
+
+    def __str__(self) -> str:
+        text = super().__str__()
+        return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
 class ConfigurationError(NeurohwError, ValueError):
