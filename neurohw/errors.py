@@ -2,15 +2,16 @@
 
 import re
 
-# What would end a line, or move the cursor of a terminal, where a name or a value has it.
-_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_END_OF_LINE = re.compile("\\s*[\n\r\x0b\x0c\x1c-\x1e\x85\u2028\u2029]\\s*")
+# What would move the cursor of a terminal, where a name or a value has it.
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
 
 
 class NeurohwError(Exception):
     """Base of every error of this package; its text is one complete line."""
 
     def __str__(self) -> str:
-        text = super().__str__()
+        text = _END_OF_LINE.sub(" ", super().__str__())
         return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 

@@ -142,6 +142,6 @@ def test_nearest_lists_all_when_nothing_is_near():
 
 def test_a_refusal_is_one_line_whatever_a_key_is():
     with pytest.raises(ConfigurationError) as error:
-        read(board(**{"si\nze\x1b[2J": 3}), Board, where="here\r")
-    assert str(error.value).startswith(r"here\r: si\nze\x1b[2J = 3: unknown key")
+        read(board(**{"si\r\n ze\x1b[2J": 3}), Board, where="here")
+    assert str(error.value).startswith(r"here: si ze\x1b[2J = 3: unknown key")
     assert str(error.value).isprintable()
