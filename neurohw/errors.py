@@ -2,7 +2,6 @@
 
 import re
 
-_END_OF_LINE = re.compile("\\s*[\n\r\x0b\x0c\x1c-\x1e\x85\u2028\u2029]\\s*")
 # What would move the cursor of a terminal, where a name or a value has it.
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
 
@@ -11,7 +10,7 @@ class NeurohwError(Exception):
     """Base of every error of this package; its text is one complete line."""
 
     def __str__(self) -> str:
-        text = _END_OF_LINE.sub(" ", super().__str__())
+        text = " ".join(filter(None, map(str.strip, super().__str__().splitlines())))
         return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 

@@ -61,13 +61,12 @@ class Limit:
     @property
     def inside(self) -> bool:
         """Whether it, or an end of its interval, lies within what was tried."""
-        ends = self.value, self.low, self.high
-        return any(np.isfinite(end) and end != 0 for end in ends)
+        return any(map(_within_tried, (self.value, self.low, self.high)))
 
     @property
     def found(self) -> bool:
         """Whether the curve crosses within what was tried."""
-        return bool(np.isfinite(self.value) and self.value != 0)
+        return _within_tried(self.value)
 
 
 @dataclass(frozen=True)
@@ -156,11 +155,15 @@ def _crossing(places: Array, values: Array, drop: float) -> float:
     return float(brentq(lambda z: curve(z) - drop, places[after - 1], places[after]))
 
 
+def _within_tried(end: float) -> bool:
+    return bool(np.isfinite(end) and end != 0)
+
+
 def words(found: Limit, axis: Axis, confidence: float) -> str:
     """Text of a limit on an axis, with its interval; of whole numbers the last within the drop."""
 
     def text(value: float) -> str:
-        if np.isfinite(value) and value != 0:
+        if _within_tried(value):
             if not isinstance(axis, Cases) and axis.keys[0].kind == "whole number":
                 return show_value(axis, within(value, less_is_worse=axis.less_is_worse))
             return show_value(axis, float(f"{value:.3g}"))
