@@ -14,7 +14,6 @@ from neurohw.experiments import configuration
 
 FOLDER = Path("runs/rivals")
 
-_SLOW = "learning.learning_rate_decay=0.98"
 _FROZEN = ("learning.learning_rate=[0,0.2]", "learning.bias_learning_rate=[0,0.2]")
 _BACK = ("learning.rule=backpropagation",)
 # Recipe, epochs, settings; controls stand beside what they belong to.
@@ -26,8 +25,8 @@ RUNS: dict[str, tuple[str, int, tuple[str, ...]]] = {
         (*_BACK, "learning.learning_rate_decay=0.97"),
     ),
     "mlp-2h": ("mlp-2h", 30, ("learning.learning_rate_decay=0.9",)),
-    "fa-1h": ("fa-1h", 60, (_SLOW,)),
-    "fa-1h-frozen": ("fa-1h", 60, (_SLOW, *_FROZEN)),
+    "fa-1h": ("fa-1h", 60, ()),
+    "fa-1h-frozen": ("fa-1h", 60, _FROZEN),
     "brainprop-3h": ("brainprop-3h", 30, ()),
     "brainprop-3h-backpropagation": ("brainprop-3h", 30, _BACK),
     "burst-3h": ("burst-3h", 40, ()),
