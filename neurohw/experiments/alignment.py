@@ -48,13 +48,15 @@ def exact_errors(
 class Activations:
     """Which units moved in an epoch: some sample found them active, or away from their ends.
 
-    The latter where φ has no flat part: a sigmoid or tanh within a hundredth of its range.
+    The latter where φ has no flat part: a sigmoid or tanh within a hundredth of its range. What was
+    told of a layer is told again when twice as many units do not move.
     """
 
     def __init__(self, network: FeedforwardNetwork) -> None:
         self._low, self._high = network.reach
         self._rests = network.hidden in ("relu", "hard-sigmoid")
         self._seen: list[NDArray[np.bool_]] = []
+        self._told: dict[int, int] = {}
 
     def see(self, states: Sequence[Array]) -> None:
         """Note the (batch, units) states of the hidden layers of a mini-batch."""
@@ -65,16 +67,17 @@ class Activations:
         self._seen = active
 
     def lines(self) -> list[str]:
-        """Return a line for each layer with units that no sample moved, and begin anew."""
-        dead = [int(np.count_nonzero(~active)) for active in self._seen]
+        """Return a line for each layer with more units that no sample moved, and begin anew."""
+        dead = {k: int(np.count_nonzero(~active)) for k, active in enumerate(self._seen)}
+        more = {k: n for k, n in dead.items() if n and n >= 2 * self._told.get(k, 0)}
         sizes = [len(active) for active in self._seen]
         self._seen = []
+        self._told |= more
         what = "were never active" if self._rests else "were saturated in every sample"
         return [
-            f"layer {k + 1}: {count} of {size} units {what}: they learn nothing; take a"
+            f"layer {k + 1}: {count} of {sizes[k]} units {what}: they learn nothing; take a"
             " smaller learning.learning_rate or network.initial_range"
-            for k, (count, size) in enumerate(zip(dead, sizes, strict=True))
-            if count
+            for k, count in more.items()
         ]
 
     def _ends(self) -> tuple[float, float]:

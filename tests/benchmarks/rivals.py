@@ -25,6 +25,7 @@ RUNS: dict[str, tuple[str, int, tuple[str, ...]]] = {
         (*_BACK, "learning.learning_rate_decay=0.97"),
     ),
     "mlp-2h": ("mlp-2h", 30, ("learning.learning_rate_decay=0.9",)),
+    "mlp-2h-rectified": ("mlp-1h", 30, ("network.hidden=[500,500]",)),
     "fa-1h": ("fa-1h", 60, ()),
     "fa-1h-frozen": ("fa-1h", 60, _FROZEN),
     "brainprop-3h": ("brainprop-3h", 30, ()),

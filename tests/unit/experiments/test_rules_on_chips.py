@@ -170,6 +170,9 @@ def test_units_that_no_sample_activates_are_counted_once_an_epoch():
     [line] = seen.lines()
     assert line.startswith("layer 1: 1 of 3 units were never active")
     assert seen.lines() == []
+    for active, told in (([0.0, 1.0, 1.0], 0), ([0.0, 1.0, 0.0], 1)):
+        seen.see([np.array([active])])
+        assert len(seen.lines()) == told  # again when they are twice as many
 
 
 @pytest.mark.parametrize(
