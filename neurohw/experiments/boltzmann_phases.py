@@ -54,5 +54,7 @@ def usage(
         "neurons": costs.neuron_area * (units + visible),
         "amplifiers": costs.amplifier_area * held,
     }
-    learning, hardware = rule.phases(labelled, 0).reads, machine.experiment.rule.hardware
-    return of_reads(chip, hardware, units + visible, inference, learning, area, NOT_COUNTED)
+    learning = rule.phases(labelled, 0).reads
+    return of_reads(
+        chip, machine.experiment, units + visible, inference, learning, area, NOT_COUNTED
+    )

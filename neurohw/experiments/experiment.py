@@ -210,6 +210,16 @@ def _require_rule(experiment: Experiment) -> None:
                 f"learning.rule = {rule.name}: not with {key} = {value}; take"
                 f" {' or '.join(allowed)}"
             )
+    if not rule.biased and max(experiment.bias_learning_rates) > 0:
+        raise InvalidValueError(
+            f"learning.bias_learning_rate = {max(experiment.bias_learning_rates):g}: the rule"
+            f" {rule.name} teaches no biases; take 0"
+        )
+    if learning.centred and experiment.chip.programming.events == "sample":
+        raise InvalidValueError(
+            "chip.programming.events = sample: not with learning.centred = true, which takes the"
+            " mean of a mini-batch; take false"
+        )
     mapping = experiment.chip.mapping
     if rule.decays or learning.weight_decay:
         for key, value in (("sides", "one"), ("scheme", "bit-sliced")):
@@ -259,10 +269,10 @@ def _require_competition(experiment: Experiment) -> None:
         raise InvalidValueError(
             f"learning.competition.rank = {competition.rank}: a layer has {min(hidden)} units"
         )
-    if max(experiment.bias_learning_rates) > 0:
+    if competition.optimizer == "adam" and experiment.chip.programming.events == "sample":
         raise InvalidValueError(
-            f"learning.bias_learning_rate = {max(experiment.bias_learning_rates):g}: the rule"
-            f" {experiment.rule.name} teaches no biases; take 0"
+            "chip.programming.events = sample: not with learning.competition.optimizer = adam,"
+            " which takes the mean of a mini-batch; take none"
         )
     if min(experiment.learning_rates) <= 0:
         raise InvalidValueError(

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from neurohw.chip import SignedChip
 from neurohw.circuits.costs import Costs
 from neurohw.experiments import virtual_ground
+from neurohw.experiments.experiment import Experiment
 from neurohw.experiments.feedforward_machine import FeedforwardMachine
 from neurohw.experiments.phases import Phase, Times, Usage, Use, require_no_lengths
 from neurohw.learning.feedforward import Read
-from neurohw.learning.rules import Hardware
 
 Array = NDArray[np.floating]
 
@@ -40,13 +40,20 @@ def usage(
     require_no_lengths(given, "a feed-forward network")
     inference, learning = _reads(machine, images, labels)
     area = _area(machine, machine.experiment.chip.built_costs, [*inference, *learning])
-    hardware, units = machine.experiment.rule.hardware, sum(machine.network.sizes[1:])
-    return of_reads(machine.chip, hardware, units, inference, learning, area, NOT_COUNTED)
+    return of_reads(
+        machine.chip,
+        machine.experiment,
+        sum(machine.network.sizes[1:]),
+        inference,
+        learning,
+        area,
+        NOT_COUNTED,
+    )
 
 
 def of_reads(
     chip: SignedChip,
-    hardware: Hardware,
+    experiment: Experiment,
     units: int,
     inference: Sequence[Read],
     learning: Sequence[Read],
@@ -55,9 +62,14 @@ def of_reads(
 ) -> Usage:
     """Return what samples take whose classification, and what learning adds to it, are reads.
 
-    hardware, what the rule needs; units, how many hold numbers for it; see `Usage` for the others.
+    units, how many hold numbers for the rule; see `Usage` for the others.
     """
+    hardware, batch = experiment.rule.hardware, experiment.training.batch
     costs, phases, charging = chip.specification.built_costs, {}, {}
+
+    def times(read: Read) -> float:
+        return read.times / batch if read.shared else read.times
+
     for read in (*inference, *learning):
         backwards = read.transposed
         cells, wires = virtual_ground.power(
@@ -65,7 +77,7 @@ def of_reads(
         )
         biases = virtual_ground.bias_power(chip, read.layer)[0] if read.biased else 0.0
         held = virtual_ground.amplifiers(read.array, backwards=backwards)
-        phases[read.name] = _phase(costs, cells + biases, wires, held, read.times)
+        phases[read.name] = _phase(costs, cells + biases, wires, held, times(read))
         charging[read.name] = virtual_ground.charging(
             costs, read.array, read.voltages, backwards=backwards
         )
@@ -73,7 +85,7 @@ def of_reads(
     passed = costs.line_capacitance(units) * chip.scale.unit_voltage**2
 
     def use(reads: Sequence[Read], *, learns: bool = False) -> Use:
-        sides = [_sides(read) for read in reads]
+        sides = [(times(read), *_sides(read)) for read in reads]
         return Use(
             phases=[phases[read.name] for read in reads],
             dacs=sum(n * driven for n, driven, _ in sides),
@@ -81,7 +93,7 @@ def of_reads(
             dac_time=sum(n for n, *_ in sides) * costs.dac_time if costs.dac_bits else 0.0,
             adc_time=sum(n * costs.reading_time(read) for n, _, read in sides),
             # A signal to all units is on a line that passes them.
-            charging=sum(read.times * charging[read.name] for read in reads)
+            charging=sum(times(read) * charging[read.name] for read in reads)
             + (passed if learns and hardware.broadcast else 0.0),
             numbers=hardware.memory * units if learns else 0,
         )
@@ -109,14 +121,14 @@ def _reads(
     return rule.forward_reads(inputs, activity, 0), rule.error_reads(activity, errors, 0)
 
 
-def _sides(read: Read) -> tuple[int, int, int]:
-    """Return how often a read is done, the lines that it drives, and those that it reads."""
+def _sides(read: Read) -> tuple[int, int]:
+    """Return the lines that a read drives, and those that its ADCs read."""
     units, inputs = read.array.shape
-    sides = (units, inputs) if read.transposed else (inputs, units)
-    return read.times, *sides
+    driven, ends = (units, inputs) if read.transposed else (inputs, units)
+    return driven, ends if read.converted else 0
 
 
-def _phase(costs: Costs, cells: float, wires: float, held: int, times: int) -> Phase:
+def _phase(costs: Costs, cells: float, wires: float, held: int, times: float) -> Phase:
     """Return so many reads of so much power [W], with so many lines held at 0 V."""
     return Phase(
         time=times * costs.read_time,

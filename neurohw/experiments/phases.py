@@ -47,8 +47,8 @@ class Use(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     phases: Sequence[Phase]
-    dacs: int
-    adcs: int
+    dacs: float
+    adcs: float
     dac_time: float
     adc_time: float
     charging: float

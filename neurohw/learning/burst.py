@@ -131,10 +131,9 @@ class BurstPropagation(FeedforwardRule):
         for k in range(len(self.lateral) - 1, -1, -1):
             heard = self._heard(baseline, k, event, 1)
             own = self.network.activate(k, heard) * activity.states[k]
-            unit = own.dtype.type(self.chip.scale.unit_voltage)
             for name, array, driven in (
                 ("baseline", self.back.array(k), self._driven("error_dac", baseline, k, event)),
-                ("lateral", self.lateral[k], own * unit),
+                ("lateral", self.lateral[k], self._driven("error_dac", own, k, event)),
                 ("taught", self.back.array(k), self._driven("error_dac", taught, k, event)),
             ):
                 reads.append(Read(name=f"{name} {k + 2}", array=array, voltages=driven, layer=k))
@@ -163,9 +162,10 @@ class BurstPropagation(FeedforwardRule):
 
     def _laterally(self, own: Array, layer: int, event: int) -> Array:
         """Return R·b₀, likewise."""
-        volts = own * own.dtype.type(self.chip.scale.unit_voltage)
-        current = self.lateral[layer].read(volts, Moment(event, phase=1))
-        return np.asarray(current * own.dtype.type(1 / self.chip.scale.current(layer + 1)))
+        driven = self._driven("error_dac", own, layer, event)
+        current = self.lateral[layer].read(driven, Moment(event, phase=1))
+        sums = current * own.dtype.type(1 / self.chip.scale.current(layer + 1))
+        return self._read("error_adc", sums, layer, event)
 
     def _lateral_updates(self, bursts: Bursts) -> list[Update]:
         unit = self.chip.scale.unit_voltage

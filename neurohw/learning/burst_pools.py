@@ -60,7 +60,8 @@ class PoolSettings:
     step, baseline, teaching : float [s]
         Of time; without and with a teacher, of each example.
     average, trace : float [s]
-        Time constants of P̄ and of ẽ.
+        Time constants of P̄ and of ẽ. P̄ begins anew with each example: where that is shorter than
+        `average`, it is the mean of the example so far.
     teacher : float
         Drive of the output's dendrite for an error of 1.
     learning_rate : float

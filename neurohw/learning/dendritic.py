@@ -8,9 +8,9 @@ opposites and those to interneurons as the weights of the layer above, so that t
 in the self-predicting state, as far as cells can be written alike; where they cannot, apical
 dendrites are not silent, unless `lateral_rate` lets them learn to be.
 
-The currents of top-down and lateral arrays flow into one apical dendrite, which one ADC reads. An
-interneuron shares the ADC of the unit that nudges it. No array is read backwards, and no unit
-stores one phase for another: each change is of what the unit's compartments carry at the time.
+Top-down and lateral arrays are read one after the other, onto one apical dendrite, which one
+conversion reads. An interneuron shares DAC and ADC of the unit that nudges it. No array is read
+backwards; a unit holds the sum and the rate of the sweep up, as its basal dendrite would.
 
 References
 ----------
@@ -115,17 +115,21 @@ class DendriticMicrocircuits(FeedforwardRule):
         for k in range(len(self.lateral) - 1, -1, -1):
             above = self._driven("error_dac", found.rates[k + 1], k, event)
             beside = self._driven("error_dac", found.interneurons[k], k, event)
+            lines = self._lines(activity.states[k], k, event)
             for name, array, volts, layer in (
-                (
-                    "interneurons",
-                    self.interneurons[k],
-                    self._lines(activity.states[k], k, event),
-                    k + 1,
-                ),
+                ("interneurons", self.interneurons[k], lines, k + 1),
                 ("top-down", self.top_down.array(k), above, k),
                 ("lateral", self.lateral[k], beside, k),
             ):
-                reads.append(Read(name=f"{name} {k + 1}", array=array, voltages=volts, layer=layer))
+                reads.append(
+                    Read(
+                        name=f"{name} {k + 1}",
+                        array=array,
+                        voltages=volts,
+                        layer=layer,
+                        converted=name != "top-down",
+                    )
+                )
         return reads
 
     def beside_updates(

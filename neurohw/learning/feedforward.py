@@ -38,7 +38,8 @@ class Read(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     voltages (batch, lines) [V] are those of its inputs or, `transposed`, of its units; layer is
     that of the units whose sums or errors come of it, counted from 0. `times` of them follow each
     other, whose voltages are all here, (times·batch, lines). biased, whether its layer's biases are
-    added.
+    added; converted, whether ADCs read it, and not only the read that follows and adds to it;
+    shared, whether all samples of a mini-batch take it together, once.
     """
 
     name: str
@@ -48,6 +49,8 @@ class Read(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     transposed: bool = False
     times: int = 1
     biased: bool = False
+    converted: bool = True
+    shared: bool = False
 
 
 class Learnt(msgspec.Struct, frozen=True, eq=False, kw_only=True):

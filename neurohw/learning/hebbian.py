@@ -147,22 +147,19 @@ class Sanger(Hebb):
     """Sanger's rule on a chip: units also lose what those before them stand for."""
 
     def error_reads(self, activity: Activity, errors: Sequence[Array], event: int) -> list[Read]:
-        """Return the reads from the units, their share of a sample; see the module."""
-        reads = []
-        for k, (array, y) in enumerate(zip(self.chip.arrays, errors, strict=True)):
-            lines, _ = self._overlaps(y)
-            count = math.ceil(len(lines) / len(y))
-            reads += [
-                Read(
-                    name=f"backward {k + 1}, {part + 1}",
-                    array=array,
-                    voltages=lines[part::count],
-                    layer=k,
-                    transposed=True,
-                )
-                for part in range(count)
-            ]
-        return reads
+        """Return the reads from the units, one a unit; see the module."""
+        return [
+            Read(
+                name=f"backward {k + 1}",
+                array=array,
+                voltages=self._overlaps(y)[0],
+                layer=k,
+                transposed=True,
+                times=y.shape[1],
+                shared=True,
+            )
+            for k, (array, y) in enumerate(zip(self.chip.arrays, errors, strict=True))
+        ]
 
     def _held(self, layer: int, update: Update, y: Array, share: float, event: int) -> Update:
         lines, per_volt = self._overlaps(y)

@@ -94,20 +94,17 @@ class KrotovHopfield(FeedforwardRule):
         return [self.network.output_error(activity.totals[-1], activity.states[-1], targets)]
 
     def error_reads(self, activity: Activity, errors: Sequence[Array], event: int) -> list[Read]:
-        """Return the read-out of the first layer, where learning takes one: its share of a sample.
+        """Return the read-out of the first layer, where learning takes one, a line at a time.
 
         Without it learning takes no reads.
         """
         if not self.competition.reads_out:
             return []
-        array, samples = self.chip.arrays[0], len(activity.states[0])
+        array = self.chip.arrays[0]
         inputs = array.shape[1]
-        unit = self.chip.scale.unit_voltage
-        lines = unit * np.eye(inputs, dtype=activity.states[0].dtype)
-        count = math.ceil(inputs / samples)
+        lines = self.chip.scale.unit_voltage * np.eye(inputs, dtype=activity.states[0].dtype)
         return [
-            Read(name=f"read-out {k + 1}", array=array, voltages=lines[k::count], layer=0)
-            for k in range(count)
+            Read(name="read-out", array=array, voltages=lines, layer=0, times=inputs, shared=True)
         ]
 
     def warnings(self) -> list[str]:

@@ -69,10 +69,14 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
         Keys of `learning` that this rule has and others may not have, tables included.
     needs : tuple of str
         Those of them that it cannot do without.
+    coupled : tuple of str
+        Those of them that are rates in step with the layers': what scales these scales them.
     requires : mapping of str to tuple of str
         Values that other keys have to have, the first one of each a good choice.
     decays : bool
         Whether its updates make weights decay, also without the key `weight_decay`.
+    biased : bool
+        Whether it teaches biases.
     staged : bool
         Whether layers learn one after the other, so that it takes some epochs to see anything.
     aligned : bool
@@ -91,8 +95,10 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
     implementation: str = ""
     keys: tuple[str, ...] = ()
     needs: tuple[str, ...] = ()
+    coupled: tuple[str, ...] = ()
     requires: Mapping[str, tuple[str, ...]] = msgspec.field(default_factory=dict)
     decays: bool = False
+    biased: bool = True
     staged: bool = False
     aligned: bool = True
     recipe: str = ""
@@ -133,7 +139,7 @@ _ALL = (
         hardware=Hardware(
             transport="shared",
             symmetry="exact",
-            phases=("free", "nudged"),
+            phases=("free", "nudged, with one sign or both"),
             local="states of both ends in two phases",
             memory=1,
         ),
@@ -294,11 +300,13 @@ _ALL = (
             transport="learned",
             symmetry="learned",
             phases=("forward", "baseline", "teacher"),
-            local="presynaptic event rate, burst rate of the unit with and without a teacher",
-            memory=2,
+            local="presynaptic event rate, burst rate of the unit with and without a teacher;"
+            " at lateral synapses bursts of both ends, at those of feedback also own weight",
+            memory=3,
         ),
         implementation="neurohw.learning.burst:BurstPropagation",
         keys=("weight_decay", "burst", *_FEEDBACK),
+        needs=("weight_decay",),
         requires={
             "network.activation": ("sigmoid",),
             "network.output": ("sigmoid",),
@@ -351,10 +359,12 @@ _ALL = (
             symmetry="none",
             phases=("forward", "nudged"),
             local="presynaptic rate, soma and dendrite of the unit; a nudge from one unit above",
+            memory=2,
         ),
         implementation="neurohw.learning.dendritic:DendriticMicrocircuits",
         recipe="dendritic-2h",
         keys=("dendritic",),
+        coupled=("dendritic.interneuron_rate",),
         requires=_SIGMOIDS,
     ),
     Rule(
@@ -386,6 +396,7 @@ _ALL = (
         ),
         implementation="neurohw.learning.hebbian:Oja",
         decays=True,
+        biased=False,
         aligned=False,
         recipe="oja-1h",
         nearest="hebb",
@@ -404,6 +415,7 @@ _ALL = (
         ),
         implementation="neurohw.learning.hebbian:Sanger",
         requires={"chip.programming.events": ("batch",)},
+        biased=False,
         aligned=False,
         recipe="sanger-1h",
         nearest="oja",
@@ -424,6 +436,7 @@ _ALL = (
         keys=("competition",),
         needs=("competition",),
         decays=True,
+        biased=False,
         staged=True,
         aligned=False,
         recipe="krotov-hopfield-1h",
@@ -441,6 +454,7 @@ _ALL = (
             phases=("forward", "relaxation"),
             local="presynaptic state, error of the unit",
             memory=2,
+            broadcast="whether a step lowered the free energy, where it may be halved",
         ),
         implementation="neurohw.learning.predictive_coding:PredictiveCoding",
         keys=("weight_decay", "inference"),

@@ -90,8 +90,9 @@ def notes(found: Comparison) -> list[str]:
         " deviation.",
         "Learning rates: those of the rule's recipe times the factor with the least error on a"
         f" sixth of the training images, held out, after {plan.search_epochs}"
-        f" {'epoch' if plan.search_epochs == 1 else 'epochs'} with one seed:"
-        " 1/3, 1, 3, and further where the best is at an end. The test set plays no part.",
+        f" {'epoch' if plan.search_epochs == 1 else 'epochs'} with one seed (more where layers"
+        " learn one after the other): 1/3, 1, 3, and further where the best is at an end. The test"
+        " set plays no part.",
         *(
             ["Networks are alike: sigmoids and squared error where a rule can have them."]
             if plan.alike
@@ -99,6 +100,15 @@ def notes(found: Comparison) -> list[str]:
         ),
         *(f"Changed: {setting}." for setting in plan.settings),
     ]
+    short = sorted({entry.short for entry in found.entries if entry.short})
+    if short:
+        lines.append(
+            f"Energies take the pulses of the first {' or '.join(map(str, short))} samples for"
+            " those of all: errors are largest there, so that a run takes less."
+        )
+    left = dict.fromkeys(part for entry in found.entries for part in entry.not_counted)
+    if left:
+        lines.append(f"Energies and times do not count {'; '.join(left)}.")
     for entry in found.entries:
         if entry.message:
             lines.append(f"{entry.rule} on {entry.chip} did not run: {entry.message}.")

@@ -53,6 +53,10 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
         rules without errors.
     energy, time : float
         That the chip takes for a training sample [J], [s]; NaN where there is no estimate.
+    short : int
+        Samples whose pulses stand for those of all, 0 where there are none.
+    not_counted : tuple of str
+        What energy and time leave out.
     estimate_message : str
         Why there is none.
     images : int
@@ -71,6 +75,8 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     angles: tuple[tuple[float, ...], ...] = ()
     energy: float = float("nan")
     time: float = float("nan")
+    short: int = 0
+    not_counted: tuple[str, ...] = ()
     estimate_message: str = ""
     images: int = 0
 
@@ -190,7 +196,6 @@ def _entry(candidate: Candidate, runs: Sequence[tuple[Job, Outcome]]) -> Entry:
     if candidate.message or failed:
         return Entry(**known, message=candidate.message or failed[0])
     experiment = runs[0][0].experiment
-    energy, time, why = _costs(experiment)
     dataset = dataset_of(experiment)
     steps = experiment.steps(len(dataset.train_images))
     network = experiment.network
@@ -202,10 +207,8 @@ def _entry(candidate: Candidate, runs: Sequence[tuple[Job, Outcome]]) -> Entry:
         searched={f"{f:.3g}": e for f, e in sorted(candidate.searched.items())},
         errors=tuple(outcome.test_errors for _, outcome in runs),
         angles=_angles([job.experiment for job, _ in runs], [o for _, o in runs]),
-        energy=energy,
-        time=time,
-        estimate_message=why,
         images=steps * experiment.training.batch,
+        **_costs(experiment),
     )
 
 
@@ -230,11 +233,15 @@ def _angles(
     )
 
 
-def _costs(experiment: Experiment) -> tuple[float, float, str]:
-    """Return energy [J] and time [s] of a training sample, or why there is no estimate."""
+def _costs(experiment: Experiment) -> dict[str, Any]:
+    """Return what an entry has of the costs of a training sample, or why there is no estimate."""
     try:
         found = estimate.of(experiment, None, samples=_ESTIMATED)
     except NeurohwError as error:
-        return float("nan"), float("nan"), str(error)
-    energy, time = found.energy["training sample"], found.latency["training sample"]
-    return sum(energy.values()), sum(time.values()), ""
+        return {"estimate_message": str(error)}
+    return {
+        "energy": sum(found.energy["training sample"].values()),
+        "time": sum(found.latency["training sample"].values()),
+        "short": (found.short or 0) if found.pulses else 0,
+        "not_counted": tuple(found.not_counted),
+    }

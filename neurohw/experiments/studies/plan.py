@@ -4,6 +4,7 @@ Each rule starts from its recipe, which gives activations, cost and what the rul
 """
 
 from collections.abc import Sequence
+from operator import attrgetter
 
 import msgspec
 
@@ -117,8 +118,12 @@ def experiment_of(
         f"training.epochs={max(plan.search_epochs, least) if search else plan.epochs}",
     ]
     for key in ("learning_rate", "bias_learning_rate"):
-        given = getattr(recipe.learning, "learning_rate" if alike else key)
+        given = getattr(recipe.learning, "learning_rate" if alike and rule.biased else key)
         changes.append(f"learning.{key}={list(_rates(given, layers, factor))}")
+    for key in rule.coupled:
+        given = attrgetter(key)(recipe.learning)
+        scaled = [factor * rate for rate in given] if isinstance(given, tuple) else factor * given
+        changes.append(f"learning.{key}={scaled}")
     if alike:
         wanted = {"learning.learning_rate_decay": "1"} | _ALIKE.get(recipe.network.kind, {})
         wanted |= {key: values[0] for key, values in rule.requires.items() if key in wanted}
@@ -154,6 +159,8 @@ def settings_of(settings: Sequence[str], rule: Rule) -> list[str]:
 
 
 def _rates(value: float | Rates, layers: int, factor: float) -> Rates:
-    """Return rates of so many layers: the first one of a recipe's for all but the outputs."""
-    first, last = (value[0], value[-1]) if isinstance(value, tuple) else (value, value)
-    return (*(factor * first for _ in range(layers - 1)), factor * last)
+    """Return rates of so many layers: a recipe's; of more or fewer, its first for hidden ones."""
+    given = value if isinstance(value, tuple) else (value,) * layers
+    if len(given) != layers:
+        given = (*given[:1] * (layers - 1), given[-1])
+    return tuple(factor * rate for rate in given)

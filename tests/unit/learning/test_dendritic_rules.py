@@ -94,27 +94,64 @@ def test_one_site_learns_from_its_own_rate_as_well():
 
 
 def exclusive_or(mixing, seeds=10, steps=3000):
-    """Return mean squared error and wrong answers of 2-8-1 after exclusive or, (seeds,) each.
-
-    The rule in dense algebra, all seeds side by side.
-    """
+    """Return mean squared error and wrong answers of 2-8-1 after exclusive or, (seeds,) each."""
     rng = np.random.default_rng(0)
     w, v = rng.uniform(-1, 1, (seeds, 8, 3)), rng.uniform(-1, 1, (seeds, 1, 9))
     apical = rng.uniform(-1, 1, (seeds, 8, 1))
-    inputs = np.array([[0, 0, 1], [0, 1, 1], [1, 0, 1], [1, 1, 1.0]])
-    targets = np.array([[0.1], [0.9], [0.9], [0.1]])
-    s = TwoSiteSettings(mixing=mixing)
     for _ in range(steps):
-        a = logistic(inputs @ w.swapaxes(1, 2))
-        with_one = np.concatenate((a, np.ones((seeds, 4, 1))), axis=2)
-        out = logistic(with_one @ v.swapaxes(1, 2))
-        d_out = (targets - out) * out * (1 - out)
-        d = (d_out @ apical.swapaxes(1, 2)) * a * (1 - a)
-        d_out, d = ((1 - s.mixing) * x + s.mixing * y for x, y in ((d_out, out), (d, a)))
-        v += d_out.swapaxes(1, 2) @ with_one
-        w += d.swapaxes(1, 2) @ inputs
-        apical += s.apical_rate * (a.swapaxes(1, 2) @ out / 4 - s.apical_decay * apical)
-    return np.mean((out - targets) ** 2, axis=(1, 2)), ((out > 0.5) != (targets > 0.5)).any((1, 2))
+        out, changes = two_sites(w, v, apical, TwoSiteSettings(mixing=mixing))
+        for weights, change in zip((w, v, apical), changes, strict=True):
+            weights += change
+    wrong = (out > 0.5) != (EXCLUSIVE[1] > 0.5)
+    return np.mean((out - EXCLUSIVE[1]) ** 2, axis=(1, 2)), wrong.any((1, 2))
+
+
+# Inputs with a 1 for the threshold, and targets.
+EXCLUSIVE = (
+    np.array([[0, 0, 1], [0, 1, 1], [1, 0, 1], [1, 1, 1.0]]),
+    np.array([[0.1], [0.9], [0.9], [0.1]]),
+)
+
+
+def two_sites(w, v, apical, settings):
+    """Return outputs, and changes of basal and apical weights: dense, networks side by side.
+
+    w (networks, 8, 3) and v (networks, 1, 9), thresholds last; apical (networks, 8, 1).
+    """
+    inputs, targets = EXCLUSIVE
+    a = logistic(inputs @ w.swapaxes(1, 2))
+    with_one = np.concatenate((a, np.ones((len(w), 4, 1))), axis=2)
+    out = logistic(with_one @ v.swapaxes(1, 2))
+    d_out = (targets - out) * out * (1 - out)
+    d = (d_out @ apical.swapaxes(1, 2)) * a * (1 - a)
+    share = settings.mixing
+    d_out, d = ((1 - share) * x + share * y for x, y in ((d_out, out), (d, a)))
+    hebb = a.swapaxes(1, 2) @ out / 4 - settings.apical_decay * apical
+    return out, (d.swapaxes(1, 2) @ inputs, d_out.swapaxes(1, 2) @ with_one,
+                 settings.apical_rate * hebb)  # fmt: skip
+
+
+@pytest.mark.parametrize("mixing", [0.0, 0.02])
+def test_exclusive_or_is_a_step_of_the_rule_on_a_chip(mixing):
+    rng = np.random.default_rng(1)
+    w, v = rng.uniform(-1, 1, (8, 3)), rng.uniform(-1, 1, (1, 9))
+    apical, settings = rng.uniform(-1, 1, (8, 1)), TwoSiteSettings(mixing=mixing)
+    network = FeedforwardNetwork(
+        sizes=(2, 8, 1), hidden="sigmoid", output="sigmoid", cost="squared"
+    )
+    layers, thresholds = [w[:, :2], v[:, :8]], [w[:, 2], v[:, 8]]
+    chip = FeedforwardChip(chip_specification.load(IDEAL), network, layers, seed=0, dtype="float64")
+    chip.write(layers, thresholds)
+    built = TwoSite(network, chip, learning(two_site=settings), seed=0)
+    chip.beside["feedback"][0].write(apical * built.back.units[0])
+    volts = EXCLUSIVE[0][:, :2] * chip.scale.unit_voltage
+    activity = built.forward(chip.arrays[0].read(volts), 0, volts)
+    # Means of four samples there, sums here.
+    moved, beside = taught(built, chip, volts, activity, EXCLUSIVE[1], rate=4.0)
+    wanted = [c[0] for c in two_sites(w[None], v[None], apical[None], settings)[1]]
+    assert_allclose(moved[0], wanted[0][:, :2], rtol=0, atol=1e-12)
+    assert_allclose(moved[1], wanted[1][:, :8], rtol=0, atol=1e-12)
+    assert_allclose(beside["feedback"][0], wanted[2], rtol=0, atol=1e-12)
 
 
 def test_plateaus_of_both_phases_make_the_hidden_targets():
@@ -189,8 +226,9 @@ def test_a_fresh_chip_of_microcircuits_is_silent_without_a_teacher():
     activity = rule.forward(chip.arrays[0].read(inputs), 0, inputs)
     found = rule.compartments(activity, None, 0)
     assert max(np.abs(v).max() for v in found.apical) <= 1e-10
-    for name, group in zip(("feedback", "lateral"), (1, -1), strict=True):
-        assert all(np.sign(group) * np.abs(a.values()).max() for a in chip.beside[name])
+    for above, beside in zip(chip.beside["feedback"], chip.beside["lateral"], strict=True):
+        assert np.abs(above.values()).min() > 0
+        assert_allclose(beside.values(), -above.values(), rtol=1e-12)
 
 
 def test_lateral_weights_learn_the_silence_that_mismatch_of_cells_took():

@@ -17,13 +17,32 @@ def test_every_rule_with_a_recipe_can_be_compared():
             assert experiment.learning.rule == rule.name
             assert experiment.network.hidden == hidden
             assert experiment.training.batch == 32
-            first = configuration.load(rule.recipe).learning_rates[0]
-            before = experiment.learning_rates[: len(hidden)]
-            assert before == pytest.approx([2 * first] * len(hidden))
+            rates = configuration.load(rule.recipe).learning_rates
+            wanted = rates if len(rates) == len(experiment.learning_rates) else rates[:1] * 2
+            assert experiment.learning_rates[:2] == pytest.approx([2 * r for r in wanted[:2]])
     with pytest.raises(ConfigurationError, match="a boltzmann network has one hidden layer"):
         experiment_of(
             Plan(rules=("cd",), chips=("ideal",), hidden=(12, 9)), rules.find("cd"), "ideal"
         )
+
+
+def test_rates_stand_layer_by_layer_and_those_in_step_with_them_are_scaled():
+    recipe = configuration.load("dendritic-2h")
+    plan = Plan(rules=("dendritic",), chips=("ideal",), hidden=(12, 9))
+    found = experiment_of(plan, rules.find("dendritic"), "ideal", factor=3.0)
+    assert found.learning_rates == pytest.approx([3 * rate for rate in recipe.learning_rates])
+    table, before = found.learning.dendritic, recipe.learning.dendritic
+    assert table.interneuron_rate == pytest.approx([3 * r for r in before.interneuron_rate])
+
+
+def test_rules_keep_alike_what_they_cannot_do_without_and_teach_no_biases_that_they_have_not():
+    plan = Plan(rules=("burst",), chips=("ideal",), alike=True)
+    for name in ("burst", "kp", "brainprop-r"):
+        rule = rules.find(name)
+        found = experiment_of(plan, rule, "ideal").learning.weight_decay
+        assert found == configuration.load(rule.recipe).learning.weight_decay > 0
+    for name in ("oja", "sanger"):
+        assert max(experiment_of(plan, rules.find(name), "ideal").bias_learning_rates) == 0
 
 
 def test_networks_can_be_alike_where_rules_allow_it():
