@@ -44,7 +44,7 @@ _FAR = 0.01
 @click.option(
     "--over",
     metavar="KEY=V[,V…]",
-    help="Any other key, with values to try, such as chip.device.reading.white=0,1 %.",
+    help="Any other key, with values to try, such as chip.device.reading.relative=0,1 %.",
 )
 @click.option(
     "--samples",

@@ -26,7 +26,9 @@ class Interrupted(click.ClickException):
 @click.option("--chip", metavar="NAME|FILE", help="Chip to train on.  [default: the recipe's]")
 @click.option("--epochs", type=int, metavar="N", help="Passes over the training images.")
 @click.option("--seed", type=int, metavar="S", help="Seed of everything random.")
-@click.option("--engine", metavar="NAME", help="What solves the circuit: numba, numpy or spice.")
+@click.option(
+    "--engine", metavar="NAME", help="What solves the circuit: numba, numpy, spice or transient."
+)
 @click.option(
     "--set",
     "settings",

@@ -8,6 +8,7 @@ from typing import Any
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.patheffects import withStroke
 from matplotlib.ticker import EngFormatter, FuncFormatter, MaxNLocator
 from numpy.typing import NDArray
 
@@ -273,6 +274,8 @@ def _mark(axes: Axes, name: str, places: Iterable[Any], marker: str, colour: str
         marker=marker,
         s=70 if marker == "o" else 26,
         linewidths=1.4,
+        # A cross may lie on a cell of its own colour.
+        path_effects=[withStroke(linewidth=3.5, foreground="white")] if marker == "x" else None,
         label=name,
         **faces,
     )

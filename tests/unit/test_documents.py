@@ -1,6 +1,7 @@
-"""Every Python block of README.md and docs/*.md runs, in an empty folder."""
+"""Every Python block of README.md and docs runs in an empty folder; TOML blocks can be read."""
 
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,13 @@ def test_python_blocks_run(document, tmp_path, monkeypatch):
     for block in BLOCK.finditer(text):
         line = text[: block.start()].count("\n") + 2
         exec(compile("\n" * (line - 1) + block[1], str(document), "exec"), scope)
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_toml_blocks_can_be_read(document):
+    text = document.read_text(encoding="utf-8")
+    for block in re.findall(r"^```toml\n(.*?)^```", text, re.MULTILINE | re.DOTALL):
+        tomllib.loads(block)
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
