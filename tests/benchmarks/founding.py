@@ -23,9 +23,9 @@ PANELS = {"ep-1h": "one hidden layer", "ep-2h": "two", "ep-3h": "three"}
 COLORS = {"published": "#d55e00", "fast": "#0072b2"}
 
 
-def train(experiment: Experiment, path: Path) -> None:
-    """Train an experiment, or go on with its run file."""
-    run = trainer.train(experiment, out=path, resume=True, warn=print)
+def train(experiment: Experiment, path: Path, start: Path | None = None) -> None:
+    """Train an experiment, from a run's network if one is given, or go on with its run file."""
+    run = trainer.train(experiment, out=path, resume=True, start=start, warn=print)
     print(f"{path.stem}: {run.counters['epoch']} epochs", flush=True)
 
 

@@ -25,7 +25,11 @@ RUNS: dict[str, tuple[str, int, tuple[str, ...]]] = {
         (*_BACK, "learning.learning_rate_decay=0.97"),
     ),
     "mlp-2h": ("mlp-2h", 30, ("learning.learning_rate_decay=0.9",)),
-    "mlp-2h-rectified": ("mlp-1h", 30, ("network.hidden=[500,500]",)),
+    "mlp-2h-rectified": (
+        "mlp-1h",
+        30,
+        ("network.hidden=[500,500]", "learning.weight_decay=5e-4"),
+    ),
     "fa-1h": ("fa-1h", 60, ()),
     "fa-1h-frozen": ("fa-1h", 60, _FROZEN),
     "brainprop-3h": ("brainprop-3h", 30, ()),
@@ -43,9 +47,12 @@ RUNS: dict[str, tuple[str, int, tuple[str, ...]]] = {
     "krotov-hopfield-end-to-end": ("krotov-hopfield-end-to-end", 50, ()),
     "krotov-hopfield-stack": ("krotov-hopfield-stack", 120, ()),
     "krotov-hopfield": ("krotov-hopfield", 130, ()),
+    "krotov-hopfield-readout": ("krotov-hopfield", 100, ("learning.competition.epochs=0",)),
     "dendritic-2h": ("dendritic-2h", 60, ()),
     "dendritic-2h-frozen": ("dendritic-2h", 60, ("learning.learning_rate=[2.0,0.0,0.08]",)),
 }
+# Runs that others go on from.
+STARTS = {"krotov-hopfield-readout": "krotov-hopfield"}
 
 
 def run(name: str, *, held_out: bool = False) -> None:
@@ -53,7 +60,8 @@ def run(name: str, *, held_out: bool = False) -> None:
     recipe, epochs, settings = RUNS[name]
     apart = ("data.validation=10000",) if held_out else ()
     experiment = configuration.load(recipe, epochs=epochs, settings=(*settings, *apart))
-    train(experiment, FOLDER / f"{'held-out-' if held_out else ''}{name}.h5")
+    start = FOLDER / f"{STARTS[name]}.h5" if name in STARTS else None
+    train(experiment, FOLDER / f"{'held-out-' if held_out else ''}{name}.h5", start)
 
 
 if __name__ == "__main__":
