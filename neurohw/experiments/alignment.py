@@ -54,7 +54,7 @@ class Activations:
 
     def __init__(self, network: FeedforwardNetwork) -> None:
         self._low, self._high = network.reach
-        self._rests = network.hidden in ("relu", "hard-sigmoid")
+        self._rests = network.hidden in ("relu", "hard-sigmoid", "power")
         self._seen: list[NDArray[np.bool_]] = []
         self._told: dict[int, int] = {}
 
