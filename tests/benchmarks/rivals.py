@@ -44,12 +44,19 @@ RUNS: dict[str, tuple[str, int, tuple[str, ...]]] = {
             "network.power.unit_sum=1.25",
         ),
     ),
-    "krotov-hopfield-end-to-end": ("krotov-hopfield-end-to-end", 50, ()),
-    "krotov-hopfield-stack": ("krotov-hopfield-stack", 120, ()),
+    "krotov-hopfield-end-to-end": ("krotov-hopfield-end-to-end", 20, ()),
+    "krotov-hopfield-stack": ("krotov-hopfield-stack", 30, ("learning.competition.epochs=10",)),
     "krotov-hopfield": ("krotov-hopfield", 130, ()),
     "krotov-hopfield-readout": ("krotov-hopfield", 100, ("learning.competition.epochs=0",)),
     "dendritic-2h": ("dendritic-2h", 60, ()),
-    "dendritic-2h-frozen": ("dendritic-2h", 60, ("learning.learning_rate=[2.0,0.0,0.08]",)),
+    "dendritic-2h-frozen": (
+        "dendritic-2h",
+        60,
+        (
+            "learning.learning_rate=[2.0,0.0,0.08]",
+            "learning.dendritic.interneuron_rate=[0.05,0.2]",
+        ),
+    ),
 }
 # Runs that others go on from.
 STARTS = {"krotov-hopfield-readout": "krotov-hopfield"}

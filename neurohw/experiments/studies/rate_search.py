@@ -1,7 +1,7 @@
 """The learning rates of each rule on each chip: the recipe's, times the best of some factors.
 
 Tried are 1/3, 1 and 3, and further as long as the best is at an end, `MOST` at most, by the error
-on held-out training images after a few epochs with one seed.
+on held-out training images after a few epochs with one seed; downwards where none learns anything.
 """
 
 from collections.abc import Sequence
@@ -20,6 +20,8 @@ from neurohw.learning.rules import Rule
 FACTORS = (1 / 3, 1.0, 3.0)
 MOST = 6
 _STEP = 3.0
+# An error beyond this share of that of guessing is of a network that has learnt nothing.
+_NOTHING = 0.95
 
 
 @dataclass
@@ -70,6 +72,8 @@ def search(
 ) -> None:
     """Fill in what the search finds, all candidates side by side."""
     wanted = [(c, factor) for c in candidates if not c.message for factor in factors]
+    labels = dataset_of(experiment_of(plan, wanted[0][0].rule, wanted[0][0].chip)).train_labels
+    nothing = _NOTHING * (1 - 1 / len(np.unique(labels)))
     while wanted:
         jobs = []
         for candidate, factor in wanted:
@@ -80,19 +84,20 @@ def search(
         for (candidate, factor), job in zip(wanted, jobs, strict=True):
             candidate.searched[factor] = _error(outcomes[job.name])
         tried = {id(c): c for c, _ in wanted}.values()
-        wanted = [(c, factor) for c in tried for factor in _further(c)]
+        wanted = [(c, factor) for c in tried for factor in _further(c, nothing)]
 
 
-def _further(candidate: Candidate) -> list[float]:
-    """Return the factor to try next: beyond the end at which the best one is, if any."""
+def _further(candidate: Candidate, nothing: float) -> list[float]:
+    """Return the factor to try next: beyond the end at which the best one is, if any.
+
+    nothing, the error from which on a network has learnt nothing.
+    """
     tried = sorted(candidate.searched)
     if len(tried) >= MOST:
         return []
     best = candidate.best
-    if candidate.searched[best] >= 1:
+    if best == tried[0] or candidate.searched[best] >= nothing:
         return [tried[0] / _STEP]
-    if best == tried[0]:
-        return [best / _STEP]
     return [best * _STEP] if best == tried[-1] else []
 
 

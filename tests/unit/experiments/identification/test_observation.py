@@ -59,7 +59,7 @@ def test_every_rule_that_takes_part_is_as_alike_as_it_can_be():
     for rule in observation.RULES:
         learning = observation._job(Plan(), rule, draw, 1.0).experiment.learning
         assert learning.learning_rate_decay == 1
-        assert (learning.weight_decay is None) == (rule != "kp")
+        assert (learning.weight_decay is None) == (rule not in ("kp", "burst"))
         assert learning.bias_learning_rate == learning.learning_rate
 
 

@@ -136,7 +136,8 @@ def cluster(tmp_path):
                 )
             )
         until = time.monotonic() + 60
-        while not address.exists():
+        # The file is there before it is written.
+        while not (address.exists() and address.read_text().rstrip().endswith("}")):
             assert time.monotonic() < until and running[0].poll() is None
             time.sleep(0.05)
         yield json.loads(address.read_text())["address"]
