@@ -46,6 +46,11 @@ RUNS: dict[str, tuple[str, int, tuple[str, ...]]] = {
     ),
     "krotov-hopfield-end-to-end": ("krotov-hopfield-end-to-end", 20, ()),
     "krotov-hopfield-stack": ("krotov-hopfield-stack", 30, ("learning.competition.epochs=10",)),
+    "krotov-hopfield-stack-readout": (
+        "krotov-hopfield-stack",
+        60,
+        ("learning.competition.epochs=0",),
+    ),
     "krotov-hopfield": ("krotov-hopfield", 130, ()),
     "krotov-hopfield-readout": ("krotov-hopfield", 100, ("learning.competition.epochs=0",)),
     "dendritic-2h": ("dendritic-2h", 60, ()),
@@ -59,7 +64,10 @@ RUNS: dict[str, tuple[str, int, tuple[str, ...]]] = {
     ),
 }
 # Runs that others go on from.
-STARTS = {"krotov-hopfield-readout": "krotov-hopfield"}
+STARTS = {
+    "krotov-hopfield-stack-readout": "krotov-hopfield-stack",
+    "krotov-hopfield-readout": "krotov-hopfield",
+}
 
 
 def run(name: str, *, held_out: bool = False) -> None:
