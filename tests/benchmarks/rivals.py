@@ -53,6 +53,7 @@ RUNS: dict[str, tuple[str, int, tuple[str, ...]]] = {
     ),
     "krotov-hopfield": ("krotov-hopfield", 130, ()),
     "krotov-hopfield-readout": ("krotov-hopfield", 100, ("learning.competition.epochs=0",)),
+    "krotov-hopfield-readout-2": ("krotov-hopfield", 100, ("learning.competition.epochs=0",)),
     "dendritic-2h": ("dendritic-2h", 60, ()),
     "dendritic-2h-frozen": (
         "dendritic-2h",
@@ -67,6 +68,7 @@ RUNS: dict[str, tuple[str, int, tuple[str, ...]]] = {
 STARTS = {
     "krotov-hopfield-stack-readout": "krotov-hopfield-stack",
     "krotov-hopfield-readout": "krotov-hopfield",
+    "krotov-hopfield-readout-2": "krotov-hopfield-readout",
 }
 
 
