@@ -307,11 +307,7 @@ _ALL = (
         implementation="neurohw.learning.burst:BurstPropagation",
         keys=("weight_decay", "burst", *_FEEDBACK),
         needs=("weight_decay",),
-        requires={
-            "network.activation": ("sigmoid",),
-            "network.output": ("sigmoid",),
-            "network.cost": ("squared",),
-        },
+        requires=_SIGMOIDS,
     ),
     Rule(
         name="two-site",
