@@ -40,7 +40,7 @@ _MAY_HAVE: dict[str, tuple[str, ...]] = {
     "hopfield": (
         *("relaxation.dynamics", "relaxation.step", "relaxation.start"),
         *("relaxation.overrelaxation", "network.convolutions", "network.output", "network.cost"),
-        *("learning.points", "learning.averaged_sweeps"),
+        *("learning.points", "learning.averaged_sweeps", "network.initial_range"),
     ),
     "boltzmann": (),
 }

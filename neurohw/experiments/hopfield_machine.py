@@ -143,7 +143,8 @@ def build(experiment: Experiment, dataset: Dataset) -> HopfieldMachine:
     for k, connection in enumerate(network.connections):
         cells = np.arange(np.prod(connection.shape)).reshape(connection.shape)
         key = randomness.key(randomness.stream(training.seed, "initial", k))
-        weights.append(initial_weights(randomness.uniforms(key, cells), *connection.fans))
+        draws = randomness.uniforms(key, cells)
+        weights.append(initial_weights(draws, *connection.fans, experiment.initial_ranges[k]))
     chip = HopfieldChip(
         experiment.circuit, network, weights, seed=training.seed, dtype=training.precision
     )

@@ -113,8 +113,8 @@ class NetworkSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     power : PowerSettings, optional
         Feedforward: of the activation, and of the cost, power.
     initial_range : float or tuple of float, optional
-        Feedforward: weights start uniform between ± this, one number a layer or one; default
-        Glorot's sqrt(6/(inputs + units)) of each layer.
+        Feedforward, Hopfield: weights start uniform between ± this, one number a layer or one;
+        default Glorot's sqrt(6/(inputs + units)) of each layer.
     initial_deviation : float, optional
         Feedforward: weights of hidden layers start normal, around 0, with this standard deviation.
     targets : (float, float), optional

@@ -187,12 +187,14 @@ def deep_hopfield_network(
     )
 
 
-def initial_weights(uniform: Array, inputs: int, units: int) -> Array:
-    """Map uniform draws in (0, 1] to the published start: U(−1, 1)·√(6/(inputs + units)).
+def initial_weights(uniform: Array, inputs: int, units: int, largest: float | None = None) -> Array:
+    """Map uniform draws in (0, 1] to weights between ± largest, dimensionless.
 
-    Dimensionless. Source: Glorot and Bengio (2010), AISTATS.
+    By default as published, √(6/(inputs + units)): Glorot and Bengio (2010), AISTATS.
     """
-    return np.asarray((2.0 * uniform - 1.0) * np.sqrt(6.0 / (inputs + units)))
+    if largest is None:
+        largest = float(np.sqrt(6.0 / (inputs + units)))
+    return np.asarray((2.0 * uniform - 1.0) * largest)
 
 
 def energy(

@@ -4,6 +4,7 @@ A Hopfield network 64-64-64-10 of the digits, untrained and after some epochs of
 learning: in how many images a second phase ends in the basin of another minimum than its first.
 """
 
+import math
 from pathlib import Path
 
 import click
@@ -22,12 +23,15 @@ EPOCHS = {0: "#0072b2", 1: "#d55e00", 4: "#009e73", 8: "#cc79a7"}
 CLAMPED_AT = 30.0
 IMAGES, SEEDS = 300, (0, 1)
 RATES = "[0.1, 0.05, 0.02]"
+GLOROT = [math.sqrt(6 / fans) for fans in (64 + 64, 64 + 64, 64 + 10)]
 BASE = (
     *("data.name=digits", "network.hidden=[64, 64]", "training.batch=10"),
+    f"network.initial_range={GLOROT}",
     *("relaxation.overrelaxation=1.0", "relaxation.start=zero", "relaxation.tolerance=0.0"),
     *("relaxation.free_sweeps=60", "relaxation.nudged_sweeps=20"),
     *("learning.variant=contrastive_hebbian", "learning.nudging=1.0"),
     *(f"learning.learning_rate={RATES}", f"learning.bias_learning_rate={RATES}"),
+    "learning.learning_rate_decay=1.0",
 )
 
 

@@ -2,6 +2,7 @@ import shutil
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 from numpy.testing import assert_allclose, assert_array_equal
 
 from neurohw.engines.equilibrium import Equilibrium
@@ -216,13 +217,22 @@ def test_the_deepest_recipe_holds_the_published_settings():
     assert (experiment.training.epochs, experiment.training.batch) == (500, 20)
 
 
-@pytest.mark.parametrize(("name", "rates"), [("ep-1h", 2), ("ep-2h", 1), ("ep-3h", 1)])
-def test_fast_recipes_differ_in_their_phases_only(name, rates):
+@pytest.mark.parametrize("name", ["ep-1h", "ep-2h", "ep-3h"])
+def test_fast_recipes_are_the_published_networks_relaxed_to_rest(name):
     published, fast = configuration.load(name), configuration.load(f"{name}-fast")
-    assert fast.network == published.network
-    assert_allclose(fast.learning_rates, rates * np.array(published.learning_rates))
+    assert replace(fast.network, initial_range=None) == published.network
     assert fast.training.batch == published.training.batch
+    assert fast.learning.variant == "centered"
     phases = fast.phases
     assert (phases.dynamics, phases.start) == ("sweeps", "stored")
     assert phases.tolerance > 0
     assert phases.overrelaxation > 1
+
+
+def test_first_weights_fill_the_range_of_their_layer():
+    ranges = [0.3, 0.01]
+    experiment = load(f"network.initial_range={ranges}")
+    chip = build(experiment, dataset_of(experiment)).chip
+    units = chip.scale.unit_conductances
+    for array, unit, largest in zip(chip.arrays, units, ranges, strict=True):
+        assert 0.9 * largest < np.abs(array.values() / unit).max() <= largest
