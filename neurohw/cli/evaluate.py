@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from neurohw.cli.output import print_summary, print_table, summary
+from neurohw.cli.output import print_summary, print_table, print_warning, summary
 
 
 @click.command()
@@ -34,10 +34,12 @@ def evaluate(path: Path, chip: str | None, after: str | None, as_json: bool) -> 
     times = [] if after is None else durations(after)
     run = run_file.load(path)
     other = None if chip is None else chip_specification.load(chip)
-    result = summary(run, path) | evaluation.evaluate(run, chip=other)
+    result = summary(run, path) | evaluation.evaluate(run, chip=other, warn=print_warning)
     if other is not None:
         result["chip"] = other.name
-    drifted = evaluation.evaluate_after(run, times, chip=other) if times else []
+    drifted = []
+    if times:
+        drifted = evaluation.evaluate_after(run, times, chip=other, warn=print_warning)
     if as_json and drifted:
         result["after"] = drifted
     print_summary(result, as_json)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from neurohw.cli.output import print_json, print_table, print_warning
+from neurohw.cli.output import naming, print_json, print_table, print_warning
 
 if TYPE_CHECKING:
     from neurohw.experiments.gradient_check import Check, Setting
@@ -102,7 +102,7 @@ def gradcheck(
     if out is not None:
         gradients.require_format(out)
     run = None if path is None else run_file.load(path)
-    with share_line(sys.stderr) as told:
+    with share_line(sys.stderr) as told, naming(config):
         found = gradient_check.check(
             config or recipe or run.experiment,  # type: ignore[union-attr]
             run=run,
@@ -211,7 +211,8 @@ def _facts(found: "Check", figure: Path | None) -> dict[str, Any]:
             **table,
         }
 
-    best = min(found.best.values(), key=lambda p: p.overall.one_minus_cosine)
+    chosen = found.best.values() or found.points
+    best = min(chosen, key=lambda p: p.overall.one_minus_cosine)
     return {
         "recipe": found.experiment.recipe,
         "chip": found.experiment.chip.name,
@@ -257,8 +258,11 @@ def _show(found: "Check") -> None:
                 ]
             )
         print_table(rows, indent="  ")
-        best = found.best[setting]
-        click.echo(f"  best β = {best.nudging:.4g}{_at_an_end(best, points)}")
+        best = found.best.get(setting)
+        if best is None:
+            click.echo("  no best β: the updates or the gradient are 0")
+        else:
+            click.echo(f"  best β = {best.nudging:.4g}{_at_an_end(best, points)}")
 
 
 def _number(value: float) -> str:

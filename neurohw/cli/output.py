@@ -2,7 +2,8 @@
 
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +37,19 @@ def require_new(path: Path | None, force: bool) -> None:
 
     if path is not None and path.is_file() and not force:
         raise ConfigurationError(f"{path}: exists; use --force to replace it")
+
+
+@contextmanager
+def naming(config: Path | str | None) -> Iterator[None]:
+    """Let errors of what a configuration file asks for name the file."""
+    from neurohw.errors import ConfigurationError, InvalidValueError, UnsupportedError
+
+    try:
+        yield
+    except (ConfigurationError, InvalidValueError, UnsupportedError) as error:
+        if config is None or str(error).startswith(str(config)):
+            raise
+        raise type(error)(f"{config}: {error}") from None
 
 
 def print_warning(line: str) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from neurohw.cli.output import print_summary, print_warning, summary
+from neurohw.cli.output import naming, print_summary, print_warning, summary
 
 if TYPE_CHECKING:
     from neurohw.experiments.experiment import Experiment
@@ -90,14 +90,15 @@ def train(
     path = out or default_path(experiment, start)
     progress = ProgressLine(sys.stderr)
     try:
-        run = trainer.train(
-            experiment,
-            out=path,
-            resume=resume,
-            progress=progress,
-            warn=print_warning,
-            start=start,
-        )
+        with naming(config):
+            run = trainer.train(
+                experiment,
+                out=path,
+                resume=resume,
+                progress=progress,
+                warn=print_warning,
+                start=start,
+            )
         progress.finish(run)
     except KeyboardInterrupt:
         raise Interrupted(_how_to_resume(path)) from None

@@ -209,8 +209,10 @@ def refuse_duration(duration: float | None) -> None:
         )
 
 
-def require_settled(equilibrium: Equilibrium, phase: str, tolerance: float) -> None:
-    """Do nothing if a relaxation ended well.
+def require_settled(
+    equilibrium: Equilibrium, phase: str, tolerance: float, *, copies: int = 1
+) -> None:
+    """Do nothing if a relaxation ended well; copies as in `left_out`.
 
     Raises
     ------
@@ -222,10 +224,14 @@ def require_settled(equilibrium: Equilibrium, phase: str, tolerance: float) -> N
     if equilibrium.result in ("not converged", "oscillating"):
         where, remedy = "", "allow more sweeps or a larger tolerance"
         if equilibrium.residuals is not None:
-            where = f" of sample {int(equilibrium.residuals.argmax())}"
+            samples = len(equilibrium.residuals) // copies
+            where = f" of sample {int(equilibrium.residuals.argmax()) % samples}"
         if equilibrium.result == "oscillating":
             where += ", which swings between two states,"
-            remedy = "take a smaller relaxation.step, or relaxation.dynamics = sweeps"
+            remedy = (
+                "take a smaller relaxation.step or learning.nudging, or the other"
+                " relaxation.dynamics"
+            )
         raise ConvergenceError(
             f"relaxation.tolerance = {tolerance:g}: the {phase} phase's residual{where} is still"
             f" {equilibrium.residual:.3g} after {equilibrium.iterations} sweeps; {remedy},"
@@ -237,25 +243,31 @@ def require_settled(equilibrium: Equilibrium, phase: str, tolerance: float) -> N
             for k, v in enumerate(equilibrium.state)
             if not np.isfinite(v).all()
         )
-        sample, unit = wrong[0]
+        place, unit = wrong[0]
+        sample = place % (len(equilibrium.state[layer]) // copies)
         raise NumericalError(
             f"voltage of layer {layer + 1}, unit {unit} is"
-            f" {equilibrium.state[layer][sample, unit]} in the {phase} phase, sample {sample}"
+            f" {equilibrium.state[layer][place, unit]} in the {phase} phase, sample {sample}"
         )
 
 
-def left_out(equilibrium: Equilibrium, phase: str, tolerance: float) -> NDArray[np.bool_]:
+def left_out(
+    equilibrium: Equilibrium, phase: str, tolerance: float, *, copies: int = 1
+) -> NDArray[np.bool_]:
     """Return which samples of a relaxation missed the tolerance, (batch,): to be left out.
+
+    copies, how often the equilibrium has each sample, all samples of a nudging together; one that
+    misses the tolerance leaves out its sample.
 
     Raises
     ------
     ConvergenceError, NumericalError
         As `require_settled`, if that is more than half of them, or the engine knows only all.
     """
-    batch = len(equilibrium.state[0])
-    if equilibrium.result in ("not converged", "oscillating"):
-        residuals = equilibrium.residuals
-        if residuals is not None and np.mean(residuals >= tolerance) <= MOST_LEFT_OUT:
-            return np.asarray(residuals >= tolerance)
-    require_settled(equilibrium, phase, tolerance)
-    return np.zeros(batch, bool)
+    residuals = equilibrium.residuals
+    if equilibrium.result in ("not converged", "oscillating") and residuals is not None:
+        missed = (residuals >= tolerance).reshape(copies, -1).any(axis=0)
+        if missed.mean() <= MOST_LEFT_OUT:
+            return np.asarray(missed)
+    require_settled(equilibrium, phase, tolerance, copies=copies)
+    return np.zeros(len(equilibrium.state[0]) // copies, bool)

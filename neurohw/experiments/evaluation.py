@@ -1,7 +1,7 @@
 """Evaluation: the errors of a trained run, on its chip or written into another."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 
@@ -19,11 +19,16 @@ _NO_LEARNING = LearningSettings(rule="hebb", learning_rate=0.0, bias_learning_ra
 
 
 def evaluate(
-    run: Run, *, chip: ChipSpecification | None = None, dataset: Dataset | None = None
+    run: Run,
+    *,
+    chip: ChipSpecification | None = None,
+    dataset: Dataset | None = None,
+    warn: Callable[[str], None] | None = None,
 ) -> dict[str, float]:
     """Measure the errors of a trained run, on its chip or written into a fresh other one.
 
-    Bias currents for which the other chip has no sources are left out.
+    Bias currents for which the other chip has no sources are left out. warn is called with a line
+    for what a person should know, such as how many images did not settle.
 
     Returns
     -------
@@ -41,7 +46,7 @@ def evaluate(
     """
     dataset = _data_of(run, dataset)
     with computing():
-        return _errors(_machine(run, chip, dataset), dataset)
+        return _errors(_machine(run, chip, dataset), dataset, warn)
 
 
 def evaluate_after(
@@ -50,6 +55,7 @@ def evaluate_after(
     *,
     chip: ChipSpecification | None = None,
     dataset: Dataset | None = None,
+    warn: Callable[[str], None] | None = None,
 ) -> list[dict[str, float]]:
     """Measure the errors of a run whose cells were left alone, for each of some times [s].
 
@@ -75,7 +81,7 @@ def evaluate_after(
         for seconds in times:
             machine = _machine(run, chip, dataset)
             machine.chip.wait(seconds)
-            rows.append({"seconds": float(seconds)} | _errors(machine, dataset))
+            rows.append({"seconds": float(seconds)} | _errors(machine, dataset, warn))
     return rows
 
 
@@ -93,11 +99,17 @@ def _machine(run: Run, chip: ChipSpecification | None, dataset: Dataset) -> Mach
     return machine if chip is None else _on_chip(machine, chip, dataset)
 
 
-def _errors(machine: Machine, dataset: Dataset) -> dict[str, float]:
-    return {
+def _errors(
+    machine: Machine, dataset: Dataset, warn: Callable[[str], None] | None
+) -> dict[str, float]:
+    found = {
         "train_error": machine.error(dataset.train_images, dataset.train_labels),
         "test_error": machine.error(dataset.test_images, dataset.test_labels),
     }
+    for line in machine.warnings():
+        if warn is not None:
+            warn(line)
+    return found
 
 
 def _require_fit(run: Run, dataset: Dataset) -> None:

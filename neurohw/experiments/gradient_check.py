@@ -11,7 +11,13 @@ from numpy.typing import NDArray
 
 from neurohw.circuits.periphery import SampleAndHold
 from neurohw.engines.equilibrium import Equilibrium
-from neurohw.errors import ConvergenceError, DataError, InvalidValueError, UnsupportedError
+from neurohw.errors import (
+    ConvergenceError,
+    DataError,
+    InvalidValueError,
+    NumericalError,
+    UnsupportedError,
+)
 from neurohw.experiments import configuration, transfer
 from neurohw.experiments.agreement import Agreement, Tally
 from neurohw.experiments.exact_gradient import ExactGradient, exact_gradient
@@ -27,6 +33,8 @@ from neurohw.networks.hopfield import HopfieldNetwork
 Array = NDArray[np.floating]
 
 SAMPLES, REPEATS = 32, 8
+# Errors of a point that leave the others as they are.
+_LEFT_OUT = (InvalidValueError, ConvergenceError, NumericalError, UnsupportedError)
 # Times the experiment's own nudging.
 _FACTORS = tuple(10.0 ** (k / 2) for k in range(-6, 3))
 CONVERGED = (
@@ -101,11 +109,15 @@ class Check(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def best(self) -> dict[Setting, Point]:
-        """The point of each setting whose update points along the gradient best."""
-        return {
+        """The point of each setting whose update points along the gradient best.
+
+        Settings of which no update or no gradient points anywhere have none.
+        """
+        found = {
             setting: min(points, key=lambda p: _or_infinite(p.overall.one_minus_cosine))
             for setting, points in self.curves.items()
         }
+        return {s: p for s, p in found.items() if np.isfinite(p.overall.one_minus_cosine)}
 
 
 def check(
@@ -181,7 +193,7 @@ def check(
                 progress(f"{setting.variant}, β = {nudging:g}{_named(key, value)}", share)
                 try:
                     points.append(bench.measure(setting, nudging))
-                except (InvalidValueError, ConvergenceError) as error:
+                except _LEFT_OUT as error:
                     failures.append(error)
                     left_out.append(LeftOut(setting=setting, nudging=nudging, reason=str(error)))
             bench.release()
@@ -348,11 +360,16 @@ def _resolved(
     value: str | None,
     variants: Sequence[str],
 ) -> Experiment:
-    given = [*settings, *(f"learning.variant={variant}" for variant in variants[:1])]
-    given = [*given, *([] if key is None else [f"{key}={value}"])]
+    varied = [] if key is None else [f"{key}={value}"]
+    given = [*settings, *(f"learning.variant={variant}" for variant in variants[:1]), *varied]
     experiment = configuration.load(source, chip=chip, settings=given, seed=seed)
     for variant in variants or [experiment.learning.variant]:
         require_fixed_cells(variant)
+    for variant in variants[1:]:
+        # What it is nudged with is its own.
+        whole = ["learning.nudging=1"] if variant == "contrastive_hebbian" else []
+        other = [*settings, f"learning.variant={variant}", *varied, *whole]
+        configuration.load(source, chip=chip, settings=other, seed=seed)
     kind = experiment.network.kind
     if kind not in ("resistive", "hopfield"):
         raise UnsupportedError(

@@ -1,8 +1,9 @@
 """A machine whose network is a deep Hopfield network, trained by equilibrium propagation."""
 
-import os
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -100,7 +101,7 @@ class HopfieldMachine(RelaxingMachine):
         self.disturb(contrast, batch.inputs, event)
         last = len(self.network.layers) - 1
         outputs = self.network.forward(last, contrast.free.state[-1])
-        self.watch.take(contrast, outputs, batch.targets)
+        self.watch.take(contrast, outputs, batch.targets, batch.samples)
         return Step(
             updates=learnt.updates,
             bias_updates=learnt.bias_updates,
@@ -167,8 +168,16 @@ def build(experiment: Experiment, dataset: Dataset) -> HopfieldMachine:
     stored = []
     if phases.start == "stored":
         stored = [np.zeros((len(dataset.train_images), n), _STORED) for n in network.layers]
+    specification = experiment.circuit
+    reads = specification.device.reading
+    restless = specification.neuron.noise > 0 or (chip.noisy and reads.correlation == "sweep")
     return HopfieldMachine(
-        experiment=experiment, chip=chip, engine=engine, rule=rule, stored=stored
+        experiment=experiment,
+        chip=chip,
+        engine=engine,
+        rule=rule,
+        stored=stored,
+        watch=Watch(noisy=restless),
     )
 
 
@@ -203,14 +212,21 @@ def _require_memory(images: int, units: int) -> None:
     if needed > present:
         raise InvalidValueError(
             f"relaxation.start = stored: {images} images of {units} nodes take"
-            f" {needed / 1e9:.1f} GB, and this machine has {present / 1e9:.1f} GB; take"
+            f" {needed / 1e9:.1f} GB, and there are {present / 1e9:.1f} GB of memory left; take"
             " relaxation.start = zero or a smaller data.train"
         )
 
 
-def memory() -> float:
-    """Return the memory of this machine [bytes], infinity where the system does not say."""
-    try:
-        return float(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
-    except (AttributeError, ValueError, OSError):
-        return np.inf
+def memory(system: Path = Path("/")) -> float:
+    """Return the memory that a process may still take [bytes], infinity where nothing says.
+
+    The least of what Linux has available and what the group of processes is limited to (cgroup v2).
+    """
+    found = [np.inf]
+    with suppress(OSError, ValueError):
+        lines = (system / "proc/meminfo").read_text().splitlines()
+        words = dict(line.split(":") for line in lines)
+        found.append(1024.0 * int(words["MemAvailable"].split()[0]))
+    with suppress(OSError, ValueError):
+        found.append(float((system / "sys/fs/cgroup/memory.max").read_text()))
+    return min(found)

@@ -6,12 +6,17 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from neurohw.engines.equilibrium import Equilibrium
 from neurohw.learning.equilibrium_propagation import Contrast
 
 Array = NDArray[np.floating]
 
 # Share of the wrong answers that may teach a layer nothing before it is worth a line.
 _FEW = 0.1
+# Phases that differ by less than this share of the largest voltage differ by rounding.
+_SAME = 1e-6
+# Residual of a phase of fixed length that is worth a line; again where it is twice as large.
+_MOVING = 0.1
 
 
 @dataclass(eq=False)
@@ -21,6 +26,8 @@ class Watch:
     seen, images trained on; unsettled, those left out because a phase missed its tolerance;
     unanswered, those of an evaluation whose equilibrium was not found; wrong, those answered
     wrongly, and vanished, those of them whose phases do not differ in a layer, one count a layer.
+    moving, of phases of fixed length that end before rest: the largest residual of the epoch,
+    phase and image; told, the largest one that was told of. noisy networks never rest.
     """
 
     seen: int = 0
@@ -28,10 +35,21 @@ class Watch:
     unanswered: int = 0
     wrong: int = 0
     vanished: list[int] = field(default_factory=list)
+    moving: tuple[float, str, int] = (0.0, "", 0)
+    told: float = _MOVING / 2
+    noisy: bool = False
 
-    def take(self, contrast: Contrast, outputs: Array, targets: Array) -> None:
-        """Count a mini-batch; outputs and targets (batch, outputs) [V]."""
+    def take(
+        self,
+        contrast: Contrast,
+        outputs: Array,
+        targets: Array,
+        samples: NDArray[np.integer],
+    ) -> None:
+        """Count a mini-batch of so numbered samples; outputs and targets (batch, outputs) [V]."""
         self.seen += len(targets)
+        for phase, found in (("free", contrast.free), ("nudged", contrast.nudged)):
+            self._rest(phase, found, samples)
         wrong = outputs.argmax(axis=1) != targets.argmax(axis=1)
         if contrast.unsettled is not None and contrast.unsettled.any():
             self.unsettled += int(np.count_nonzero(contrast.unsettled))
@@ -40,8 +58,18 @@ class Watch:
         self.wrong += len(places)
         self.vanished = self.vanished or [0] * len(contrast.upper)
         for k, (upper, lower) in enumerate(zip(contrast.upper, contrast.lower, strict=True)):
-            same = (upper[places] == lower[places]).all(axis=1)
+            rounding = _SAME * np.abs(upper).max(initial=0.0)
+            same = (np.abs(upper[places] - lower[places]) <= rounding).all(axis=1)
             self.vanished[k] += int(np.count_nonzero(same))
+
+    def _rest(self, phase: str, found: Equilibrium | None, samples: NDArray[np.integer]) -> None:
+        """Keep the residual of a phase of fixed length if it is the largest."""
+        if self.noisy or found is None or found.residuals is None:
+            return
+        worst = int(found.residuals.argmax())
+        residual = float(found.residuals[worst])
+        if found.result == "fixed sweeps" and residual > self.moving[0]:
+            self.moving = (residual, phase, int(samples[worst % len(samples)]))
 
     def lines(self) -> list[str]:
         """Return what there is to say."""
@@ -57,6 +85,14 @@ class Watch:
                 f"{self.unanswered} evaluated images did not settle and count as errors;"
                 " allow more relaxation.free_sweeps or a larger tolerance"
             )
+        residual, phase, image = self.moving
+        if residual >= 2 * self.told:
+            self.told = residual
+            found.append(
+                f"the {phase} phase of image {image} still moves by {residual:.2g} of its layer"
+                f" in its last sweep; allow more relaxation.{phase}_sweeps, or set"
+                " relaxation.tolerance for phases that end at rest"
+            )
         most = max(self.vanished, default=0)
         if most > _FEW * self.wrong:
             found.append(
@@ -69,10 +105,10 @@ class Watch:
     def clear(self) -> None:
         """Begin another epoch."""
         self.seen = self.unsettled = self.unanswered = self.wrong = 0
-        self.vanished = []
+        self.vanished, self.moving = [], (0.0, "", 0)
 
     def record(self) -> NDArray[np.int64]:
-        """Return what `restore` takes; evaluations, which end an epoch, are not part of it."""
+        """Return what `restore` takes, without evaluations, which end an epoch, and residuals."""
         return np.array([self.seen, self.unsettled, self.wrong, *self.vanished], np.int64)
 
     def restore(self, record: Sequence[int] | NDArray[np.int64]) -> None:

@@ -55,7 +55,8 @@ class Contrast(msgspec.Struct, frozen=True, eq=False):
     nudged phases ran, see `Equilibrium`; all samples of one sign before the others. target, which
     readouts learn from, is what the outputs are to be, (batch, outputs) [V]. unsettled (batch,)
     says of which samples a phase missed the tolerance: their nudged states are the free ones, so
-    that nothing is learnt of them.
+    that nothing is learnt of them. nudged, how the nudged phases ended, all samples of a nudging
+    before those of another, where they ran in one piece.
     """
 
     free: Equilibrium
@@ -66,6 +67,7 @@ class Contrast(msgspec.Struct, frozen=True, eq=False):
     points: Sequence[Sequence[NDArray[np.complexfloating]]] = ()
     target: Array | None = None
     unsettled: NDArray[np.bool_] | None = None
+    nudged: Equilibrium | None = None
 
 
 class EquilibriumPropagation(ABC):
@@ -233,12 +235,11 @@ class EquilibriumPropagation(ABC):
             input_current = np.concatenate([input_current] * len(signs))
         nudging = self.nudging_of(signs, free.state[-1], target, event)
         nudged = self.nudged_phase(input_current, free, nudging, event, inputs)
-        nudged_missed = self.missed(nudged, "nudged", leave_out=leave_out)
-        unsettled = missed | nudged_missed.reshape(len(signs), -1).any(axis=0)
+        unsettled = missed | self.missed(nudged, "nudged", leave_out=leave_out, copies=len(signs))
         nudged = _without(nudged, free, np.flatnonzero(unsettled), len(signs))
         points = list(zip(*(np.split(v, len(signs)) for v in nudged.state), strict=True))
         contrast = self._compared(free, signs, points, event, nudged.path)
-        return msgspec.structs.replace(contrast, unsettled=unsettled, target=target)
+        return msgspec.structs.replace(contrast, unsettled=unsettled, target=target, nudged=nudged)
 
     def free_phase(
         self, input_current: Array, start: Equilibrium | None, event: int, inputs: Array | None
@@ -291,15 +292,15 @@ class EquilibriumPropagation(ABC):
         )
 
     def missed(
-        self, equilibrium: Equilibrium, phase: str, *, leave_out: bool = False
+        self, equilibrium: Equilibrium, phase: str, *, leave_out: bool = False, copies: int = 1
     ) -> NDArray[np.bool_]:
         """Return which samples missed the tolerance, none unless they may be left out.
 
-        Raises what `neurohw.engines.equilibrium.require_settled` does.
+        Arguments and errors as of `neurohw.engines.equilibrium.left_out`.
         """
         if not leave_out:
-            require_settled(equilibrium, phase, self.tolerance)
-        return left_out(equilibrium, phase, self.tolerance)
+            require_settled(equilibrium, phase, self.tolerance, copies=copies)
+        return left_out(equilibrium, phase, self.tolerance, copies=copies)
 
     def _options(self, *, nudged: bool) -> dict[str, Any]:
         """Return what else is asked of the engine."""
@@ -319,6 +320,12 @@ class EquilibriumPropagation(ABC):
             return Contrast(free, points[0], self._held(free.state, event), span, path)
         held = self._held(points[0], event)
         return Contrast(free, held, points[1], 2.0 * self.nudging, path)
+
+    @property
+    def _by_gain(self) -> str:
+        """What to say of a bound on the nudging where the circuit pulls with another gain."""
+        gain = self.chip.specification.nudging.gain_error
+        return f" over 1 + chip.nudging.gain_error = {1 + gain:g}" if gain else ""
 
     @property
     def _by_sample(self) -> bool:

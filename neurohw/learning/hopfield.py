@@ -116,11 +116,11 @@ class HopfieldPropagation(EquilibriumPropagation):
             return  # what pulls is no conductor, and no block is minimised under it
         leak = self.chip.sources()[-1].conductance.min()
         if self.strength >= leak:
-            bound = leak / self.chip.scale.leak
             raise InvalidValueError(
                 f"learning.nudging = {self.nudging:g}: with negative nudging and block sweeps it"
-                f" must be below {bound:.4g}, the leak of the outputs; take less nudging,"
-                " relaxation.dynamics = steps, or the variant positive"
+                f" must be below {self.nudging * leak / self.strength:.4g}, the leak of the"
+                f" outputs{self._by_gain}; take less nudging, relaxation.dynamics = steps, or the"
+                " variant positive"
             )
 
     def updates(

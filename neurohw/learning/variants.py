@@ -70,6 +70,12 @@ def require_circuit(variant: str, chip: ChipSpecification, nudging: float) -> No
             f"learning.nudging = {nudging:g}: the variant contrastive_hebbian drives the outputs"
             " all of the way to the targets; take 1, or leave it out"
         )
+    if variant in ("langevin", "agnostic"):
+        _refuse(
+            variant,
+            {f"chip.nudging.kind = {kind}": kind != "conductance"},
+            "its nudged phase goes down the energy and β·cost; take conductance",
+        )
     if variant in _RUNNING:
         reads = chip.converters.reads or chip.converters.sampling_offset_spread > 0
         _refuse(

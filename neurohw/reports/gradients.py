@@ -55,7 +55,7 @@ def draw(found: Check, out: Path) -> Path:
         whole, parts, layers = figure.subplots(1, 3)
         for k, (setting, points) in enumerate(found.curves.items()):
             colour = COLOURS[k % len(COLOURS)]
-            _angle(whole, points, found.best[setting], colour, label(found, setting))
+            _angle(whole, points, found.best.get(setting), colour, label(found, setting))
             _errors(parts, points, colour)
         figure.legend(*whole.get_legend_handles_labels(), loc="outside upper left", ncols=2)
         setting, points = list(found.curves.items())[-1]
@@ -65,17 +65,20 @@ def draw(found: Check, out: Path) -> Path:
         layers.set_title("1 − cosine, array by array")
         for axes in (whole, parts, layers):
             axes.set_xscale("log")
-            axes.set_yscale("log")
+            if any(np.nanmax(line.get_ydata(), initial=0.0) > 0 for line in axes.lines):
+                axes.set_yscale("log")
             axes.set_xlabel("nudging β")
         if out.suffix == ".html":
             return html.save(_page(found, figure), out)
         return pictures.save(figure, out)
 
 
-def _angle(axes: Axes, points: list[Point], best: Point, colour: str, name: str) -> None:
-    """Draw 1 − cos of a setting, with its best nudging marked."""
+def _angle(axes: Axes, points: list[Point], best: Point | None, colour: str, name: str) -> None:
+    """Draw 1 − cos of a setting, with its best nudging marked if it has one."""
     values = [max(p.overall.one_minus_cosine, _LEAST) for p in points]
     axes.plot([p.nudging for p in points], values, "o-", markersize=3, color=colour, label=name)
+    if best is None:
+        return
     least = max(best.overall.one_minus_cosine, _LEAST)
     axes.plot(best.nudging, least, "o", markersize=9, markerfacecolor="none", color=colour)
 

@@ -70,6 +70,28 @@ def test_a_run_is_taken_as_its_chip_holds_it(invoke):
     assert costs["written"] == pytest.approx(costs["run"], rel=1e-9)
 
 
+def test_what_one_variant_cannot_do_leaves_the_others(invoke):
+    hopfield = ("gradcheck", "--recipe", "ep-1h", *SMALL, "--nudging", "0.1")
+    result = invoke(*hopfield, "--variant", "centered,holomorphic")
+    assert result.exit_code == 0
+    assert "centered:" in result.stdout
+    assert "warning: left out: β = 0.1: " in result.stderr
+    refused = invoke(*hopfield, "--set", "learning.rule=stdp", "--variant", "centered,langevin")
+    assert refused.exit_code == 2
+    assert "langevin: not with learning.rule = stdp" in refused.stderr
+
+
+def test_without_gradient_no_nudging_is_best(invoke):
+    flat = ("--set", "network.initial_range=50", "--set", "relaxation.dynamics=sweeps")
+    result = invoke(
+        "gradcheck", "--recipe", "ep-1h", *SMALL, *flat, "--nudging", "0.1", "-o", "a.png"
+    )
+    assert result.exit_code == 0
+    assert "no best β" in result.stdout
+    result = invoke("gradcheck", "--recipe", "ep-1h", *SMALL, *flat, "--nudging", "0.1", "--json")
+    assert json.loads(result.stdout)["best"] == []
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

@@ -4,11 +4,13 @@ What is shown while a training goes on is tested with a trainer that does nothin
 """
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
-from neurohw.experiments.run_file import load
+from neurohw.experiments.run_file import load, save
 
 FEW = ("--recipe", "drn-digits", "--set", "data.train=40", "--set", "learning.nudging=0.1")
 KEYS = {"test_error", "train_error", "epochs", "seconds_per_epoch", "recipe", "chip", "seed", "run"}
@@ -86,6 +88,28 @@ def test_own_configuration_file(invoke):
     result = invoke("train", "my.toml", "--json")
     assert result.exit_code == 0
     assert json.loads(result.stdout)["epochs"] == 1
+
+
+def test_what_a_configuration_file_asks_for_in_vain_names_the_file(invoke):
+    Path("mine.toml").write_text('preset = "ep-1h-fast"\n')
+    strong = ("--set", "learning.nudging=1.5", "--set", "data.name=digits")
+    for command in (("train", "mine.toml"), ("gradcheck", "mine.toml", "--nudging", "1.5")):
+        result = invoke(*command, *strong)
+        assert result.exit_code == 2
+        assert result.stderr.startswith("error: mine.toml: learning.nudging = 1.5: with negative")
+        assert result.stderr.count("\n") == 1
+
+
+def test_evaluation_says_how_many_images_did_not_settle(invoke):
+    few = ("--set", "data.name=digits", "--set", "data.train=40", "--set", "network.hidden=[6]")
+    invoke("train", "--recipe", "ep-1h-fast", *few, "--epochs", 1, "--out", "run.h5")
+    run = load("run.h5")
+    phases = structs.replace(run.experiment.phases, free_sweeps=12)
+    experiment = structs.replace(run.experiment, relaxation=phases)
+    save("run.h5", replace(run, experiment=experiment))
+    result = invoke("evaluate", "run.h5")
+    assert result.exit_code == 0
+    assert "evaluated images did not settle and count as errors" in result.stderr
 
 
 def test_interruption_says_how_to_resume(invoke, trainer):

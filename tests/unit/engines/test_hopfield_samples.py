@@ -129,6 +129,12 @@ def test_more_than_half_unsettled_is_an_error_with_sample_and_remedy():
     with pytest.raises(ConvergenceError, match=r"of sample 2 is still 0.7 .* allow more sweeps"):
         left_out(found, "free", 1e-3)
     assert_array_equal(left_out(found, "free", 0.5), [False, False, True])
+    # Samples 0 and 1 with two nudgings: one nudging of each is too much.
+    both = {**options, "residual": 0.8}
+    found = Equilibrium(result="not converged", residuals=np.array([0.1, 0, 0, 0.8]), **both)
+    with pytest.raises(ConvergenceError, match=r"of sample 1 is still 0.8"):
+        left_out(found, "nudged", 1e-3, copies=2)
+    assert_array_equal(left_out(found, "nudged", 0.5, copies=2), [False, True])
 
 
 def test_changes_within_rounding_are_none():

@@ -184,6 +184,11 @@ def test_rates_are_of_each_layer():
         (("training.engine=spice",), UnsupportedError, "training.engine = spice: Hopfield"),
         (("relaxation.accelerator=newton",), UnsupportedError, "take none, but"),
         ((*SWEEPS, "learning.nudging=1.5"), InvalidValueError, "must be below 1, the leak"),
+        (
+            (*SWEEPS, "learning.nudging=0.95", "chip.nudging.gain_error=0.25"),
+            InvalidValueError,
+            r"must be below 0.8, the leak of the outputs over 1 \+ chip.nudging.gain_error = 1.25",
+        ),
         (("learning.rule=backpropagation",), ConfigurationError, "a hopfield network learns by"),
         (("network.input_gain=3",), ConfigurationError, "a hopfield network has none"),
         (("relaxation.step=1.5",), ConfigurationError, "relaxation.step"),

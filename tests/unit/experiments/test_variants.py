@@ -131,6 +131,8 @@ def test_spike_timing_is_of_no_variant_that_runs_otherwise(variant):
         (("agnostic", "chip.programming.events=sample"), "agnostic: not with chip.programming"),
         (("agnostic", "chip.converters.input_dac.bits=8"), "agnostic: not with chip.converters"),
         (("langevin", "chip.converters.state_adc.bits=8"), "langevin: not with chip.converters"),
+        (("langevin", "chip.nudging.kind=clamp"), "langevin: not with chip.nudging.kind = clamp"),
+        (("agnostic", "chip.nudging.kind=current"), "agnostic: not with chip.nudging.kind = curr"),
         (("langevin", "relaxation.tolerance=0.1"), "langevin: not with relaxation.tolerance = 0.1"),
         (("langevin", "learning.averaged_sweeps=5"), "averaged_sweeps = 5: a phase has only 4"),
         (("positive", "chip.neuron.noise=1 mV", "relaxation.tolerance=0.1"), "nothing converges"),

@@ -30,10 +30,11 @@ def test_wrong_answers_that_teach_nothing_are_counted():
     lower = [np.zeros((4, 3)), outputs]
     # In both layers 0 and 1 move; 2 did not settle, 3 is right.
     upper = [np.eye(4, 3), outputs + 0.1 * np.eye(4, 2)]
-    watch.take(contrast(upper, lower, [False, False, True, False]), outputs, targets)
+    numbers = np.arange(4)
+    watch.take(contrast(upper, lower, [False, False, True, False]), outputs, targets, numbers)
     assert (watch.seen, watch.wrong, watch.unsettled, watch.vanished) == (4, 2, 1, [0, 0])
-    upper[0][1] = 0
-    watch.take(contrast(upper, lower), outputs, targets)
+    upper[0][1] = 1e-8  # rounding
+    watch.take(contrast(upper, lower), outputs, targets, numbers)
     assert (watch.seen, watch.wrong, watch.vanished) == (8, 5, [1, 1])
     first, second = watch.lines()
     assert first.startswith("1 of 8 images did not settle to relaxation.tolerance")
@@ -103,6 +104,56 @@ def test_stored_states_that_do_not_fit_are_refused(monkeypatch):
         build(experiment, dataset_of(experiment))
     monkeypatch.setattr(hopfield_machine, "memory", lambda: 2.0 * 60 * 30)
     build(experiment, dataset_of(experiment))
+
+
+def test_memory_is_what_is_left_of_the_machine_or_of_the_group(tmp_path):
+    assert hopfield_machine.memory(tmp_path) == np.inf
+    (tmp_path / "proc").mkdir()
+    (tmp_path / "proc/meminfo").write_text("MemTotal: 9000 kB\nMemAvailable:    4000 kB\n")
+    assert hopfield_machine.memory(tmp_path) == 4_096_000
+    group = tmp_path / "sys/fs/cgroup"
+    group.mkdir(parents=True)
+    (group / "memory.max").write_text("max\n")
+    assert hopfield_machine.memory(tmp_path) == 4_096_000
+    (group / "memory.max").write_text("5000\n")
+    assert hopfield_machine.memory(tmp_path) == 5000
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        ("learning.nudging=0.97", "relaxation.nudged_sweeps=12"),
+        ("learning.variant=holomorphic", "network.activation=tanh", "relaxation.nudged_sweeps=5"),
+    ],
+    ids=["centered", "holomorphic"],
+)
+def test_more_than_half_unsettled_in_any_nudging_stops_the_run(settings):
+    """Of each image one nudging misses the tolerance, so no half of the nudged states does."""
+    settings = ("relaxation.overrelaxation=1", "relaxation.tolerance=1e-6", *settings)
+    with pytest.raises(ConvergenceError, match=r"nudged phase's residual of sample 1?\d is still"):
+        trainer.train(load(*settings))
+
+
+def test_phases_of_fixed_length_that_end_before_rest_are_told_once():
+    settings = ("relaxation.tolerance=0", "relaxation.free_sweeps=3", "relaxation.nudged_sweeps=2")
+    lines = []
+    trainer.train(load("data.train=40", *settings), warn=lines.append)
+    told = [line for line in lines if "still moves by" in line]
+    assert len(told) == 1
+    assert "allow more relaxation." in told[0]
+    watch = Watch()
+    assert watch.lines() == []
+    watch.moving = (0.3, "nudged", 7)
+    (line,) = watch.lines()
+    assert line.startswith("the nudged phase of image 7 still moves by 0.3")
+    watch.moving = (0.5, "free", 7)
+    assert watch.lines() == []
+    watch.moving = (0.7, "free", 7)
+    assert len(watch.lines()) == 1
+    noisy = ("relaxation.start=zero", "chip.neuron.noise=2 mV", "relaxation.overrelaxation=1")
+    lines.clear()
+    trainer.train(load("data.train=40", *settings, *noisy), warn=lines.append)
+    assert not [line for line in lines if "still moves by" in line]
 
 
 def test_circuits_that_hold_a_phase_teach_nothing_of_what_did_not_settle():
