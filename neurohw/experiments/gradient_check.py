@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from neurohw.circuits.periphery import SampleAndHold
 from neurohw.engines.equilibrium import Equilibrium
 from neurohw.errors import (
+    ConfigurationError,
     ConvergenceError,
     DataError,
     InvalidValueError,
@@ -34,7 +35,13 @@ Array = NDArray[np.floating]
 
 SAMPLES, REPEATS = 32, 8
 # Errors of a point that leave the others as they are.
-_LEFT_OUT = (InvalidValueError, ConvergenceError, NumericalError, UnsupportedError)
+_LEFT_OUT = (
+    ConfigurationError,
+    InvalidValueError,
+    ConvergenceError,
+    NumericalError,
+    UnsupportedError,
+)
 # Times the experiment's own nudging.
 _FACTORS = tuple(10.0 ** (k / 2) for k in range(-6, 3))
 CONVERGED = (
@@ -178,6 +185,7 @@ def check(
         _resolved(source, chip, settings, seed, converged, key, value, group)
         for value, group in cases
     ]
+    refused = _refused(source, chip, settings, seed, variants)
     points: list[Point] = []
     left_out: list[LeftOut] = []
     failures: list[Exception] = []
@@ -192,6 +200,8 @@ def check(
                 share = (number + (1 + k) / (1 + len(grid))) / len(cases)
                 progress(f"{setting.variant}, β = {nudging:g}{_named(key, value)}", share)
                 try:
+                    if setting.variant in refused:
+                        raise refused[setting.variant]
                     points.append(bench.measure(setting, nudging))
                 except _LEFT_OUT as error:
                     failures.append(error)
@@ -365,11 +375,6 @@ def _resolved(
     experiment = configuration.load(source, chip=chip, settings=given, seed=seed)
     for variant in variants or [experiment.learning.variant]:
         require_fixed_cells(variant)
-    for variant in variants[1:]:
-        # What it is nudged with is its own.
-        whole = ["learning.nudging=1"] if variant == "contrastive_hebbian" else []
-        other = [*settings, f"learning.variant={variant}", *varied, *whole]
-        configuration.load(source, chip=chip, settings=other, seed=seed)
     kind = experiment.network.kind
     if kind not in ("resistive", "hopfield"):
         raise UnsupportedError(
@@ -380,6 +385,26 @@ def _resolved(
         given = [*CONVERGED, *sweeps, *given]
         experiment = configuration.load(source, chip=chip, settings=given, seed=seed)
     return experiment
+
+
+def _refused(
+    source: Any,
+    chip: str | None,
+    settings: Sequence[str],
+    seed: int | None,
+    variants: Sequence[str],
+) -> dict[str, ConfigurationError]:
+    """Return why the experiment has not a variant, for those beside the first."""
+    found = {}
+    for variant in variants[1:]:
+        # What it is nudged with is its own.
+        whole = ["learning.nudging=1"] if variant == "contrastive_hebbian" else []
+        given = [*settings, f"learning.variant={variant}", *whole]
+        try:
+            configuration.load(source, chip=chip, settings=given, seed=seed)
+        except ConfigurationError as error:
+            found[variant] = error
+    return found
 
 
 def _take(machine: Any, run: Run, dataset: Any) -> None:

@@ -89,8 +89,8 @@ class Watch:
         if residual >= 2 * self.told:
             self.told = residual
             found.append(
-                f"the {phase} phase of image {image} still moves by {residual:.2g} of its layer"
-                f" in its last sweep; allow more relaxation.{phase}_sweeps, or set"
+                f"the {phase} phase of image {image} ends before rest, with a residual of"
+                f" {residual:.2g}; allow more relaxation.{phase}_sweeps, or set"
                 " relaxation.tolerance for phases that end at rest"
             )
         most = max(self.vanished, default=0)

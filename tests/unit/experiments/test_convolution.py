@@ -16,6 +16,8 @@ from neurohw.experiments.machine import build, computing, dataset_of
 from neurohw.mappings import chip_specification
 
 FEW = ("data.name=digits", "data.train=60", "training.batch=10", "training.engine=numpy")
+FEW = (*FEW, "network.initial_range=0.4")
+SHORT = ("relaxation.tolerance=0", "relaxation.free_sweeps=4", "relaxation.nudged_sweeps=2")
 MAPS = "network.convolutions=[{channels=4,kernel=3,pool='max'},{channels=6,kernel=2}]"
 
 
@@ -29,7 +31,7 @@ def load(*settings, chip="ideal", epochs=2):
     [
         ((), "ideal"),
         (("network.convolutions=[{channels=6,kernel=3,padding=1,pool='average'}]",), "ideal"),
-        (("chip.mapping.weight_range=0.3",), "epiram"),
+        (("chip.mapping.weight_range=0.3", *SHORT), "epiram"),
         (("chip.device.reading.relative=5 %", "chip.device.reading.correlation=phase"), "ideal"),
         (("chip.converters.input_dac.bits=6", "chip.converters.state_adc.bits=10"), "ideal"),
     ],

@@ -129,7 +129,8 @@ def test_it_is_taken_where_the_chips_own_way_leads():
     rested = ("relaxation.free_sweeps=2000", "relaxation.tolerance=1e-9", "data.train=20")
     maps = "network.convolutions=[{channels=3,kernel=3,pool='max'},{channels=4,kernel=2,padding=1}]"
     factor = "relaxation.overrelaxation=1.3"
-    machine, *_ = make("ep-conv", "network.hidden=[6]", maps, factor, *rested)
+    start = "network.initial_range=0.3"
+    machine, *_ = make("ep-conv", "network.hidden=[6]", maps, factor, start, *rested)
     data = dataset_of(machine.experiment)
     inputs = machine.encode(data.train_images)
     found = machine.rule.free_phase(machine.chip.arrays[0].read(inputs), None, 0, inputs)

@@ -138,14 +138,14 @@ def test_phases_of_fixed_length_that_end_before_rest_are_told_once():
     settings = ("relaxation.tolerance=0", "relaxation.free_sweeps=3", "relaxation.nudged_sweeps=2")
     lines = []
     trainer.train(load("data.train=40", *settings), warn=lines.append)
-    told = [line for line in lines if "still moves by" in line]
+    told = [line for line in lines if "ends before rest" in line]
     assert len(told) == 1
     assert "allow more relaxation." in told[0]
     watch = Watch()
     assert watch.lines() == []
     watch.moving = (0.3, "nudged", 7)
     (line,) = watch.lines()
-    assert line.startswith("the nudged phase of image 7 still moves by 0.3")
+    assert line.startswith("the nudged phase of image 7 ends before rest, with a residual of 0.3")
     watch.moving = (0.5, "free", 7)
     assert watch.lines() == []
     watch.moving = (0.7, "free", 7)
@@ -153,7 +153,7 @@ def test_phases_of_fixed_length_that_end_before_rest_are_told_once():
     noisy = ("relaxation.start=zero", "chip.neuron.noise=2 mV", "relaxation.overrelaxation=1")
     lines.clear()
     trainer.train(load("data.train=40", *settings, *noisy), warn=lines.append)
-    assert not [line for line in lines if "still moves by" in line]
+    assert not [line for line in lines if "ends before rest" in line]
 
 
 def test_circuits_that_hold_a_phase_teach_nothing_of_what_did_not_settle():
