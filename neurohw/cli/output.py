@@ -40,16 +40,17 @@ def require_new(path: Path | None, force: bool) -> None:
 
 
 @contextmanager
-def naming(config: Path | str | None) -> Iterator[None]:
-    """Let errors of what a configuration file asks for name the file."""
-    from neurohw.errors import ConfigurationError, InvalidValueError, UnsupportedError
+def naming(config: Path | None, settings: Sequence[str]) -> Iterator[None]:
+    """Let errors of what a configuration file and changes to it ask for name them."""
+    from neurohw.errors import InvalidValueError, UnsupportedError
 
     try:
         yield
-    except (ConfigurationError, InvalidValueError, UnsupportedError) as error:
-        if config is None or str(error).startswith(str(config)):
+    except (InvalidValueError, UnsupportedError) as error:
+        if config is None:
             raise
-        raise type(error)(f"{config}: {error}") from None
+        where = " ".join([str(config), *(f"--set {setting}" for setting in settings)])
+        raise type(error)(f"{where}: {error}") from None
 
 
 def print_warning(line: str) -> None:

@@ -90,7 +90,7 @@ def train(
     path = out or default_path(experiment, start)
     progress = ProgressLine(sys.stderr)
     try:
-        with naming(config):
+        with naming(config, settings):
             run = trainer.train(
                 experiment,
                 out=path,

@@ -228,10 +228,8 @@ def require_settled(
             where = f" of sample {int(equilibrium.residuals.argmax()) % samples}"
         if equilibrium.result == "oscillating":
             where += ", which swings between two states,"
-            remedy = (
-                "take a smaller relaxation.step or learning.nudging, or the other"
-                " relaxation.dynamics"
-            )
+            remedy = "take relaxation.dynamics = steps with a smaller relaxation.step"
+            remedy += ", less learning.nudging" if phase == "nudged" else ""
         raise ConvergenceError(
             f"relaxation.tolerance = {tolerance:g}: the {phase} phase's residual{where} is still"
             f" {equilibrium.residual:.3g} after {equilibrium.iterations} sweeps; {remedy},"
@@ -252,12 +250,17 @@ def require_settled(
 
 
 def left_out(
-    equilibrium: Equilibrium, phase: str, tolerance: float, *, copies: int = 1
+    equilibrium: Equilibrium,
+    phase: str,
+    tolerance: float,
+    *,
+    copies: int = 1,
+    lost: NDArray[np.bool_] | None = None,
 ) -> NDArray[np.bool_]:
     """Return which samples of a relaxation missed the tolerance, (batch,): to be left out.
 
     copies, how often the equilibrium has each sample, all samples of a nudging together; one that
-    misses the tolerance leaves out its sample.
+    misses the tolerance leaves out its sample. lost (batch,), those that are left out already.
 
     Raises
     ------
@@ -267,7 +270,8 @@ def left_out(
     residuals = equilibrium.residuals
     if equilibrium.result in ("not converged", "oscillating") and residuals is not None:
         missed = (residuals >= tolerance).reshape(copies, -1).any(axis=0)
+        missed = missed if lost is None else missed | lost
         if missed.mean() <= MOST_LEFT_OUT:
             return np.asarray(missed)
     require_settled(equilibrium, phase, tolerance, copies=copies)
-    return np.zeros(len(equilibrium.state[0]) // copies, bool)
+    return np.zeros(len(equilibrium.state[0]) // copies, bool) if lost is None else lost

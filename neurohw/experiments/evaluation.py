@@ -60,7 +60,7 @@ def evaluate_after(
     """Measure the errors of a run whose cells were left alone, for each of some times [s].
 
     The times count from the end of programming, each apart from the others. What time does to
-    cells is in the device's `reading.drift`; see `evaluate` for the rest.
+    cells is in the device's `reading.drift`; see `evaluate` for the rest; warnings name the time.
 
     Returns
     -------
@@ -81,7 +81,8 @@ def evaluate_after(
         for seconds in times:
             machine = _machine(run, chip, dataset)
             machine.chip.wait(seconds)
-            rows.append({"seconds": float(seconds)} | _errors(machine, dataset, warn))
+            name = f"after {seconds:g} s, "
+            rows.append({"seconds": float(seconds)} | _errors(machine, dataset, warn, name))
     return rows
 
 
@@ -100,15 +101,20 @@ def _machine(run: Run, chip: ChipSpecification | None, dataset: Dataset) -> Mach
 
 
 def _errors(
-    machine: Machine, dataset: Dataset, warn: Callable[[str], None] | None
+    machine: Machine,
+    dataset: Dataset,
+    warn: Callable[[str], None] | None,
+    name: str = "",
 ) -> dict[str, float]:
-    found = {
-        "train_error": machine.error(dataset.train_images, dataset.train_labels),
-        "test_error": machine.error(dataset.test_images, dataset.test_labels),
-    }
-    for line in machine.warnings():
-        if warn is not None:
-            warn(line)
+    found = {}
+    for key, what, images, labels in (
+        ("train_error", "training", dataset.train_images, dataset.train_labels),
+        ("test_error", "test", dataset.test_images, dataset.test_labels),
+    ):
+        found[key] = machine.error(images, labels)
+        for line in machine.warnings():
+            if warn is not None:
+                warn(f"{name}{what} images: {line}")
     return found
 
 

@@ -171,10 +171,10 @@ def check(
 
     Raises
     ------
-    InvalidValueError, ConvergenceError
+    ConfigurationError, InvalidValueError, ConvergenceError, NumericalError
         No point can be measured; says why the first one cannot.
     UnsupportedError
-        The network does not learn by equilibrium propagation, or its chip has wires.
+        The same, or the network does not learn by equilibrium propagation, or its chip has wires.
     """
     _require(samples, repeats, nudgings, variants)
     key, values = over or (None, (None,))
@@ -185,13 +185,14 @@ def check(
         _resolved(source, chip, settings, seed, converged, key, value, group)
         for value, group in cases
     ]
-    refused = _refused(source, chip, settings, seed, variants)
     points: list[Point] = []
     left_out: list[LeftOut] = []
     failures: list[Exception] = []
     laboratories = []
     with computing():
-        for number, ((value, group), experiment) in enumerate(zip(cases, experiments, strict=True)):
+        for number, ((value, group), (experiment, refused)) in enumerate(
+            zip(cases, experiments, strict=True)
+        ):
             progress(f"exact gradient{_named(key, value)}", number / len(cases))
             bench = _Bench(experiment, run, samples, repeats)
             laboratories.append(bench)
@@ -287,7 +288,7 @@ class _Bench:
 
         Raises
         ------
-        InvalidValueError, ConvergenceError
+        InvalidValueError, ConvergenceError, NumericalError, UnsupportedError
             The chip cannot be nudged like that, or does not settle.
         """
         rule = self.machine.rule.varied(
@@ -369,12 +370,26 @@ def _resolved(
     key: str | None,
     value: str | None,
     variants: Sequence[str],
-) -> Experiment:
-    varied = [] if key is None else [f"{key}={value}"]
-    given = [*settings, *(f"learning.variant={variant}" for variant in variants[:1]), *varied]
-    experiment = configuration.load(source, chip=chip, settings=given, seed=seed)
-    for variant in variants or [experiment.learning.variant]:
-        require_fixed_cells(variant)
+) -> tuple[Experiment, dict[str | None, ConfigurationError]]:
+    """Return the experiment of the first variant that it has, and why it has not others."""
+    refused: dict[str | None, ConfigurationError] = {}
+    found: list[tuple[Experiment, list[str]]] = []
+    # What contrastive Hebbian learning is nudged with is its own, and of no use to others.
+    ordered = sorted(variants, key="contrastive_hebbian".__eq__)
+    for variant in ordered or (None,):
+        given = [*settings, *([] if key is None else [f"{key}={value}"])]
+        given += [] if variant is None else [f"learning.variant={variant}"]
+        given += ["learning.nudging=1"] if variant == "contrastive_hebbian" else []
+        try:
+            experiment = configuration.load(source, chip=chip, settings=given, seed=seed)
+        except ConfigurationError as error:
+            refused[variant] = error
+            continue
+        require_fixed_cells(experiment.learning.variant)
+        found.append((experiment, given))
+    if not found:
+        raise next(iter(refused.values()))
+    experiment, given = found[0]
     kind = experiment.network.kind
     if kind not in ("resistive", "hopfield"):
         raise UnsupportedError(
@@ -384,27 +399,7 @@ def _resolved(
         sweeps = ["relaxation.dynamics=sweeps"] if kind == "hopfield" else []
         given = [*CONVERGED, *sweeps, *given]
         experiment = configuration.load(source, chip=chip, settings=given, seed=seed)
-    return experiment
-
-
-def _refused(
-    source: Any,
-    chip: str | None,
-    settings: Sequence[str],
-    seed: int | None,
-    variants: Sequence[str],
-) -> dict[str, ConfigurationError]:
-    """Return why the experiment has not a variant, for those beside the first."""
-    found = {}
-    for variant in variants[1:]:
-        # What it is nudged with is its own.
-        whole = ["learning.nudging=1"] if variant == "contrastive_hebbian" else []
-        given = [*settings, f"learning.variant={variant}", *whole]
-        try:
-            configuration.load(source, chip=chip, settings=given, seed=seed)
-        except ConfigurationError as error:
-            found[variant] = error
-    return found
+    return experiment, refused
 
 
 def _take(machine: Any, run: Run, dataset: Any) -> None:

@@ -112,7 +112,10 @@ class HopfieldMachine(RelaxingMachine):
 
     def carried(self) -> dict[str, Array]:
         """Return counts, the stored equilibria, a layer each, and ranges of converters [V]."""
-        counts: dict[str, Any] = {"watch": self.watch.record()}
+        counts: dict[str, Any] = {
+            "watch": self.watch.record(),
+            "watch_rests": self.watch.rests(),
+        }
         layers = {f"membrane_{k}": layer for k, layer in enumerate(self.stored)}
         return counts | ranges_of(self.chip) | layers
 
@@ -121,6 +124,8 @@ class HopfieldMachine(RelaxingMachine):
         restore_chip(self.chip, run)
         if "watch" in run.state:
             self.watch.restore(run.state["watch"])
+        if "watch_rests" in run.state:
+            self.watch.restore_rests(run.state["watch_rests"])
         if "membrane_0" in run.state:
             for k, layer in enumerate(self.stored):
                 layer[:] = run.state[f"membrane_{k}"]
@@ -212,7 +217,7 @@ def _require_memory(images: int, units: int) -> None:
     if needed > present:
         raise InvalidValueError(
             f"relaxation.start = stored: {images} images of {units} nodes take"
-            f" {needed / 1e9:.1f} GB, and there are {present / 1e9:.1f} GB of memory left; take"
+            f" {needed / 1e9:.1f} GB, and there are at most {present / 1e9:.1f} GB of memory; take"
             " relaxation.start = zero or a smaller data.train"
         )
 
@@ -220,10 +225,11 @@ def _require_memory(images: int, units: int) -> None:
 def memory(system: Path = Path("/")) -> float:
     """Return the memory that a process may still take [bytes], infinity where nothing says.
 
-    The least of what Linux has available and what the group of processes is limited to (cgroup v2).
+    The least of what Linux has available and of the limit of the group of processes (cgroup v2), of
+    which the files that it has read take a share that is given back.
     """
     found = [np.inf]
-    with suppress(OSError, ValueError):
+    with suppress(OSError, ValueError, KeyError):
         lines = (system / "proc/meminfo").read_text().splitlines()
         words = dict(line.split(":") for line in lines)
         found.append(1024.0 * int(words["MemAvailable"].split()[0]))

@@ -6,17 +6,17 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from neurohw.engines.equilibrium import Equilibrium
 from neurohw.learning.equilibrium_propagation import Contrast
 
 Array = NDArray[np.floating]
 
 # Share of the wrong answers that may teach a layer nothing before it is worth a line.
 _FEW = 0.1
-# Phases that differ by less than this share of the largest voltage differ by rounding.
-_SAME = 1e-6
-# Residual of a phase of fixed length that is worth a line; again where it is twice as large.
-_MOVING = 0.1
+# Roundings of the largest voltage within which phases do not differ.
+_ROUNDING = 16.0
+# Residuals of phases of fixed length that are worth a line, and again at twice as large a one.
+# Nudged ones are of the way from the free phase, and short on purpose: from 1 on they swing.
+_MOVING = {"free": 0.1, "nudged": 1.0}
 
 
 @dataclass(eq=False)
@@ -26,8 +26,8 @@ class Watch:
     seen, images trained on; unsettled, those left out because a phase missed its tolerance;
     unanswered, those of an evaluation whose equilibrium was not found; wrong, those answered
     wrongly, and vanished, those of them whose phases do not differ in a layer, one count a layer.
-    moving, of phases of fixed length that end before rest: the largest residual of the epoch,
-    phase and image; told, the largest one that was told of. noisy networks never rest.
+    moving, of each phase of fixed length, the largest residual of the epoch and its image; told,
+    the largest one that was told of. noisy networks never rest.
     """
 
     seen: int = 0
@@ -35,8 +35,8 @@ class Watch:
     unanswered: int = 0
     wrong: int = 0
     vanished: list[int] = field(default_factory=list)
-    moving: tuple[float, str, int] = (0.0, "", 0)
-    told: float = _MOVING / 2
+    moving: dict[str, tuple[float, int]] = field(default_factory=dict)
+    told: dict[str, float] = field(default_factory=dict)
     noisy: bool = False
 
     def take(
@@ -48,8 +48,9 @@ class Watch:
     ) -> None:
         """Count a mini-batch of so numbered samples; outputs and targets (batch, outputs) [V]."""
         self.seen += len(targets)
-        for phase, found in (("free", contrast.free), ("nudged", contrast.nudged)):
-            self._rest(phase, found, samples)
+        if contrast.free.result == "fixed sweeps":
+            self._rest("free", contrast.free.residuals, samples)
+        self._rest("nudged", contrast.nudged_residuals, samples)
         wrong = outputs.argmax(axis=1) != targets.argmax(axis=1)
         if contrast.unsettled is not None and contrast.unsettled.any():
             self.unsettled += int(np.count_nonzero(contrast.unsettled))
@@ -58,18 +59,18 @@ class Watch:
         self.wrong += len(places)
         self.vanished = self.vanished or [0] * len(contrast.upper)
         for k, (upper, lower) in enumerate(zip(contrast.upper, contrast.lower, strict=True)):
-            rounding = _SAME * np.abs(upper).max(initial=0.0)
+            rounding = _ROUNDING * np.finfo(upper.dtype).eps * np.abs(upper).max(initial=0.0)
             same = (np.abs(upper[places] - lower[places]) <= rounding).all(axis=1)
             self.vanished[k] += int(np.count_nonzero(same))
 
-    def _rest(self, phase: str, found: Equilibrium | None, samples: NDArray[np.integer]) -> None:
-        """Keep the residual of a phase of fixed length if it is the largest."""
-        if self.noisy or found is None or found.residuals is None:
+    def _rest(self, phase: str, residuals: Array | None, samples: NDArray[np.integer]) -> None:
+        """Keep the largest residual of a phase of fixed length."""
+        if self.noisy or residuals is None:
             return
-        worst = int(found.residuals.argmax())
-        residual = float(found.residuals[worst])
-        if found.result == "fixed sweeps" and residual > self.moving[0]:
-            self.moving = (residual, phase, int(samples[worst % len(samples)]))
+        worst = int(residuals.argmax())
+        residual = float(residuals[worst])
+        if residual > self.moving.get(phase, (0.0, 0))[0]:
+            self.moving[phase] = (residual, int(samples[worst % len(samples)]))
 
     def lines(self) -> list[str]:
         """Return what there is to say."""
@@ -85,9 +86,10 @@ class Watch:
                 f"{self.unanswered} evaluated images did not settle and count as errors;"
                 " allow more relaxation.free_sweeps or a larger tolerance"
             )
-        residual, phase, image = self.moving
-        if residual >= 2 * self.told:
-            self.told = residual
+        for phase, (residual, image) in self.moving.items():
+            if residual < max(_MOVING[phase], 2 * self.told.get(phase, 0.0)):
+                continue
+            self.told[phase] = residual
             found.append(
                 f"the {phase} phase of image {image} ends before rest, with a residual of"
                 f" {residual:.2g}; allow more relaxation.{phase}_sweeps, or set"
@@ -105,12 +107,22 @@ class Watch:
     def clear(self) -> None:
         """Begin another epoch."""
         self.seen = self.unsettled = self.unanswered = self.wrong = 0
-        self.vanished, self.moving = [], (0.0, "", 0)
+        self.vanished, self.moving = [], {}
 
     def record(self) -> NDArray[np.int64]:
-        """Return what `restore` takes, without evaluations, which end an epoch, and residuals."""
+        """Return what `restore` takes; evaluations, which end an epoch, are not part of it."""
         return np.array([self.seen, self.unsettled, self.wrong, *self.vanished], np.int64)
 
     def restore(self, record: Sequence[int] | NDArray[np.int64]) -> None:
         """Go on from a record."""
         self.seen, self.unsettled, self.wrong, *self.vanished = (int(n) for n in record)
+
+    def rests(self) -> Array:
+        """Return what `restore_rests` takes: of each phase what was told, residual and image."""
+        rows = [(self.told.get(phase, 0.0), *self.moving.get(phase, (0.0, 0))) for phase in _MOVING]
+        return np.array(rows)
+
+    def restore_rests(self, record: Array) -> None:
+        """Go on from a record."""
+        for phase, (told, residual, image) in zip(_MOVING, record, strict=True):
+            self.told[phase], self.moving[phase] = float(told), (float(residual), int(image))

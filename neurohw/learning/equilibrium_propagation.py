@@ -55,8 +55,8 @@ class Contrast(msgspec.Struct, frozen=True, eq=False):
     nudged phases ran, see `Equilibrium`; all samples of one sign before the others. target, which
     readouts learn from, is what the outputs are to be, (batch, outputs) [V]. unsettled (batch,)
     says of which samples a phase missed the tolerance: their nudged states are the free ones, so
-    that nothing is learnt of them. nudged, how the nudged phases ended, all samples of a nudging
-    before those of another, where they ran in one piece.
+    that nothing is learnt of them. nudged_residuals, of the nudged phases where they ran in one
+    piece of fixed length, all samples of a nudging before those of another.
     """
 
     free: Equilibrium
@@ -67,7 +67,7 @@ class Contrast(msgspec.Struct, frozen=True, eq=False):
     points: Sequence[Sequence[NDArray[np.complexfloating]]] = ()
     target: Array | None = None
     unsettled: NDArray[np.bool_] | None = None
-    nudged: Equilibrium | None = None
+    nudged_residuals: NDArray[np.floating] | None = None
 
 
 class EquilibriumPropagation(ABC):
@@ -235,11 +235,16 @@ class EquilibriumPropagation(ABC):
             input_current = np.concatenate([input_current] * len(signs))
         nudging = self.nudging_of(signs, free.state[-1], target, event)
         nudged = self.nudged_phase(input_current, free, nudging, event, inputs)
-        unsettled = missed | self.missed(nudged, "nudged", leave_out=leave_out, copies=len(signs))
+        unsettled = self.missed(
+            nudged, "nudged", leave_out=leave_out, copies=len(signs), lost=missed
+        )
         nudged = _without(nudged, free, np.flatnonzero(unsettled), len(signs))
         points = list(zip(*(np.split(v, len(signs)) for v in nudged.state), strict=True))
         contrast = self._compared(free, signs, points, event, nudged.path)
-        return msgspec.structs.replace(contrast, unsettled=unsettled, target=target, nudged=nudged)
+        residuals = nudged.residuals if nudged.result == "fixed sweeps" else None
+        return msgspec.structs.replace(
+            contrast, unsettled=unsettled, target=target, nudged_residuals=residuals
+        )
 
     def free_phase(
         self, input_current: Array, start: Equilibrium | None, event: int, inputs: Array | None
@@ -292,7 +297,13 @@ class EquilibriumPropagation(ABC):
         )
 
     def missed(
-        self, equilibrium: Equilibrium, phase: str, *, leave_out: bool = False, copies: int = 1
+        self,
+        equilibrium: Equilibrium,
+        phase: str,
+        *,
+        leave_out: bool = False,
+        copies: int = 1,
+        lost: NDArray[np.bool_] | None = None,
     ) -> NDArray[np.bool_]:
         """Return which samples missed the tolerance, none unless they may be left out.
 
@@ -300,7 +311,7 @@ class EquilibriumPropagation(ABC):
         """
         if not leave_out:
             require_settled(equilibrium, phase, self.tolerance, copies=copies)
-        return left_out(equilibrium, phase, self.tolerance, copies=copies)
+        return left_out(equilibrium, phase, self.tolerance, copies=copies, lost=lost)
 
     def _options(self, *, nudged: bool) -> dict[str, Any]:
         """Return what else is asked of the engine."""

@@ -105,6 +105,10 @@ def experiment_of(
     layers = recipe.layers
     if recipe.network.kind != "boltzmann":  # whose one array has the only hidden layer at its end
         layers += len(plan.hidden) - len(recipe.network.hidden)
+    if isinstance(recipe.network.initial_range, tuple):
+        # Found for layers of the recipe's sizes.
+        network = msgspec.structs.replace(recipe.network, initial_range=None)
+        recipe = msgspec.structs.replace(recipe, network=network)
     # Layers that learn one after the other share two thirds of the epochs.
     least = -(-3 * len(plan.hidden) // 2) if rule.staged else 1
     alike = plan.alike and recipe.network.power is None
@@ -129,7 +133,7 @@ def experiment_of(
         wanted |= {key: values[0] for key, values in rule.requires.items() if key in wanted}
         changes += [f"{key}={value}" for key, value in wanted.items()]
     changes += settings_of(plan.settings, rule)
-    experiment = configuration.load(recipe if alike else rule.recipe, chip=chip, settings=changes)
+    experiment = configuration.load(recipe, chip=chip, settings=changes)
     if not search:
         return experiment
     held_out = max(1, len(dataset_of(experiment).train_images) // _HELD_OUT)

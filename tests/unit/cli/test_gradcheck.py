@@ -77,9 +77,22 @@ def test_what_one_variant_cannot_do_leaves_the_others(invoke):
     assert "centered:" in result.stdout
     assert "warning: left out: β = 0.1: " in result.stderr
     stdp = ("--set", "learning.rule=stdp")
-    result = invoke(*hopfield, *stdp, "--variant", "centered,langevin")
+    for variants in ("centered,langevin", "langevin,centered"):
+        result = invoke(*hopfield, *stdp, "--variant", variants)
+        assert result.exit_code == 0
+        assert "langevin: not with learning.rule = stdp" in result.stderr
+        assert result.stdout.count("best β") == 1
+    weak = ("--set", "learning.nudging=0.5", "--variant", "centered,contrastive_hebbian")
+    assert invoke(*hopfield, *weak).exit_code == 0
+
+
+def test_a_varied_key_decides_what_a_variant_can_do(invoke):
+    hopfield = ("gradcheck", "--recipe", "ep-1h", *SMALL, "--nudging", "0.1")
+    over = ("--set", "relaxation.tolerance=0.01", "--over", "relaxation.tolerance=0")
+    result = invoke(*hopfield, *over, "--variant", "positive,langevin")
     assert result.exit_code == 0
-    assert "langevin: not with learning.rule = stdp" in result.stderr
+    assert "left out" not in result.stderr
+    assert result.stdout.count("best β") == 2
 
 
 def test_without_gradient_no_nudging_is_best(invoke):

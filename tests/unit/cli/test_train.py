@@ -93,18 +93,18 @@ def test_own_configuration_file(invoke):
 def test_what_a_configuration_file_asks_for_in_vain_names_the_file(invoke):
     Path("mine.toml").write_text('preset = "ep-1h-fast"\n')
     strong = ("--set", "learning.nudging=1.5", "--set", "data.name=digits")
-    for command in (("train", "mine.toml"), ("gradcheck", "mine.toml", "--nudging", "1.5")):
-        result = invoke(*command, *strong)
-        assert result.exit_code == 2
-        assert result.stderr.startswith("error: mine.toml: learning.nudging = 1.5: with negative")
-        assert result.stderr.count("\n") == 1
+    result = invoke("train", "mine.toml", *strong)
+    assert result.exit_code == 2
+    assert result.stderr.startswith("error: mine.toml --set learning.nudging=1.5 --set data.name=")
+    assert "digits: learning.nudging = 1.5: with negative nudging" in result.stderr
+    assert result.stderr.count("\n") == 1
 
 
 def test_evaluation_says_how_many_images_did_not_settle(invoke):
     few = ("--set", "data.name=digits", "--set", "data.train=40", "--set", "network.hidden=[6]")
     invoke("train", "--recipe", "ep-1h-fast", *few, "--epochs", 1, "--out", "run.h5")
     run = load("run.h5")
-    phases = structs.replace(run.experiment.phases, free_sweeps=12)
+    phases = structs.replace(run.experiment.phases, free_sweeps=8, tolerance=0.002)
     experiment = structs.replace(run.experiment, relaxation=phases)
     save("run.h5", replace(run, experiment=experiment))
     result = invoke("evaluate", "run.h5")

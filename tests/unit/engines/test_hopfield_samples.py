@@ -135,6 +135,9 @@ def test_more_than_half_unsettled_is_an_error_with_sample_and_remedy():
     with pytest.raises(ConvergenceError, match=r"of sample 1 is still 0.8"):
         left_out(found, "nudged", 1e-3, copies=2)
     assert_array_equal(left_out(found, "nudged", 0.5, copies=2), [False, True])
+    # One of two is left out already: with the other one it is more than half.
+    with pytest.raises(ConvergenceError, match=r"of sample 1 is still 0.8"):
+        left_out(found, "nudged", 0.5, copies=2, lost=np.array([True, False]))
 
 
 def test_changes_within_rounding_are_none():

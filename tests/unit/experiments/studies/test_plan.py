@@ -16,6 +16,7 @@ def test_every_rule_with_a_recipe_can_be_compared():
             experiment = experiment_of(plan, rule, "ideal", factor=2.0)
             assert experiment.learning.rule == rule.name
             assert experiment.network.hidden == hidden
+            assert not isinstance(experiment.network.initial_range, tuple)
             assert experiment.training.batch == 32
             rates = configuration.load(rule.recipe).learning_rates
             wanted = rates if len(rates) == len(experiment.learning_rates) else rates[:1] * 2
