@@ -101,7 +101,7 @@ def experiment_of(
     ConfigurationError
         The chip cannot carry the rule, or a setting is wrong.
     """
-    recipe = configuration.load(rule.recipe)
+    recipe = whole = configuration.load(rule.recipe)
     layers = recipe.layers
     if recipe.network.kind != "boltzmann":  # whose one array has the only hidden layer at its end
         layers += len(plan.hidden) - len(recipe.network.hidden)
@@ -133,7 +133,9 @@ def experiment_of(
         wanted |= {key: values[0] for key, values in rule.requires.items() if key in wanted}
         changes += [f"{key}={value}" for key, value in wanted.items()]
     changes += settings_of(plan.settings, rule)
-    experiment = configuration.load(recipe, chip=chip, settings=changes)
+    experiment = configuration.load(
+        rule.recipe if recipe is whole else recipe, chip=chip, settings=changes
+    )
     if not search:
         return experiment
     held_out = max(1, len(dataset_of(experiment).train_images) // _HELD_OUT)
