@@ -46,10 +46,10 @@ class BoltzmannMachine(ConvertedMachine):
         pixels = self.converted(pixels, event)
         return np.pad(pixels, ((0, 0), (0, self.rule.classes)))
 
-    def targets(self, labels: NDArray[np.integer]) -> Array:
-        """Return the voltages of the classes' lines, (n, classes): one-hot [V]."""
-        table = np.eye(self.rule.classes, dtype=self.experiment.training.precision)
-        return np.asarray(table[labels] * table.dtype.type(self.chip.scale.unit_voltage))
+    @property
+    def classes(self) -> int:
+        """See `ConvertedMachine`."""
+        return self.rule.classes
 
     def outputs(self, images: Array) -> Array:
         """Return minus the free energy of each class for images, (n, classes)."""

@@ -26,6 +26,11 @@ class ConvertedMachine:
         if self.chip.calibrated and (event % interval == 0 if interval else event == 0):
             self.calibrate(dataset)
 
+    @property
+    def classes(self) -> int:
+        """Number of classes, and so of outputs."""
+        raise NotImplementedError
+
     def calibrate(self, dataset: Dataset) -> None:
         """Set the ranges of the converters that the chip calibrates, with the first images."""
         samples = slice(0, self.chip.specification.converters.calibration_samples)
@@ -46,8 +51,11 @@ class ConvertedMachine:
         raise NotImplementedError
 
     def targets(self, labels: NDArray[np.integer]) -> Array:
-        """Return the outputs' target voltages, (n, outputs): one-hot [V]."""
-        raise NotImplementedError
+        """Return the outputs' targets, (n, outputs): one-hot, or between two other levels [V]."""
+        low, high = self.experiment.network.targets or (0.0, 1.0)
+        table = np.eye(self.classes, dtype=self.experiment.training.precision)
+        table = table.dtype.type(low) + table.dtype.type(high - low) * table
+        return np.asarray(table[labels] * table.dtype.type(self.chip.scale.unit_voltage))
 
     def outputs(self, images: Array) -> Array:
         """Return the outputs of images, (n, outputs), in any unit."""

@@ -41,6 +41,7 @@ _MAY_HAVE: dict[str, tuple[str, ...]] = {
         *("relaxation.dynamics", "relaxation.step", "relaxation.start"),
         *("relaxation.overrelaxation", "network.convolutions", "network.output", "network.cost"),
         *("learning.points", "learning.averaged_sweeps", "network.initial_range"),
+        "network.targets",
     ),
     "boltzmann": (),
 }
@@ -295,6 +296,11 @@ def _require_readout(experiment: Experiment) -> None:
         raise InvalidValueError(
             "network.cost = cross-entropy and network.output = softmax: in a hopfield network"
             " one needs the other"
+        )
+    if softmax and network.targets is not None:
+        raise InvalidValueError(
+            f"network.targets = {list(network.targets)}: the outputs of a softmax are taught"
+            " one-hot; leave it out"
         )
     require_network(learning.variant, softmax=softmax, convolutional=bool(network.convolutions))
     if softmax and kind != "conductance":

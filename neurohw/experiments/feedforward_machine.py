@@ -42,12 +42,10 @@ class FeedforwardMachine(ConvertedMachine):
         voltages = np.multiply(images, self.chip.scale.unit_voltage, dtype=precision)
         return self.converted(voltages, event)
 
-    def targets(self, labels: NDArray[np.integer]) -> Array:
-        """Return the outputs' targets, (n, outputs): one-hot, or between two other levels [V]."""
-        low, high = self.experiment.network.targets or (0.0, 1.0)
-        table = np.eye(self.network.sizes[-1], dtype=self.experiment.training.precision)
-        table = table.dtype.type(low) + table.dtype.type(high - low) * table
-        return np.asarray(table[labels] * table.dtype.type(self.chip.scale.unit_voltage))
+    @property
+    def classes(self) -> int:
+        """See `ConvertedMachine`."""
+        return self.network.sizes[-1]
 
     def outputs(self, images: Array) -> Array:
         """Return the outputs of images, (n, outputs), dimensionless."""

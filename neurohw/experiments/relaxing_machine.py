@@ -44,10 +44,10 @@ class RelaxingMachine(ConvertedMachine):
         for phase, nodes in enumerate((phases.free.state, *nudged)):
             self.chip.disturb(inputs, nodes, event, phase)
 
-    def targets(self, labels: NDArray[np.integer]) -> Array:
-        """Return the outputs' target voltages, (n, outputs): one-hot [V]."""
-        table = np.eye(self.network.layers[-1], dtype=self.experiment.training.precision)
-        return np.asarray(table[labels] * table.dtype.type(self.chip.scale.unit_voltage))
+    @property
+    def classes(self) -> int:
+        """See `ConvertedMachine`."""
+        return int(self.network.layers[-1])
 
     def outputs(self, images: Array) -> Array:
         """Return the output voltages of the free equilibrium from 0 V, (n, outputs) [V].

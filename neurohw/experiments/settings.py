@@ -118,8 +118,8 @@ class NetworkSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     initial_deviation : float, optional
         Feedforward: weights of hidden layers start normal, around 0, with this standard deviation.
     targets : (float, float), optional
-        Feedforward: what an output is taught where the label is another one, and where it is its
-        own; 0 and 1 without it.
+        Feedforward, Hopfield: what an output is taught where the label is another one, and where it
+        is its own; 0 and 1 without it.
     """
 
     kind: Literal["resistive", "feedforward", "hopfield", "boltzmann"] = "resistive"

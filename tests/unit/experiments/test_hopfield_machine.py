@@ -241,3 +241,15 @@ def test_first_weights_fill_the_range_of_their_layer():
     units = chip.scale.unit_conductances
     for array, unit, largest in zip(chip.arrays, units, ranges, strict=True):
         assert 0.9 * largest < np.abs(array.values() / unit).max() <= largest
+
+
+def test_targets_may_stand_between_the_limits():
+    experiment = load("network.targets=[0.1, 0.9]")
+    machine = build(experiment, dataset_of(experiment))
+    found = machine.targets(np.array([2, 0])) / machine.chip.scale.unit_voltage
+    assert_allclose(found, 0.1 + 0.8 * np.eye(10)[[2, 0]], rtol=1e-6)
+    readout = ("network.output=softmax", "network.cost=cross-entropy", "network.targets=[0.1, 0.9]")
+    with pytest.raises(
+        ConfigurationError, match=r"network.targets = \[0.1, 0.9\]: the outputs of a"
+    ):
+        load(*SWEEPS, *readout)
