@@ -43,14 +43,14 @@ def require_new(path: Path | None, force: bool) -> None:
 def naming(config: Path | None, settings: Sequence[str]) -> Iterator[None]:
     """Let errors of what a configuration file and changes to it ask for name them."""
     from neurohw.errors import InvalidValueError, UnsupportedError
+    from neurohw.experiments.configuration import place
 
     try:
         yield
     except (InvalidValueError, UnsupportedError) as error:
         if config is None:
             raise
-        where = " ".join([str(config), *(f"--set {setting}" for setting in settings)])
-        raise type(error)(f"{where}: {error}") from None
+        raise type(error)(f"{place(str(config), settings)}: {error}") from None
 
 
 def print_warning(line: str) -> None:

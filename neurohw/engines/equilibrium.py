@@ -268,10 +268,11 @@ def left_out(
         As `require_settled`, if that is more than half of them, or the engine knows only all.
     """
     residuals = equilibrium.residuals
+    if lost is None:
+        lost = np.zeros(len(equilibrium.state[0]) // copies, bool)
     if equilibrium.result in ("not converged", "oscillating") and residuals is not None:
-        missed = (residuals >= tolerance).reshape(copies, -1).any(axis=0)
-        missed = missed if lost is None else missed | lost
+        missed = lost | (residuals >= tolerance).reshape(copies, -1).any(axis=0)
         if missed.mean() <= MOST_LEFT_OUT:
-            return np.asarray(missed)
+            return missed
     require_settled(equilibrium, phase, tolerance, copies=copies)
-    return np.zeros(len(equilibrium.state[0]) // copies, bool) if lost is None else lost
+    return lost

@@ -16,6 +16,11 @@ _WORTH_LEAVING = 0.25
 _PERIODIC = 1e-2
 
 
+def rounding(voltages: Array) -> float:
+    """Return how far voltages may differ by rounding alone [V]."""
+    return float(_ROUNDING * np.finfo(voltages.dtype).eps * np.abs(voltages).max(initial=0.0))
+
+
 class Samples:
     """The samples that are still computed, and the residual of each, see `Engine.relax`.
 
@@ -46,8 +51,7 @@ class Samples:
             change = np.abs(new - old).max(axis=1) / self._share
             largest = self._reach(k, new).max(initial=self._largest[k])
             if self._begun is not None:
-                rounding = _ROUNDING * np.finfo(new.dtype).eps
-                change = np.where(change <= rounding * np.abs(new).max(), 0.0, change)
+                change = np.where(change <= rounding(new), 0.0, change)
             if largest > 0:
                 worst = np.maximum(worst, change / largest)
         self.residuals[self._rows] = worst

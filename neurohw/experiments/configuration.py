@@ -76,9 +76,14 @@ def resolve(
         table["chip"] = chip
     for change in changes:
         specification.apply(table, change)
-    where = " ".join([name, *(f"--set {change}" for change in changes)])
+    where = place(name, changes)
     table["chip"] = chip_specification.PRESETS.table(table["chip"], where=where, at="chip")
     return specification.read(table, Experiment, where=where)
+
+
+def place(name: str, changes: Sequence[str]) -> str:
+    """Return what errors name: a recipe or file, and the changes to it."""
+    return " ".join([name, *(f"--set {change}" for change in changes)])
 
 
 def recipes() -> list[dict[str, Any]]:

@@ -6,14 +6,13 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from neurohw.engines.hopfield_samples import rounding
 from neurohw.learning.equilibrium_propagation import Contrast
 
 Array = NDArray[np.floating]
 
 # Share of the wrong answers that may teach a layer nothing before it is worth a line.
 _FEW = 0.1
-# Roundings of the largest voltage within which phases do not differ.
-_ROUNDING = 16.0
 # Residuals of phases of fixed length that are worth a line, and again at twice as large a one.
 # Nudged ones are of the way from the free phase, and short on purpose: from 1 on they swing.
 _MOVING = {"free": 0.1, "nudged": 1.0}
@@ -59,8 +58,7 @@ class Watch:
         self.wrong += len(places)
         self.vanished = self.vanished or [0] * len(contrast.upper)
         for k, (upper, lower) in enumerate(zip(contrast.upper, contrast.lower, strict=True)):
-            rounding = _ROUNDING * np.finfo(upper.dtype).eps * np.abs(upper).max(initial=0.0)
-            same = (np.abs(upper[places] - lower[places]) <= rounding).all(axis=1)
+            same = (np.abs(upper[places] - lower[places]) <= rounding(upper)).all(axis=1)
             self.vanished[k] += int(np.count_nonzero(same))
 
     def _rest(self, phase: str, residuals: Array | None, samples: NDArray[np.integer]) -> None:

@@ -332,11 +332,11 @@ class EquilibriumPropagation(ABC):
         held = self._held(points[0], event)
         return Contrast(free, held, points[1], 2.0 * self.nudging, path)
 
-    @property
-    def _by_gain(self) -> str:
-        """What to say of a bound on the nudging where the circuit pulls with another gain."""
+    def _below(self, bound: float, what: str) -> str:
+        """Say how large β may be where the strength of the nudging has a bound, and why."""
         gain = self.chip.specification.nudging.gain_error
-        return f" over 1 + chip.nudging.gain_error = {1 + gain:g}" if gain else ""
+        over = f" over 1 + chip.nudging.gain_error = {1 + gain:g}" if gain else ""
+        return f"must be below {self.nudging * bound / self.strength:.4g}, {what}{over}"
 
     @property
     def _by_sample(self) -> bool:

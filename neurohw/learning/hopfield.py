@@ -118,9 +118,8 @@ class HopfieldPropagation(EquilibriumPropagation):
         if self.strength >= leak:
             raise InvalidValueError(
                 f"learning.nudging = {self.nudging:g}: with negative nudging and block sweeps it"
-                f" must be below {self.nudging * leak / self.strength:.4g}, the leak of the"
-                f" outputs{self._by_gain}; take less nudging, relaxation.dynamics = steps, or the"
-                " variant positive"
+                f" {self._below(leak, 'the leak of the outputs')}; take less nudging,"
+                " relaxation.dynamics = steps, or the variant positive"
             )
 
     def updates(

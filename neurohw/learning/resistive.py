@@ -82,11 +82,10 @@ class ResistivePropagation(EquilibriumPropagation):
             couplings(self.network, arrays),
         )
         if self.strength >= bound:
+            what = f"the smallest eigenvalue of the outputs' Schur complement ({bound:.3g} S)"
             raise InvalidValueError(
-                f"learning.nudging = {self.nudging:g}: with negative nudging it must be below"
-                f" {self.nudging * bound / self.strength:.4g}, the smallest eigenvalue of the"
-                f" outputs' Schur complement ({bound:.3g} S){self._by_gain}; take less nudging or"
-                " the variant positive"
+                f"learning.nudging = {self.nudging:g}: with negative nudging it"
+                f" {self._below(bound, what)}; take less nudging or the variant positive"
             )
 
     def updates(

@@ -192,9 +192,9 @@ def initial_weights(uniform: Array, inputs: int, units: int, largest: float | No
 
     By default as published, √(6/(inputs + units)): Glorot and Bengio (2010), AISTATS.
     """
-    if largest is None:
-        largest = float(np.sqrt(6.0 / (inputs + units)))
-    return np.asarray((2.0 * uniform - 1.0) * largest)
+    # Of NumPy's type: single draws become double weights.
+    limit = np.sqrt(6.0 / (inputs + units)) if largest is None else largest
+    return np.asarray((2.0 * uniform - 1.0) * limit)
 
 
 def energy(
