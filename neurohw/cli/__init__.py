@@ -52,6 +52,8 @@ class OneLineErrors(click.Group):
             leave(interruption.format_message(), interruption.exit_code)
         except click.Abort:
             leave("interrupted", Interrupted.exit_code)
+        except MemoryError as error:
+            leave(f"error: too large for the memory of this machine: {error}", BAD_INPUT)
         except OSError as error:
             place = f"{os.fspath(error.filename)}: " if error.filename else ""
             leave(f"error: {place}{error.strerror or error}", BAD_INPUT)

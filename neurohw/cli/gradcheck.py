@@ -1,5 +1,6 @@
 """`neurohw gradcheck`: the update that a chip makes against the exact gradient."""
 
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -162,7 +163,8 @@ def _axis(text: str | None) -> tuple[str, list[str]] | None:
     key, equals, values = text.partition("=")
     if not (key.strip() and equals and values.strip()):
         raise ConfigurationError(f'--over "{text}": must be KEY=VALUE,VALUE')
-    return key.strip(), _words(values)
+    # Commas within a list part no values.
+    return key.strip(), [value.strip() for value in re.split(r",(?![^\[]*\])", values)]
 
 
 def _warnings(found: "Check") -> list[str]:

@@ -18,6 +18,8 @@ Array = NDArray[np.floating]
 ROUNDING = 4.0
 # Share of a mini-batch that may miss the tolerance before the relaxation counts as failed.
 MOST_LEFT_OUT = 0.5
+# Residuals in single precision that more sweeps hardly lower.
+_ROUNDED = 1e-5
 
 Result = Literal[
     "fixed sweeps", "fixed time", "converged", "not converged", "oscillating", "not finite"
@@ -222,7 +224,8 @@ def require_settled(
         A voltage is NaN or infinite; names phase, layer and unit.
     """
     if equilibrium.result in ("not converged", "oscillating"):
-        where, remedy = "", "allow more sweeps or a larger tolerance"
+        single = equilibrium.state[0].dtype == np.float32
+        where, remedy = "", f"allow more sweeps (relaxation.{phase}_sweeps) or a larger tolerance"
         if equilibrium.residuals is not None:
             samples = len(equilibrium.residuals) // copies
             where = f" of sample {int(equilibrium.residuals.argmax()) % samples}"
@@ -230,10 +233,12 @@ def require_settled(
             where += ", which swings between two states,"
             remedy = "take relaxation.dynamics = steps with a smaller relaxation.step"
             remedy += ", less learning.nudging" if phase == "nudged" else ""
+        if single and equilibrium.residual < _ROUNDED:
+            remedy = "less is rounding: take a larger tolerance"
+        remedy += ", or take training.precision = float64" if single else ""
         raise ConvergenceError(
             f"relaxation.tolerance = {tolerance:g}: the {phase} phase's residual{where} is still"
-            f" {equilibrium.residual:.3g} after {equilibrium.iterations} sweeps; {remedy},"
-            " or take training.precision = float64"
+            f" {equilibrium.residual:.3g} after {equilibrium.iterations} sweeps; {remedy}"
         )
     if equilibrium.result == "not finite":
         layer, wrong = next(

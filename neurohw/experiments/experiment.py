@@ -183,6 +183,11 @@ def _require_of_kind(experiment: Experiment) -> None:
             f" {', '.join(ACTIVATIONS)}"
         )
     if kind == "hopfield":
+        if experiment.training.engine not in ("numba", "numpy"):
+            raise InvalidValueError(
+                f"training.engine = {experiment.training.engine}: Hopfield networks have numba and"
+                " numpy"
+            )
         _require_readout(experiment)
     if kind == "boltzmann" and len(experiment.network.hidden) != 1:
         raise InvalidValueError(
@@ -302,6 +307,12 @@ def _require_readout(experiment: Experiment) -> None:
             f"network.targets = {list(network.targets)}: the outputs of a softmax are taught"
             " one-hot; leave it out"
         )
+    lowest = -1 if network.activation == "tanh" else 0
+    if network.targets and not (lowest <= network.targets[0] and network.targets[1] <= 1):
+        raise InvalidValueError(
+            f"network.targets = {list(network.targets)}: outputs of network.activation ="
+            f" {network.activation} lie between {lowest} and 1"
+        )
     require_network(learning.variant, softmax=softmax, convolutional=bool(network.convolutions))
     if softmax and kind != "conductance":
         raise InvalidValueError(
@@ -342,7 +353,7 @@ def _require_overrelaxation(experiment: Experiment, relaxation: RelaxationSettin
     for what, holds in wrong.items():
         if factor > 1 and holds:
             raise InvalidValueError(
-                f"relaxation.overrelaxation = {factor:g}: not with {what}; leave it out"
+                f"relaxation.overrelaxation = {factor:g}: not with {what}; take 1"
             )
 
 

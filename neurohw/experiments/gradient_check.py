@@ -176,8 +176,17 @@ def check(
     UnsupportedError
         The same, or the network does not learn by equilibrium propagation, or its chip has wires.
     """
+    nudgings, variants = list(dict.fromkeys(nudgings)), list(dict.fromkeys(variants))
     _require(samples, repeats, nudgings, variants)
     key, values = over or (None, (None,))
+    lists: dict[str, Sequence[Any]] = {
+        "learning.nudging": nudgings,
+        "learning.variant": variants,
+        "relaxation.free_sweeps": sweeps,
+        "relaxation.nudged_sweeps": sweeps,
+    }
+    if lists.get(key or ""):
+        raise InvalidValueError(f"over = {key}: takes the place of what is listed beside it")
     # Of the variants, those that clamp the outputs ask for another circuit.
     groups = [[v for v in variants if (v in CLAMPED) == clamped] for clamped in (False, True)]
     cases = list(product(values, [group for group in groups if group] or [[]]))

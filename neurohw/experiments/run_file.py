@@ -207,11 +207,11 @@ def load(path: Path | str) -> Run:
     try:
         with h5py.File(path, "r", locking=False) as file:
             run, stored = _read(file, path)
+            actual = checksum(run)
     except NeurohwError as error:
         raise RunFileError(str(error)) from error
     except (OSError, RuntimeError, LookupError, ValueError, TypeError, MemoryError) as error:
         raise RunFileError(f"{path}: not a readable run file: {_reason(error)}") from error
-    actual = checksum(run)
     if stored != actual:
         raise RunFileError(f"{path}: checksum: {stored} is stored, the content has {actual}")
     return run

@@ -139,6 +139,11 @@ class NetworkSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
             raise InvalidValueError(
                 "hidden = []: must list at least one layer, unless convolutions do"
             )
+        if self.targets is not None and not self.targets[0] < self.targets[1]:
+            raise InvalidValueError(
+                f"targets = {list(self.targets)}: the second, of the right output, must be above"
+                " the first"
+            )
         powers = "power" in (self.activation, self.cost)
         if powers != (self.power is not None):
             raise InvalidValueError(

@@ -95,6 +95,15 @@ def test_a_varied_key_decides_what_a_variant_can_do(invoke):
     assert result.stdout.count("best β") == 2
 
 
+def test_values_that_are_lists_are_varied_whole(invoke):
+    rates = "learning.learning_rate=[0.1,0.1],[0.2,0.2]"
+    result = invoke(*DRN, "--nudging", "0.1,0.1", "--over", rates, "--json")
+    assert [point["value"] for point in json.loads(result.stdout)["points"]] == [
+        "[0.1,0.1]",
+        "[0.2,0.2]",
+    ]
+
+
 def test_without_gradient_no_nudging_is_best(invoke):
     flat = ("--set", "network.initial_range=50", "--set", "relaxation.dynamics=sweeps")
     result = invoke(
@@ -116,6 +125,10 @@ def test_without_gradient_no_nudging_is_best(invoke):
         ((*DRN[1:], "--variant", "both"), "variant = both: known ones are"),
         ((*DRN[1:], "--sweeps", "0"), '--sweeps "0": must be N or N/M'),
         ((*DRN[1:], "--over", "training.batch"), '--over "training.batch": must be KEY=VALUE'),
+        (
+            (*DRN[1:], "--nudging", "0.1", "--over", "learning.nudging=0.1,0.9"),
+            "over = learning.nudging: takes the place",
+        ),
         ((*DRN[1:], "--samples", "0"), "samples = 0: must be at least 1"),
         ((*DRN[1:], "--samples", "41"), "samples = 41: there are only 40 training images"),
         ((*DRN[1:], "--nudging", "30"), "learning.nudging = 30: with negative nudging"),

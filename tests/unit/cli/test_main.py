@@ -61,6 +61,7 @@ def test_usage_error_is_one_line(invoke, words, part):
         (ConfigurationError("chip = 'x': unknown"), "error: chip = 'x': unknown", 2),
         (PermissionError(13, "Permission denied", "a.h5"), "error: a.h5: Permission denied", 2),
         (OSError("no space"), "error: no space", 2),
+        (MemoryError("5 GiB"), "error: too large for the memory of this machine: 5 GiB", 2),
         (KeyboardInterrupt(), "interrupted", 130),
     ],
 )

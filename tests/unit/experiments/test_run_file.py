@@ -313,6 +313,17 @@ def test_changed_conductance_breaks_the_checksum(tmp_path: Path) -> None:
     assert checksum(make_run()) in the_line(error)
 
 
+def test_text_in_place_of_numbers_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.h5"
+    save(path, make_run())
+    with h5py.File(path, "r+") as file:
+        del file["arrays/0/conductance"]
+        file["arrays/0/conductance"] = "hello"
+    with pytest.raises(RunFileError, match=r"a\.h5: not a readable run file") as error:
+        load(path)
+    the_line(error)
+
+
 def test_not_hdf5(tmp_path: Path) -> None:
     path = tmp_path / "notes.h5"
     path.write_text("not a run")

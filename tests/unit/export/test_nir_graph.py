@@ -25,12 +25,13 @@ def written(run, tmp_path, layers=()):
 
 @pytest.fixture(scope="module")
 def resistive(make_run):
-    return make_run("drn-digits", "ideal", (*SMALL, "chip.bias.kind=current"))
+    run = make_run("drn-digits", "ideal", (*SMALL, "chip.bias.kind=current"))
+    run.biases[0]["current"] = np.linspace(-1e-7, 1e-7, 9)
+    return run
 
 
 def test_a_resistive_layer_settles_where_kirchhoff_says(resistive, tmp_path):
     """τ·v̇ = (v_leak − v) + r·I at rest, against the sum of currents at each node."""
-    resistive.biases[0]["current"] = np.linspace(-1e-7, 1e-7, 9)
     graph = nir.read(written(resistive, tmp_path))
     with computing():
         machine = build(resistive.experiment, dataset_of(resistive.experiment))
