@@ -22,6 +22,8 @@ COLORS = {
     "error_dac": "#e69f00",
     "error_adc": "#d55e00",
 }
+# Of ep-1h, whose own are twice as large.
+HALF = ("learning.learning_rate=[0.1,0.05]", "learning.bias_learning_rate=[0.1,0.05]")
 GAINS = {
     "none": (),
     "error −20 %": ("transposed_gain_error=-20 %",),
@@ -36,7 +38,8 @@ GAINS = {
 def error(recipe: str, *keys: str) -> float:
     """Return the held-out error with these keys of the converters, percent."""
     every = ("calibration_interval=50", *keys)
-    settings = (*FEW, *(f"chip.converters.{key}" for key in every))
+    rates = HALF if recipe == "ep-1h" else ()
+    settings = (*FEW, *rates, *(f"chip.converters.{key}" for key in every))
     run = trainer.train(configuration.load(recipe, settings=settings, epochs=2))
     return 100 * float(run.history["test_error"][-1])
 

@@ -1,9 +1,11 @@
 """Train the Hopfield networks of the founding paper: `python tests/benchmarks/founding.py PART...`.
 
 A part is the name of a recipe, with the number of epochs where it is not the recipe's: ep-1h,
-ep-1h-fast, ep-2h:3, ep-2h-fast and so on, drn-1h-fashion, ep-conv-fashion; `table` and `figure`
-show what is there. Finished runs are not repeated, interrupted ones go on. Run files lie in
-runs/founding. The figure is that of Scellier and Bengio (2017), figure 3.
+ep-1h-fast, ep-2h:3, ep-2h-fast and so on, drn-1h-fashion, ep-conv-fashion. With `last` for the
+number, as in ep-1h-fast:last, its trained network goes on with one sign of a nudging that outputs
+beyond their limits answer, too. `table` and `figure` show what is there. Finished runs are not
+repeated, interrupted ones go on. Run files lie in runs/founding. The figure is that of Scellier
+and Bengio (2017), figure 3.
 """
 
 import sys
@@ -21,6 +23,8 @@ matplotlib.use("Agg")
 FOLDER = Path("runs/founding")
 PANELS = {"ep-1h": "one hidden layer", "ep-2h": "two", "ep-3h": "three"}
 COLORS = {"published": "#d55e00", "fast": "#0072b2"}
+LAST = ["learning.variant=positive", "learning.nudging=3", "learning.learning_rate_decay=0.95"]
+LAST_EPOCHS = 15
 
 
 def train(experiment: Experiment, path: Path, start: Path | None = None) -> None:
@@ -30,15 +34,17 @@ def train(experiment: Experiment, path: Path, start: Path | None = None) -> None
 
 
 def show(folder: Path) -> None:
-    """Print the errors after the last epoch of every run in a folder."""
+    """Print the errors after the last epoch of every run in a folder that has one."""
     print("| recipe | epochs | training error % | test error % | minutes | checksum |")
     print("| --- | --- | --- | --- | --- | --- |")
     for path in sorted(folder.glob("*.h5")):
         run = run_file.load(path)
+        if not run.counters["epoch"]:
+            continue
         errors = [100 * run.history[key][-1] for key in ("train_error", "test_error")]
         minutes = np.sum(run.times["seconds_per_epoch"]) / 60
         print(
-            f"| `{path.stem}` | {run.counters['epoch']} | {errors[0]:.2f} | {errors[1]:.2f}"
+            f"| `{path.stem}` | {run.counters['epoch']} | {errors[0]:.3f} | {errors[1]:.2f}"
             f" | {minutes:.0f} | `{run_file.checksum(run)[:16]}` |"
         )
 
@@ -76,6 +82,10 @@ if __name__ == "__main__":
                 show(FOLDER)
             case "figure", _, folder:
                 figure(Path(folder or "docs") / "founding.png")
+            case recipe, _, "last":
+                experiment = configuration.load(recipe, epochs=LAST_EPOCHS, settings=LAST)
+                path = FOLDER / f"{recipe}-last.h5"
+                train(experiment, path, start=FOLDER / f"{recipe}.h5")
             case recipe, _, epochs:
                 length = int(epochs) if epochs else None
                 train(configuration.load(recipe, epochs=length), FOLDER / f"{recipe}.h5")

@@ -48,6 +48,8 @@ def stepped(free: int, nudged: int) -> list[float]:
     """Return test errors, one a seed, with phases of so many steps."""
     settings = [
         "training.images_per_epoch=10000",
+        "learning.learning_rate=[0.1,0.05]",
+        "learning.bias_learning_rate=[0.1,0.05]",
         f"relaxation.free_sweeps={free}",
         f"relaxation.nudged_sweeps={nudged}",
     ]

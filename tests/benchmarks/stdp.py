@@ -23,6 +23,7 @@ matplotlib.use("Agg")
 BLUE, ORANGE = "#0072b2", "#d55e00"
 CHIPS = {"ideal": (), "epiram": ("chip.mapping.weight_range=0.25",)}
 RULES = ("equilibrium-propagation", "stdp")
+RATES = ("learning.learning_rate=[0.1,0.05]", "learning.bias_learning_rate=[0.1,0.05]")
 STEP, TIMES = 0.02, 8.0
 
 
@@ -35,7 +36,7 @@ def main(table: bool) -> None:
     draw_transient(right)
     canvas.savefig(Path("docs/stdp.png"), dpi=110)
     for chip, rule in product(CHIPS, RULES) if table else ():
-        settings = ("data.train=2000", f"learning.rule={rule}", *CHIPS[chip])
+        settings = ("data.train=2000", f"learning.rule={rule}", *RATES, *CHIPS[chip])
         run = trainer.train(configuration.load("ep-1h", chip=chip, epochs=2, settings=settings))
         errors = " ".join(f"{100 * error:.2f} %" for error in run.history["test_error"])
         click.echo(f"{chip:>7} {rule:>24} {errors}, cost {run.history['cost'][-1]:.7f}")
