@@ -5,6 +5,7 @@ import os
 import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -180,8 +181,11 @@ def save(path: Path | str, run: Run) -> None:
     temporary = _temporary(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with h5py.File(temporary, "w", libver="v110", locking="best-effort") as file:
+        # Through memory: HDF5 itself crashes where the disk is full.
+        content = BytesIO()
+        with h5py.File(content, "w", libver="v110") as file:
             _write(file, run)
+        temporary.write_bytes(content.getbuffer())
         _synchronise(temporary)
         os.replace(temporary, path.resolve())
         _synchronise(path.resolve().parent)

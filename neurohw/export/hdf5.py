@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,8 @@ class Hdf5(Format, frozen=True):
 
     def write(self, weights: WeightMap, out: Path) -> None:  # noqa: D102
         about = manifest.manifest(weights)
-        with h5py.File(out, "w", libver="v110", locking=False) as file:
+        content = BytesIO()
+        with h5py.File(content, "w", libver="v110") as file:
             for key in ("format", "orientation", "equation", "recipe", "chip", "checksum"):
                 file.attrs[key] = _text(about[key])
             file.attrs["schema_version"] = manifest.SCHEMA_VERSION
@@ -43,6 +45,7 @@ class Hdf5(Format, frozen=True):
                 group = _describe_layer(layers, layer)
                 for crossbar in layer.crossbars:
                     _write_crossbar(group, crossbar, weights)
+        out.write_bytes(content.getbuffer())
 
     def read(self, path: Path) -> Contents:  # noqa: D102
         with _opened(path) as file:

@@ -173,7 +173,7 @@ def test_large_array_adds_little_to_its_bytes(tmp_path: Path) -> None:
     assert content < (tmp_path / "a.h5").stat().st_size < content + 50_000
 
 
-@pytest.mark.parametrize("failing", ["os.replace", "os.fsync", "h5py.File"])
+@pytest.mark.parametrize("failing", ["os.replace", "os.fsync", "pathlib.Path.write_bytes"])
 def test_failure_while_saving_leaves_the_old_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: str
 ) -> None:
