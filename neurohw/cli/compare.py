@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from neurohw.cli.output import print_json, print_table
+from neurohw.cli.quantities import SHARE
 from neurohw.cli.train import Interrupted
 
 
@@ -32,7 +33,12 @@ from neurohw.cli.train import Interrupted
     help="Of each run of the search for learning rates, on held-out training images.",
 )
 @click.option(
-    "--target", default="3 %", show_default=True, metavar="ERROR", help="Error to be reached."
+    "--target",
+    type=SHARE,
+    default="3 %",
+    show_default=True,
+    metavar="ERROR",
+    help="Error to be reached.",
 )
 @click.option(
     "--alike",
@@ -72,7 +78,7 @@ def compare(
     batch: int,
     seeds: int,
     search_epochs: int,
-    target: str,
+    target: float,
     alike: bool,
     settings: tuple[str, ...],
     workers: int,
@@ -89,7 +95,6 @@ def compare(
     from neurohw.experiments.studies import comparison
     from neurohw.experiments.studies.plan import Plan
     from neurohw.reports import comparison as report
-    from neurohw.units import quantity
 
     if out is not None:
         report.require_format(out)
@@ -102,7 +107,7 @@ def compare(
         batch=batch,
         seeds=tuple(range(seeds)),
         search_epochs=search_epochs,
-        target=quantity(target, "%"),
+        target=target,
         alike=alike,
         settings=settings,
     )

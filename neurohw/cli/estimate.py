@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from neurohw.cli.output import print_json, print_table
+from neurohw.cli.quantities import TIME
 
 if TYPE_CHECKING:
     from neurohw.experiments.estimate import Estimate
@@ -24,16 +25,18 @@ if TYPE_CHECKING:
 @click.option(
     "--samples", default=64, show_default=True, help="Training images to simulate, from the first."
 )
-@click.option("--free-time", metavar="TIME", help='Length of the free phase, such as "2 us".')
-@click.option("--nudged-time", metavar="TIME", help="Length of a nudged phase.")
+@click.option(
+    "--free-time", type=TIME, metavar="TIME", help='Length of the free phase, such as "2 us".'
+)
+@click.option("--nudged-time", type=TIME, metavar="TIME", help="Length of a nudged phase.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def estimate(
     source: str,
     chip: str | None,
     settings: tuple[str, ...],
     samples: int,
-    free_time: str | None,
-    nudged_time: str | None,
+    free_time: float | None,
+    nudged_time: float | None,
     as_json: bool,
 ) -> None:
     """Estimate energy, latency and area by class, of a sample and of the training.
@@ -42,14 +45,12 @@ def estimate(
     chip, with those of a short training on the first images.
     """
     from neurohw.experiments import configuration, estimate, run_file
-    from neurohw.units import duration
 
-    times = [None if t is None else duration(t) for t in (free_time, nudged_time)]
     run = run_file.load(source) if Path(source).suffix in (".h5", ".hdf5") else None
     experiment = configuration.load(
         source if run is None else run.experiment, chip=chip, settings=settings
     )
-    found = estimate.of(experiment, run, samples=samples, free_time=times[0], nudged_time=times[1])
+    found = estimate.of(experiment, run, samples=samples, free_time=free_time, nudged_time=nudged_time)
     if as_json:
         print_json(_facts(experiment, found))
     else:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from neurohw.cli.output import print_json, print_table
+from neurohw.cli.quantities import SHARE, TIME
 
 if TYPE_CHECKING:
     from neurohw.experiments.settling import Phases
@@ -14,10 +15,13 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("path", type=click.Path(path_type=Path), metavar="RUN.h5")
 @click.option("--samples", default=16, show_default=True, help="Test images, from the first on.")
-@click.option("--free-time", metavar="TIME", help='Length of the free phase, such as "2 us".')
-@click.option("--nudged-time", metavar="TIME", help="Length of the nudged phase.")
+@click.option(
+    "--free-time", type=TIME, metavar="TIME", help='Length of the free phase, such as "2 us".'
+)
+@click.option("--nudged-time", type=TIME, metavar="TIME", help="Length of the nudged phase.")
 @click.option(
     "--within",
+    type=SHARE,
     default="1 %",
     show_default=True,
     metavar="SHARE",
@@ -33,9 +37,9 @@ if TYPE_CHECKING:
 def settle(
     path: Path,
     samples: int,
-    free_time: str | None,
-    nudged_time: str | None,
-    within: str,
+    free_time: float | None,
+    nudged_time: float | None,
+    within: float,
     out: Path | None,
     as_json: bool,
 ) -> None:
@@ -44,14 +48,13 @@ def settle(
     Phases last as long as the run's, or twelve of the circuit's slowest time constants.
     """
     from neurohw.experiments import run_file, settling
-    from neurohw.units import duration, quantity
 
     phases = settling.measure(
         run_file.load(path),
         samples=samples,
-        free_time=None if free_time is None else duration(free_time),
-        nudged_time=None if nudged_time is None else duration(nudged_time),
-        within=quantity(within, "%"),
+        free_time=free_time,
+        nudged_time=nudged_time,
+        within=within,
     )
     result = _summary(phases)
     if out is not None:

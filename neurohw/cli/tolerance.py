@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from neurohw.cli.output import print_json, print_table
+from neurohw.cli.quantities import POINTS, SHARE
 from neurohw.cli.train import Interrupted
 
 if TYPE_CHECKING:
@@ -37,8 +38,22 @@ if TYPE_CHECKING:
     metavar="KEY=VALUE",
     help="Ideal of a key; repeatable.  [default: 0]",
 )
-@click.option("--drop", default="1pp", show_default=True, help="Allowed, in percentage points.")
-@click.option("--confidence", default="95%", show_default=True, help="Of the intervals.")
+@click.option(
+    "--drop",
+    type=POINTS,
+    default="1pp",
+    show_default=True,
+    metavar="DROP",
+    help="Allowed, in percentage points.",
+)
+@click.option(
+    "--confidence",
+    type=SHARE,
+    default="95%",
+    show_default=True,
+    metavar="SHARE",
+    help="Of the intervals.",
+)
 @click.option("--seeds", default=5, show_default=True, help="Runs of each value.")
 @click.option("--runs", default=60, show_default=True, help="Most runs of each key.")
 @click.option("--workers", default=1, show_default=True, help="Worker processes.")
@@ -67,8 +82,8 @@ def tolerance(
     epochs: int | None,
     keys: tuple[str, ...],
     ideals: tuple[str, ...],
-    drop: str,
-    confidence: str,
+    drop: float,
+    confidence: float,
     seeds: int,
     runs: int,
     workers: int,
@@ -91,7 +106,6 @@ def tolerance(
     from neurohw.errors import ConfigurationError
     from neurohw.experiments.studies import tolerance as tolerances
     from neurohw.reports import studies
-    from neurohw.units import quantity
 
     given = dict(_pair(text) for text in ideals)
     axes = [tolerances.axis_of(key, given.pop(key.partition("=")[0].strip(), None)) for key in keys]
@@ -108,8 +122,8 @@ def tolerance(
                 chip=chip,
                 settings=settings,
                 epochs=epochs,
-                drop=_points(drop),
-                confidence=quantity(confidence, "%"),
+                drop=drop,
+                confidence=confidence,
                 seeds=seeds,
                 runs=runs,
                 out=out,
@@ -143,16 +157,6 @@ def _pair(text: str) -> tuple[str, str | float]:
         return key.strip(), float(value)
     except ValueError:
         return key.strip(), value.strip()
-
-
-def _points(text: str) -> float:
-    """Read percentage points: ``1pp``, ``1 %`` or ``0.01``."""
-    from neurohw.units import quantity
-
-    number = text.strip()
-    return quantity(
-        f"{number.removesuffix('pp').strip()} %" if number.endswith("pp") else text, "%"
-    )
 
 
 def _facts(found: "Tolerances", out: Path) -> dict[str, Any]:

@@ -170,7 +170,10 @@ def dataset_of(experiment: Experiment) -> Dataset:
         The data cannot be read, or have fewer training images than a mini-batch.
     """
     settings = experiment.data
-    dataset = datasets.load(settings.name)
+    try:
+        dataset = datasets.load(settings.name)
+    except DataError as error:
+        raise DataError(f"data.name: {error}") from None
     if settings.crop > 0:
         dataset = datasets.cropped(dataset, settings.crop)
     if settings.threshold is not None:

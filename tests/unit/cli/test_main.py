@@ -24,6 +24,14 @@ def test_help_imports_nothing_heavy(words):
     assert not HEAVY & set(modules.split())
 
 
+def test_the_package_runs_as_the_command():
+    words = [sys.executable, "-m", "neurohw", "train", "--epochs", "many"]
+    done = subprocess.run(words, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: Invalid value for '--epochs'")
+    assert done.stderr.endswith("(see neurohw train --help)\n")
+
+
 def test_help_names_every_command(invoke):
     result = invoke("--help")
     assert result.exit_code == 0
@@ -39,6 +47,11 @@ def test_help_names_every_command(invoke):
         (["train"], "--recipe"),
         (["train", "--recipe", "drn-xs", "own.toml"], "--recipe"),
         (["train", "--recipe", "drn-xs", "--epochs", "many"], "many"),
+        (["settle", "a.h5", "--free-time", "nan"], "'--free-time': \"nan\": its unit must be s"),
+        (["settle", "a.h5", "--within", "1 V"], "'--within': \"1 V\": its unit must be %"),
+        (["estimate", "drn-xs", "--nudged-time", "0 s"], "'--nudged-time': time = 0 s: must be"),
+        (["compare", "--rules", "ep", "--target", "few"], "'--target': \"few\": not a quantity"),
+        (["tolerance", "--key", "device.read_noise", "--drop", "1 V"], "'--drop': \"1 V\""),
         (["evaluate"], "RUN.h5"),
         (["report"], "RUN.h5"),
         (["list", "nonsense"], "nonsense"),
