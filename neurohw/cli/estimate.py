@@ -50,7 +50,9 @@ def estimate(
     experiment = configuration.load(
         source if run is None else run.experiment, chip=chip, settings=settings
     )
-    found = estimate.of(experiment, run, samples=samples, free_time=free_time, nudged_time=nudged_time)
+    found = estimate.of(
+        experiment, run, samples=samples, free_time=free_time, nudged_time=nudged_time
+    )
     if as_json:
         print_json(_facts(experiment, found))
     else:
