@@ -5,8 +5,8 @@ from pathlib import Path
 
 import click
 
+from neurohw.cli import quantities
 from neurohw.cli.output import print_json, print_table
-from neurohw.cli.quantities import SHARE
 from neurohw.cli.train import Interrupted
 
 
@@ -34,7 +34,7 @@ from neurohw.cli.train import Interrupted
 )
 @click.option(
     "--target",
-    type=SHARE,
+    callback=quantities.share,
     default="3 %",
     show_default=True,
     metavar="ERROR",

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from neurohw.cli import quantities
 from neurohw.cli.output import print_json, print_table
-from neurohw.cli.quantities import TIME
 
 if TYPE_CHECKING:
     from neurohw.experiments.estimate import Estimate
@@ -26,9 +26,14 @@ if TYPE_CHECKING:
     "--samples", default=64, show_default=True, help="Training images to simulate, from the first."
 )
 @click.option(
-    "--free-time", type=TIME, metavar="TIME", help='Length of the free phase, such as "2 us".'
+    "--free-time",
+    callback=quantities.time,
+    metavar="TIME",
+    help='Length of the free phase, such as "2 us".',
 )
-@click.option("--nudged-time", type=TIME, metavar="TIME", help="Length of a nudged phase.")
+@click.option(
+    "--nudged-time", callback=quantities.time, metavar="TIME", help="Length of a nudged phase."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def estimate(
     source: str,

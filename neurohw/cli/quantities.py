@@ -1,47 +1,36 @@
-"""Types of options that are quantities: what is wrong with one names its option."""
+"""Callbacks of options that are quantities: what is wrong with one names its option."""
 
 from collections.abc import Callable
-from typing import Any
 
 import click
 
 
-class Quantity(click.ParamType):
-    """An option whose text a function turns into a number."""
-
-    name = "quantity"
-
-    def __init__(self, read: Callable[[str], float]) -> None:
-        self.read = read
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> float:
-        """Return the number of a text; leave with a `click.UsageError` that says why not."""
-        from neurohw.errors import InvalidValueError
-
-        try:
-            return self.read(value) if isinstance(value, str) else value
-        except InvalidValueError as error:
-            self.fail(str(error), param, ctx)
-
-
-def _time(text: str) -> float:
+def time(ctx: click.Context, option: click.Parameter, text: str | None) -> float | None:
+    """Read a time above 0, as ``2 us`` [s]."""
     from neurohw.units import duration
 
-    return duration(text)
+    return None if text is None else _read(duration, text, ctx, option)
 
 
-def _share(text: str) -> float:
+def share(ctx: click.Context, option: click.Parameter, text: str) -> float:
+    """Read a share, as ``1 %`` or ``0.01``."""
     from neurohw.units import quantity
 
-    return quantity(text, "%")
+    return _read(lambda words: quantity(words, "%"), text, ctx, option)
 
 
-def _points(text: str) -> float:
+def points(ctx: click.Context, option: click.Parameter, text: str) -> float:
+    """Read percentage points, as ``1pp``, ``1 %`` or ``0.01``."""
     number = text.strip()
-    return _share(f"{number.removesuffix('pp').strip()} %" if number.endswith("pp") else text)
+    return share(ctx, option, f"{number[:-2].strip()} %" if number.endswith("pp") else text)
 
 
-# A time above 0, as "2 us"; a share, as "1 %"; percentage points, as "1pp".
-TIME, SHARE, POINTS = (Quantity(read) for read in (_time, _share, _points))
+def _read(
+    read: Callable[[str], float], text: str, ctx: click.Context, option: click.Parameter
+) -> float:
+    from neurohw.errors import InvalidValueError
+
+    try:
+        return read(text)
+    except InvalidValueError as error:
+        raise click.BadParameter(str(error), ctx, option) from None

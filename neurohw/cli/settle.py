@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from neurohw.cli import quantities
 from neurohw.cli.output import print_json, print_table
-from neurohw.cli.quantities import SHARE, TIME
 
 if TYPE_CHECKING:
     from neurohw.experiments.settling import Phases
@@ -16,12 +16,17 @@ if TYPE_CHECKING:
 @click.argument("path", type=click.Path(path_type=Path), metavar="RUN.h5")
 @click.option("--samples", default=16, show_default=True, help="Test images, from the first on.")
 @click.option(
-    "--free-time", type=TIME, metavar="TIME", help='Length of the free phase, such as "2 us".'
+    "--free-time",
+    callback=quantities.time,
+    metavar="TIME",
+    help='Length of the free phase, such as "2 us".',
 )
-@click.option("--nudged-time", type=TIME, metavar="TIME", help="Length of the nudged phase.")
+@click.option(
+    "--nudged-time", callback=quantities.time, metavar="TIME", help="Length of the nudged phase."
+)
 @click.option(
     "--within",
-    type=SHARE,
+    callback=quantities.share,
     default="1 %",
     show_default=True,
     metavar="SHARE",

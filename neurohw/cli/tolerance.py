@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from neurohw.cli import quantities
 from neurohw.cli.output import print_json, print_table
-from neurohw.cli.quantities import POINTS, SHARE
 from neurohw.cli.train import Interrupted
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--drop",
-    type=POINTS,
+    callback=quantities.points,
     default="1pp",
     show_default=True,
     metavar="DROP",
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--confidence",
-    type=SHARE,
+    callback=quantities.share,
     default="95%",
     show_default=True,
     metavar="SHARE",
