@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from neurohw.cli.output import print_json, print_table, print_warning
+from neurohw.cli.output import naming, print_json, print_table, print_warning
 
 if TYPE_CHECKING:
     from neurohw.experiments.gradient_check import Check, Setting
@@ -103,7 +103,7 @@ def gradcheck(
     if out is not None:
         gradients.require_format(out)
     run = None if path is None else run_file.load(path)
-    with share_line(sys.stderr) as told:
+    with share_line(sys.stderr) as told, naming(config, settings):
         found = gradient_check.check(
             config or recipe or run.experiment,  # type: ignore[union-attr]
             run=run,

@@ -40,7 +40,7 @@ def require_new(path: Path | None, force: bool) -> None:
 
 
 @contextmanager
-def naming(config: Path | None, settings: Sequence[str]) -> Iterator[None]:
+def naming(config: Path | str | None, settings: Sequence[str]) -> Iterator[None]:
     """Let errors of what a configuration file and changes to it ask for name them."""
     from neurohw.errors import InvalidValueError, UnsupportedError
     from neurohw.experiments.configuration import place

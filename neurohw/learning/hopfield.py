@@ -119,7 +119,7 @@ class HopfieldPropagation(EquilibriumPropagation):
             raise InvalidValueError(
                 f"learning.nudging = {self.nudging:g}: with negative nudging and block sweeps it"
                 f" {self._below(leak, 'the leak of the outputs')}; take less nudging,"
-                " relaxation.dynamics = steps, or the variant positive"
+                " chip.nudging.kind = current, relaxation.dynamics = steps, or the variant positive"
             )
 
     def updates(

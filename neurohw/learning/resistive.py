@@ -85,7 +85,8 @@ class ResistivePropagation(EquilibriumPropagation):
             what = f"the smallest eigenvalue of the outputs' Schur complement ({bound:.3g} S)"
             raise InvalidValueError(
                 f"learning.nudging = {self.nudging:g}: with negative nudging it"
-                f" {self._below(bound, what)}; take less nudging or the variant positive"
+                f" {self._below(bound, what)}; take less nudging,"
+                " chip.nudging.kind = current, or the variant positive"
             )
 
     def updates(
