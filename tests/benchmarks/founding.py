@@ -2,8 +2,8 @@
 
 A part is the name of a recipe, with the number of epochs where it is not the recipe's: ep-1h,
 ep-1h-fast, ep-2h:3, ep-2h-fast and so on, drn-1h-fashion, ep-conv-fashion. With `last` for the
-number, as in ep-1h-fast:last, its trained network goes on with one sign of a nudging that outputs
-beyond their limits answer, too. `table` and `figure` show what is there. Finished runs are not
+number, as in ep-1h-fast:last, its trained network goes on with held currents as nudging, which
+outputs at their limits answer, too. `table` and `figure` show what is there. Finished runs are not
 repeated, interrupted ones go on. Run files lie in runs/founding. The figure is that of Scellier
 and Bengio (2017), figure 3.
 """
@@ -23,8 +23,20 @@ matplotlib.use("Agg")
 FOLDER = Path("runs/founding")
 PANELS = {"ep-1h": "one hidden layer", "ep-2h": "two", "ep-3h": "three"}
 COLORS = {"published": "#d55e00", "fast": "#0072b2"}
-LAST = ["learning.variant=positive", "learning.nudging=3", "learning.learning_rate_decay=0.95"]
-LAST_EPOCHS = 15
+HELD = "chip.nudging.kind=current"
+# Epochs, and what is not as in the recipe.
+LAST = {
+    "ep-1h-fast": (15, [HELD, "learning.nudging=3"]),
+    "ep-2h-fast": (25, [HELD, "learning.nudging=3"]),
+    "ep-3h-fast": (
+        60,
+        [
+            *(HELD, "learning.nudging=1", "learning.learning_rate_decay=0.98"),
+            "learning.learning_rate=[0.1, 0.025, 0.025, 0.05]",
+            "learning.bias_learning_rate=[0.1, 0.025, 0.025, 0.05]",
+        ],
+    ),
+}
 
 
 def train(experiment: Experiment, path: Path, start: Path | None = None) -> None:
@@ -50,16 +62,22 @@ def show(folder: Path) -> None:
 
 
 def figure(path: Path) -> None:
-    """Draw training and test errors against the epoch, one panel a depth."""
+    """Draw training and test errors against the epoch, one panel a depth.
+
+    Right of a dotted line a network goes on with held currents.
+    """
     canvas, panels = pyplot.subplots(1, 3, figsize=(10, 3.6), sharey=True, layout="constrained")
     for (name, title), axes in zip(PANELS.items(), panels, strict=True):
         for kind, color in COLORS.items():
-            found = FOLDER / f"{name}{'-fast' if kind == 'fast' else ''}.h5"
-            if not found.exists():
+            recipe = f"{name}{'-fast' if kind == 'fast' else ''}"
+            parts = [FOLDER / f"{recipe}{last}.h5" for last in ("", "-last")]
+            histories = [run_file.load(part).history for part in parts if part.exists()]
+            if not histories:
                 continue
-            history = run_file.load(found).history
+            if len(histories) > 1:
+                axes.axvline(len(histories[0]["test_error"]), color="gray", linestyle=":")
             for key, style in (("train_error", "--"), ("test_error", "-")):
-                error = 100 * np.asarray(history[key])
+                error = 100 * np.concatenate([history[key] for history in histories])
                 place = np.arange(1, len(error) + 1)
                 label = f"{kind}, {'training' if style == '--' else 'test'}"
                 axes.plot(place, error, style, color=color, label=label, linewidth=1.2)
@@ -83,7 +101,8 @@ if __name__ == "__main__":
             case "figure", _, folder:
                 figure(Path(folder or "docs") / "founding.png")
             case recipe, _, "last":
-                experiment = configuration.load(recipe, epochs=LAST_EPOCHS, settings=LAST)
+                length, settings = LAST[recipe]
+                experiment = configuration.load(recipe, epochs=length, settings=settings)
                 path = FOLDER / f"{recipe}-last.h5"
                 train(experiment, path, start=FOLDER / f"{recipe}.h5")
             case recipe, _, epochs:
