@@ -26,10 +26,10 @@ COLORS = {"published": "#d55e00", "fast": "#0072b2"}
 HELD = "chip.nudging.kind=current"
 # Epochs, and what is not as in the recipe.
 LAST = {
-    "ep-1h-fast": (15, [HELD, "learning.nudging=3"]),
+    "ep-1h-fast": (30, [HELD, "learning.nudging=3"]),
     "ep-2h-fast": (25, [HELD, "learning.nudging=3"]),
     "ep-3h-fast": (
-        60,
+        35,
         [
             *(HELD, "learning.nudging=1", "learning.learning_rate_decay=0.98"),
             "learning.learning_rate=[0.1, 0.025, 0.025, 0.05]",

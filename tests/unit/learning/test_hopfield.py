@@ -84,3 +84,30 @@ def test_sweeps_refuse_a_negative_nudging_above_the_leak(make_hopfield):
         allowed.check_stability()
     with pytest.raises(InvalidValueError, match=r"nudging = 1: .* must be below 1, the leak"):
         rule_of(problem, nudging=1.0).check_stability()
+
+
+@pytest.mark.parametrize(
+    ("kind", "nudging", "within", "beyond"),
+    [
+        ("conductance", 0.9, 1 / (1 - 0.9**2), 0.0),
+        ("current", 0.9, 1.0, 0.0),
+        ("current", 3, 1, 1 / 6),
+    ],
+)
+def test_held_currents_count_errors_alike_and_reach_beyond_limits(
+    make_hopfield, kind, nudging, within, beyond
+):
+    """Contrast over span of outputs alone: of errors of ± 0.02 in units of them, and from −1.2."""
+    problem = make_hopfield((), outputs=4, batch=1)
+    chip = {"device": "ideal", "nudging": {"kind": kind}}
+    rule = rule_of(problem, nudging=nudging, chip=chip)
+    rule.check_stability()
+    unit, leak = rule.chip.scale.unit_voltage, rule.chip.scale.leak
+    drives = np.array([[0.5, 0.5, 1.5, -1.2]])
+    targets = np.array([[0.52, 0.48, 1.0, 1.0]])
+    contrast = rule.contrast(drives * unit * leak, targets * unit, None, 0)
+    upper, lower = (problem.network.forward(0, u[-1]) for u in (contrast.upper, contrast.lower))
+    found = (upper - lower)[0] / (contrast.span * unit)
+    error = targets[0] - drives[0]
+    assert_allclose(found[:2] / error[:2], within, rtol=1e-9)
+    assert_allclose(found[2:], [0, beyond], atol=1e-12)
