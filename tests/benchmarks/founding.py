@@ -24,18 +24,29 @@ FOLDER = Path("runs/founding")
 PANELS = {"ep-1h": "one hidden layer", "ep-2h": "two", "ep-3h": "three"}
 COLORS = {"published": "#d55e00", "fast": "#0072b2"}
 HELD = "chip.nudging.kind=current"
-# Epochs, and what is not as in the recipe.
+DEEP = (HELD, "learning.nudging=1", "learning.learning_rate_decay=0.98")
+# One continuation after the other: epochs, and what is not as in the recipe.
 LAST = {
-    "ep-1h-fast": (30, [HELD, "learning.nudging=3"]),
-    "ep-2h-fast": (25, [HELD, "learning.nudging=3"]),
-    "ep-3h-fast": (
-        35,
-        [
-            *(HELD, "learning.nudging=1", "learning.learning_rate_decay=0.98"),
-            "learning.learning_rate=[0.1, 0.025, 0.025, 0.05]",
-            "learning.bias_learning_rate=[0.1, 0.025, 0.025, 0.05]",
-        ],
-    ),
+    "ep-1h-fast": [(30, (HELD, "learning.nudging=3"))],
+    "ep-2h-fast": [(25, (HELD, "learning.nudging=3"))],
+    "ep-3h-fast": [
+        (
+            35,
+            (
+                *DEEP,
+                "learning.learning_rate=[0.1, 0.025, 0.025, 0.05]",
+                "learning.bias_learning_rate=[0.1, 0.025, 0.025, 0.05]",
+            ),
+        ),
+        (
+            30,
+            (
+                *DEEP,
+                "learning.learning_rate=[0.12, 0.03, 0.03, 0.06]",
+                "learning.bias_learning_rate=[0.12, 0.03, 0.03, 0.06]",
+            ),
+        ),
+    ],
 }
 
 
@@ -64,18 +75,18 @@ def show(folder: Path) -> None:
 def figure(path: Path) -> None:
     """Draw training and test errors against the epoch, one panel a depth.
 
-    Right of a dotted line a network goes on with held currents.
+    Right of each dotted line a network goes on with held currents.
     """
     canvas, panels = pyplot.subplots(1, 3, figsize=(10, 3.6), sharey=True, layout="constrained")
     for (name, title), axes in zip(PANELS.items(), panels, strict=True):
         for kind, color in COLORS.items():
             recipe = f"{name}{'-fast' if kind == 'fast' else ''}"
-            parts = [FOLDER / f"{recipe}{last}.h5" for last in ("", "-last")]
+            parts = [FOLDER / f"{recipe}.h5", *sorted(FOLDER.glob(f"{recipe}-last-*.h5"))]
             histories = [run_file.load(part).history for part in parts if part.exists()]
             if not histories:
                 continue
-            if len(histories) > 1:
-                axes.axvline(len(histories[0]["test_error"]), color="gray", linestyle=":")
+            for end in np.cumsum([len(history["test_error"]) for history in histories[:-1]]):
+                axes.axvline(end, color="gray", linestyle=":")
             for key, style in (("train_error", "--"), ("test_error", "-")):
                 error = 100 * np.concatenate([history[key] for history in histories])
                 place = np.arange(1, len(error) + 1)
@@ -87,7 +98,7 @@ def figure(path: Path) -> None:
         axes.minorticks_off()
         axes.set_xlabel("epoch")
         axes.grid(alpha=0.3)
-        axes.legend(frameon=False, fontsize=8)
+    panels[-1].legend(frameon=False, fontsize=8, loc="lower left")
     panels[0].set_ylabel("MNIST error [%]")
     canvas.savefig(path, dpi=120)
 
@@ -101,10 +112,11 @@ if __name__ == "__main__":
             case "figure", _, folder:
                 figure(Path(folder or "docs") / "founding.png")
             case recipe, _, "last":
-                length, settings = LAST[recipe]
-                experiment = configuration.load(recipe, epochs=length, settings=settings)
-                path = FOLDER / f"{recipe}-last.h5"
-                train(experiment, path, start=FOLDER / f"{recipe}.h5")
+                start = FOLDER / f"{recipe}.h5"
+                for k, (length, settings) in enumerate(LAST[recipe], start=1):
+                    path = FOLDER / f"{recipe}-last-{k}.h5"
+                    train(configuration.load(recipe, epochs=length, settings=settings), path, start)
+                    start = path
             case recipe, _, epochs:
                 length = int(epochs) if epochs else None
                 train(configuration.load(recipe, epochs=length), FOLDER / f"{recipe}.h5")
