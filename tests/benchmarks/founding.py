@@ -24,16 +24,20 @@ FOLDER = Path("runs/founding")
 PANELS = {"ep-1h": "one hidden layer", "ep-2h": "two", "ep-3h": "three"}
 COLORS = {"published": "#d55e00", "fast": "#0072b2"}
 HELD = "chip.nudging.kind=current"
-DEEP = (HELD, "learning.nudging=1", "learning.learning_rate_decay=0.98")
+DEEP = (HELD, "learning.nudging=1")
 # One continuation after the other: epochs, and what is not as in the recipe.
 LAST = {
     "ep-1h-fast": [(30, (HELD, "learning.nudging=3"))],
-    "ep-2h-fast": [(25, (HELD, "learning.nudging=3"))],
+    "ep-2h-fast": [
+        (25, (HELD, "learning.nudging=3")),
+        (18, (HELD, "learning.nudging=2", "learning.learning_rate_decay=0.95")),
+    ],
     "ep-3h-fast": [
         (
             35,
             (
                 *DEEP,
+                "learning.learning_rate_decay=0.98",
                 "learning.learning_rate=[0.1, 0.025, 0.025, 0.05]",
                 "learning.bias_learning_rate=[0.1, 0.025, 0.025, 0.05]",
             ),
@@ -42,8 +46,18 @@ LAST = {
             30,
             (
                 *DEEP,
+                "learning.learning_rate_decay=0.98",
                 "learning.learning_rate=[0.12, 0.03, 0.03, 0.06]",
                 "learning.bias_learning_rate=[0.12, 0.03, 0.03, 0.06]",
+            ),
+        ),
+        (
+            18,
+            (
+                *DEEP,
+                "learning.learning_rate_decay=0.95",
+                "learning.learning_rate=[0.15, 0.0375, 0.0375, 0.075]",
+                "learning.bias_learning_rate=[0.15, 0.0375, 0.0375, 0.075]",
             ),
         ),
     ],
