@@ -60,6 +60,14 @@ LAST = {
                 "learning.bias_learning_rate=[0.15, 0.0375, 0.0375, 0.075]",
             ),
         ),
+        (
+            13,
+            (
+                *(HELD, "learning.nudging=2", "learning.learning_rate_decay=0.95"),
+                "learning.learning_rate=[0.15, 0.0375, 0.0375, 0.075]",
+                "learning.bias_learning_rate=[0.15, 0.0375, 0.0375, 0.075]",
+            ),
+        ),
     ],
 }
 
