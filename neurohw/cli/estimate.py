@@ -25,15 +25,8 @@ if TYPE_CHECKING:
 @click.option(
     "--samples", default=64, show_default=True, help="Training images to simulate, from the first."
 )
-@click.option(
-    "--free-time",
-    callback=quantities.time,
-    metavar="TIME",
-    help='Length of the free phase, such as "2 us".',
-)
-@click.option(
-    "--nudged-time", callback=quantities.time, metavar="TIME", help="Length of a nudged phase."
-)
+@quantities.free_time
+@quantities.nudged_time
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def estimate(
     source: str,

@@ -1,4 +1,4 @@
-"""Callbacks of options that are quantities: what is wrong with one names its option."""
+"""Options that are quantities, and their callbacks: what is wrong with one names its option."""
 
 from collections.abc import Callable
 
@@ -34,3 +34,14 @@ def _read(
         return read(text)
     except InvalidValueError as error:
         raise click.BadParameter(str(error), ctx, option) from None
+
+
+free_time = click.option(
+    "--free-time",
+    callback=time,
+    metavar="TIME",
+    help='Length of the free phase, such as "2 us".',
+)
+nudged_time = click.option(
+    "--nudged-time", callback=time, metavar="TIME", help="Length of a nudged phase."
+)

@@ -15,15 +15,8 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("path", type=click.Path(path_type=Path), metavar="RUN.h5")
 @click.option("--samples", default=16, show_default=True, help="Test images, from the first on.")
-@click.option(
-    "--free-time",
-    callback=quantities.time,
-    metavar="TIME",
-    help='Length of the free phase, such as "2 us".',
-)
-@click.option(
-    "--nudged-time", callback=quantities.time, metavar="TIME", help="Length of the nudged phase."
-)
+@quantities.free_time
+@quantities.nudged_time
 @click.option(
     "--within",
     callback=quantities.share,

@@ -10,6 +10,7 @@ and Bengio (2017), figure 3.
 
 import sys
 from pathlib import Path
+from typing import NamedTuple
 
 import matplotlib
 import numpy as np
@@ -23,53 +24,42 @@ matplotlib.use("Agg")
 FOLDER = Path("runs/founding")
 PANELS = {"ep-1h": "one hidden layer", "ep-2h": "two", "ep-3h": "three"}
 COLORS = {"published": "#d55e00", "fast": "#0072b2"}
-HELD = "chip.nudging.kind=current"
-DEEP = (HELD, "learning.nudging=1")
-# One continuation after the other: epochs, and what is not as in the recipe.
+
+
+class Part(NamedTuple):
+    """A continuation with held currents of a nudging; rates are a share of the recipe's."""
+
+    epochs: int
+    nudging: float
+    share: float = 1.0
+    decay: float = 0.97
+
+
+# One continuation after the other.
 LAST = {
-    "ep-1h-fast": [(30, (HELD, "learning.nudging=3"))],
-    "ep-2h-fast": [
-        (25, (HELD, "learning.nudging=3")),
-        (18, (HELD, "learning.nudging=2", "learning.learning_rate_decay=0.95")),
-    ],
+    "ep-1h-fast": [Part(30, 3, decay=0.985)],
+    "ep-2h-fast": [Part(25, 3), Part(18, 2, decay=0.95)],
     "ep-3h-fast": [
-        (
-            35,
-            (
-                *DEEP,
-                "learning.learning_rate_decay=0.98",
-                "learning.learning_rate=[0.1, 0.025, 0.025, 0.05]",
-                "learning.bias_learning_rate=[0.1, 0.025, 0.025, 0.05]",
-            ),
-        ),
-        (
-            30,
-            (
-                *DEEP,
-                "learning.learning_rate_decay=0.98",
-                "learning.learning_rate=[0.12, 0.03, 0.03, 0.06]",
-                "learning.bias_learning_rate=[0.12, 0.03, 0.03, 0.06]",
-            ),
-        ),
-        (
-            18,
-            (
-                *DEEP,
-                "learning.learning_rate_decay=0.95",
-                "learning.learning_rate=[0.15, 0.0375, 0.0375, 0.075]",
-                "learning.bias_learning_rate=[0.15, 0.0375, 0.0375, 0.075]",
-            ),
-        ),
-        (
-            13,
-            (
-                *(HELD, "learning.nudging=2", "learning.learning_rate_decay=0.95"),
-                "learning.learning_rate=[0.15, 0.0375, 0.0375, 0.075]",
-                "learning.bias_learning_rate=[0.15, 0.0375, 0.0375, 0.075]",
-            ),
-        ),
+        Part(35, 1, share=0.5, decay=0.98),
+        Part(30, 1, share=0.6, decay=0.98),
+        Part(18, 1, share=0.75, decay=0.95),
+        Part(13, 2, share=0.75, decay=0.95),
     ],
 }
+
+
+def continued(recipe: str, part: Part) -> Experiment:
+    """Return the experiment of a part that continues a recipe."""
+    learning = configuration.load(recipe).learning
+    settings = [
+        "chip.nudging.kind=current",
+        f"learning.nudging={part.nudging}",
+        f"learning.learning_rate_decay={part.decay}",
+    ]
+    for key in ("learning_rate", "bias_learning_rate"):
+        rates = ", ".join(f"{part.share * rate:g}" for rate in getattr(learning, key))
+        settings.append(f"learning.{key}=[{rates}]")
+    return configuration.load(recipe, epochs=part.epochs, settings=settings)
 
 
 def train(experiment: Experiment, path: Path, start: Path | None = None) -> None:
@@ -135,9 +125,9 @@ if __name__ == "__main__":
                 figure(Path(folder or "docs") / "founding.png")
             case recipe, _, "last":
                 start = FOLDER / f"{recipe}.h5"
-                for k, (length, settings) in enumerate(LAST[recipe], start=1):
+                for k, continuation in enumerate(LAST[recipe], start=1):
                     path = FOLDER / f"{recipe}-last-{k}.h5"
-                    train(configuration.load(recipe, epochs=length, settings=settings), path, start)
+                    train(continued(recipe, continuation), path, start)
                     start = path
             case recipe, _, epochs:
                 length = int(epochs) if epochs else None
